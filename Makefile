@@ -1,0 +1,36 @@
+# Everything runs in .venv, which the first target that needs it creates.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export TF_CPP_MIN_LOG_LEVEL := 3
+export CUDA_VISIBLE_DEVICES ?=
+
+.PHONY: help figures notebooks test lab bench clean
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+figures: $(STAMP)  ## run the notebooks in order (copies go to build/) and regenerate figures/
+	$(BIN)/python notebooks/run.py --out build/notebooks
+
+notebooks: $(STAMP)  ## the same, and keep the outputs in notebooks/ (before a commit)
+	$(BIN)/python notebooks/run.py --out notebooks
+
+test: $(STAMP)  ## run the tests, the notebooks among them
+	$(BIN)/python -m pytest
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+bench: $(STAMP)  ## speed, side by side with other tools
+	@for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+clean:  ## remove the environment and what was built
+	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

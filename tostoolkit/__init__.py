@@ -1,0 +1,26 @@
+"""Transistor operations (TOs): where a deep-learning model's energy goes.
+
+    Keras model -> layer calls -> op counts -> (x cost table) -> transistor operations
+    model set -> measured runs (joules, seconds) -> scaling law -> figures
+
+The public names, in the order of that pipeline. Each is loaded when it is first used, so that
+importing the package loads neither Keras nor TensorFlow.
+"""
+
+import lazy_loader
+
+_NAMES = {
+    "introspection": ["LayerCall", "layer_calls"],
+    "op_count": ["OP_COUNTERS", "count_ops"],
+    "cost_table": ["cost_tables", "load_cost_table"],
+    "transistor_ops": ["Report", "transistor_ops"],
+    "model_sets": ["feed_forward", "convolutional"],
+    "energy": ["Measurement", "measure", "meters"],
+    "sweep": ["run_sweep", "load_runs"],
+    "scaling_law": ["ScalingLaw", "fit_scaling_law", "compare_predictors"],
+}
+
+__version__ = "0.1.0"
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submodules=["circuits", "datasets", "figures", "op_kinds"], submod_attrs=_NAMES
+)

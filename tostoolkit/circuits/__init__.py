@@ -1,0 +1,1 @@
+"""Arithmetic units as netlists of static-CMOS cells: built, simulated, proved, counted."""

@@ -1,0 +1,191 @@
+"""Op counts of Keras layers: one formula a layer, on shapes and public attributes only.
+
+Each function takes a `LayerCall` and returns a Counter of ``(dtype, op)``. The conventions stand
+at the top of `op_count`.
+"""
+
+from collections import Counter
+from math import prod
+
+from .activations import activation, elementwise, ops, relu, softmax
+from .activations import ACTIVATIONS
+
+
+def zero(call):
+    """No arithmetic: the layer moves, reshapes, or passes on."""
+    return Counter()
+
+
+def _spatial(call, tensor):
+    """Return (spatial shape, channels) of an image-like tensor in the layer's data format."""
+    shape = tensor.shape
+    if getattr(call.layer, "data_format", None) == "channels_first":
+        return shape[2:], shape[1]
+    return shape[1:-1], shape[-1]
+
+
+def _bias_and_activation(call):
+    """One addition per output where there is a bias, then the activation argument."""
+    out = call.outputs[0]
+    bias = ops(call.dtype, add=out.size if call.layer.use_bias else 0)
+    return bias + fused_activation(call, call.layer.activation, out.shape)
+
+
+def fused_activation(call, function, shape):
+    """Return the counts of an activation argument, a function or a layer."""
+    counts = activation(function, call.dtype, shape)
+    if counts is None and type(function).__name__ in ACTIVATION_LAYERS:
+        counts = ACTIVATION_LAYERS[type(function).__name__](function, call.dtype, shape)
+    if counts is None:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise ValueError(
+            f"{call.path!r} ({call.kind}): its activation {name!r} is none that Keras ships, so "
+            "it has no counter; use it as a layer of its own, keras.layers.Activation's place "
+            "taken by a layer class with an entry in counters=tos.OP_COUNTERS | {...}"
+        )
+    return counts
+
+
+# Activation layers by class name -> f(layer, dtype, shape); also usable as activation=layer.
+ACTIVATION_LAYERS = {
+    "ReLU": lambda layer, dtype, shape: relu(
+        dtype, prod(shape), float(layer.negative_slope),
+        None if layer.max_value is None else float(layer.max_value), float(layer.threshold)),
+    "LeakyReLU": lambda layer, dtype, shape: elementwise(
+        dtype, prod(shape), ACTIVATIONS["leaky_relu"]),
+    "ELU": lambda layer, dtype, shape: elementwise(dtype, prod(shape), ACTIVATIONS["elu"]) + (
+        Counter() if layer.alpha == 1 else ops(
+            dtype, max=prod(shape), mul=prod(shape), select=prod(shape))),
+    # relu(x) - alpha relu(-x)
+    "PReLU": lambda layer, dtype, shape: ops(
+        dtype, max=2 * prod(shape), neg=prod(shape) + prod(layer.alpha.shape),
+        mul=prod(shape), add=prod(shape)),
+    "Softmax": lambda layer, dtype, shape: _softmax_layer(layer, dtype, shape),
+}
+
+
+def _softmax_layer(layer, dtype, shape):
+    axes = layer.axis if isinstance(layer.axis, (tuple, list)) else (layer.axis,)
+    length, n = prod(shape[a] for a in axes), prod(shape)
+    if len(axes) == 1:
+        return softmax(dtype, n, length)
+    rows = n // length  # exp(x - logsumexp(x)), with its test for an infinite maximum
+    return softmax(dtype, n, length) - ops(dtype, div=n) + ops(
+        dtype, exp=n, log=rows, add=n + rows, max=rows, select=rows)
+
+
+def activation_layer(call):
+    """Return the counts of a layer that is an activation."""
+    return ACTIVATION_LAYERS[call.kind](call.layer, call.dtype, call.outputs[0].shape)
+
+
+def activation_by_name(call):
+    """Activation("tanh"): the function it holds."""
+    return fused_activation(call, call.layer.activation, call.outputs[0].shape)
+
+
+def dense(call):
+    """outputs x inputs MACs, a bias addition per output, the activation."""
+    macs = call.outputs[0].size * call.inputs[0].shape[-1]
+    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+
+
+def conv(call):
+    """outputs x taps x (input channels / groups) MACs; padded taps count."""
+    _, channels = _spatial(call, call.inputs[0])
+    taps = prod(call.layer.kernel_size)
+    macs = call.outputs[0].size * taps * (channels // call.layer.groups)
+    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+
+
+def depthwise_conv(call):
+    """outputs x taps MACs: every output channel sees one input channel."""
+    macs = call.outputs[0].size * prod(call.layer.kernel_size)
+    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+
+
+def separable_conv(call):
+    """A depthwise convolution, then a 1x1 convolution across its channels."""
+    _, channels = _spatial(call, call.inputs[0])
+    positions, filters = _spatial(call, call.outputs[0])
+    middle = channels * call.layer.depth_multiplier
+    pixels = call.outputs[0].shape[0] * prod(positions)
+    macs = pixels * middle * (prod(call.layer.kernel_size) + filters)
+    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+
+
+def max_pool(call):
+    """window - 1 comparisons per output; padded taps count."""
+    window = prod(_pool_size(call))
+    return ops(call.dtype, max=call.outputs[0].size * (window - 1))
+
+
+def average_pool(call):
+    """window - 1 additions and a division per output; padded taps count."""
+    n, window = call.outputs[0].size, prod(_pool_size(call))
+    return ops(call.dtype, add=n * (window - 1), div=n)
+
+
+def _pool_size(call):
+    size = call.layer.pool_size
+    return (size,) if isinstance(size, int) else size
+
+
+def global_max_pool(call):
+    """positions - 1 comparisons per channel."""
+    return ops(call.dtype, max=call.inputs[0].size - call.outputs[0].size)
+
+
+def global_average_pool(call):
+    """positions - 1 additions and a division per channel."""
+    n = call.outputs[0].size
+    return ops(call.dtype, add=call.inputs[0].size - n, div=n)
+
+
+def batch_normalization(call):
+    """Inference: x s + (beta - mean s) with s = gamma / sqrt(variance + epsilon) per channel."""
+    layer, n = call.layer, call.outputs[0].size
+    channels = call.inputs[0].shape[layer.axis]
+    return ops(
+        call.dtype, rsqrt=channels,
+        mul=n + channels * (2 if layer.scale else 1),
+        add=n + channels * (2 if layer.center else 1),
+        neg=0 if layer.center else channels)
+
+
+def rescaling(call):
+    """x scale + offset."""
+    return ops(call.dtype, mul=call.outputs[0].size, add=call.outputs[0].size)
+
+
+def normalization(call):
+    """(x - mean) / max(sqrt(variance), epsilon); the right-hand side once per feature."""
+    n = call.outputs[0].size
+    axes = call.layer.axis if isinstance(call.layer.axis, (tuple, list)) else (call.layer.axis,)
+    features = prod(call.inputs[0].shape[a] for a in axes if a is not None)
+    counts = ops(call.dtype, add=n, sqrt=features, max=features)
+    return counts + ops(call.dtype, **{"mul" if call.layer.invert else "div": n})
+
+
+def merge(op, final=None):
+    """Return the counter of a layer that folds its inputs with `op`, k - 1 times for k inputs."""
+    def counter(call):
+        n = call.outputs[0].size
+        return ops(call.dtype, **{op: (len(call.inputs) - 1) * n}) + (
+            ops(call.dtype, **{final: n}) if final else Counter())
+    counter.__doc__ = f"k - 1 {op} per output for k inputs" + (f", then one {final}." * bool(final))
+    return counter
+
+
+def dot(call):
+    """outputs x contracted length MACs; with ``normalize`` both sides are scaled to unit length."""
+    axes = call.layer.axes
+    axis = axes if isinstance(axes, int) else axes[0]
+    x, y = call.inputs
+    length = x.shape[axis]
+    counts = ops(call.dtype, mac=call.outputs[0].size * length)
+    if call.layer.normalize:  # x rsqrt(max(sum(x x), epsilon))
+        for t in (x, y):
+            rows = t.size // length
+            counts += ops(call.dtype, mul=2 * t.size, add=t.size - rows, max=rows, rsqrt=rows)
+    return counts

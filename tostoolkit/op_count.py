@@ -1,0 +1,148 @@
+"""Layer calls -> op counts.
+
+Conventions
+-----------
+* Counts say what is computed, not how silicon does it: a tanh is one ``tanh``.
+* Counts are integers, per forward pass of one batch, and add up.
+* ``mac`` is one multiply-accumulate of a contraction; K products per output are K MACs. It is
+  one op, never silently one or two FLOPs: the ``flops`` cost table says 2, ``macs`` says 1.
+* A bias is one ``add`` per output.
+* With ``same`` padding the padded taps count: a convolution is outputs x taps x channels.
+* A reduction over n values is n - 1 ops per output; a mean adds one ``div``.
+* ``max`` is every comparison-based choice: max, min, compare, ReLU, pooling, sign.
+* Batch normalisation in inference takes its reciprocal root once per channel.
+* What a kernel fuses counts by its definition: softmax is, per element, a subtraction, an
+  exponential and a division, and per row of n, n - 1 comparisons and n - 1 additions.
+* The dtype is part of the op: that in which the layer computes; a comparison's is that of its
+  operands, a conversion's that of its source.
+* Dropout and noise layers are nothing in inference. Index arithmetic, copies and reshapes are
+  data movement, not arithmetic.
+
+Extend with a value: ``count_ops(model, counters=OP_COUNTERS | {"MyLayer": f})`` where ``f`` takes a
+`LayerCall` and returns a Counter of ``(dtype, op)``.
+"""
+
+from collections import Counter
+from types import MappingProxyType
+
+import pandas as pd
+
+from . import layer_counters as lc
+from .introspection import layer_calls
+from .op_kinds import OP_KINDS
+from .operator_counters import OPERATOR_COUNTERS
+
+#: Layers that compute nothing in inference.
+ZERO_LAYERS = (
+    "ActivityRegularization", "AlphaDropout", "Concatenate", "Cropping1D", "Cropping2D",
+    "Cropping3D", "Dropout", "Flatten", "GaussianDropout", "GaussianNoise", "Identity",
+    "InputLayer", "Permute", "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D",
+    "SpatialDropout3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
+)
+
+#: Kind of layer -> function of a LayerCall that counts it. Coverage at a glance.
+OP_COUNTERS = MappingProxyType({
+    "Dense": lc.dense,
+    "Conv1D": lc.conv, "Conv2D": lc.conv, "Conv3D": lc.conv,
+    "DepthwiseConv1D": lc.depthwise_conv, "DepthwiseConv2D": lc.depthwise_conv,
+    "SeparableConv1D": lc.separable_conv, "SeparableConv2D": lc.separable_conv,
+    "MaxPooling1D": lc.max_pool, "MaxPooling2D": lc.max_pool, "MaxPooling3D": lc.max_pool,
+    "AveragePooling1D": lc.average_pool, "AveragePooling2D": lc.average_pool,
+    "AveragePooling3D": lc.average_pool,
+    "GlobalMaxPooling1D": lc.global_max_pool, "GlobalMaxPooling2D": lc.global_max_pool,
+    "GlobalMaxPooling3D": lc.global_max_pool,
+    "GlobalAveragePooling1D": lc.global_average_pool,
+    "GlobalAveragePooling2D": lc.global_average_pool,
+    "GlobalAveragePooling3D": lc.global_average_pool,
+    "BatchNormalization": lc.batch_normalization,
+    "Normalization": lc.normalization, "Rescaling": lc.rescaling,
+    "Activation": lc.activation_by_name,
+    "ReLU": lc.activation_layer, "LeakyReLU": lc.activation_layer, "ELU": lc.activation_layer,
+    "PReLU": lc.activation_layer, "Softmax": lc.activation_layer,
+    "Add": lc.merge("add"), "Subtract": lc.merge("add"), "Multiply": lc.merge("mul"),
+    "Average": lc.merge("add", final="div"), "Maximum": lc.merge("max"),
+    "Minimum": lc.merge("max"), "Dot": lc.dot,
+    **dict.fromkeys(ZERO_LAYERS, lc.zero),
+    **OPERATOR_COUNTERS,
+})
+
+
+def count_call(call, counters=OP_COUNTERS) -> Counter:
+    """Return the op counts of one layer call.
+
+    Raises
+    ------
+    ValueError
+        There is no counter for its kind; the message says how to add one.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from tostoolkit.introspection import LayerCall, Tensor
+    >>> dense = SimpleNamespace(use_bias=True, activation=None)
+    >>> count_call(LayerCall("d", "Dense", dense, (Tensor((2, 3)),), (Tensor((2, 4)),)))
+    Counter({('float32', 'mac'): 24, ('float32', 'add'): 8})
+    """
+    if call.kind not in counters:
+        raise ValueError(
+            f"no counter for {call.path!r} ({call.kind}). Add one: tos.count_ops(model, counters="
+            f"tos.OP_COUNTERS | {{{call.kind!r}: lambda call: Counter({{(call.dtype, 'add'): "
+            "call.outputs[0].size})}), with collections.Counter"
+        )
+    return counters[call.kind](call)
+
+
+def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS):
+    """Return the op counts of `model`, layer by layer.
+
+    Parameters
+    ----------
+    model : keras.Model or keras.Layer
+    batch_size : int
+        Samples in the batch that the counts are for.
+    phase : {"inference"}
+    input_shape : tuple of int, optional
+        Shape of one sample, where the model leaves a dimension open.
+    counters : mapping of str to function
+        Kind of layer -> counter.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Integers; one row a layer call, index ``(layer, kind)``; columns ``(dtype, op)``.
+        Every layer call has its row, all zero where it computes nothing.
+
+    Raises
+    ------
+    ValueError
+        A layer without a counter, an unbuilt model, an unknown dimension, `batch_size` below 1,
+        an unknown `phase`.
+    TypeError
+        `model` is no Keras model; `batch_size` no integer.
+
+    Examples
+    --------
+    >>> import keras
+    >>> dense = keras.layers.Dense(4, activation="tanh", name="hidden")
+    >>> model = keras.Sequential([keras.Input((8,)), dense])
+    >>> count_ops(model).loc["hidden"].iloc[0].to_dict()
+    {('float32', 'add'): 4, ('float32', 'mac'): 32, ('float32', 'tanh'): 4}
+    """
+    if phase != "inference":
+        raise ValueError(f"phase: {phase!r} is unknown; use phase='inference'")
+    calls = layer_calls(model, batch_size, input_shape)
+    return counts_table(
+        {(call.path, call.kind): count_call(call, counters) for call in calls})
+
+
+def counts_table(counts):
+    """Return the DataFrame of a dict ``(layer, kind) -> Counter``; columns in a fixed order."""
+    kinds = {op: i for i, op in enumerate(OP_KINDS)}
+    columns = sorted({key for c in counts.values() for key in c}, key=lambda k: (k[0], kinds[k[1]]))
+    return pd.DataFrame(
+        [[c[key] for key in columns] for c in counts.values()],
+        index=pd.MultiIndex.from_tuples(counts, names=["layer", "kind"]),
+        columns=pd.MultiIndex.from_arrays(
+            [[dtype for dtype, _ in columns], [op for _, op in columns]], names=["dtype", "op"]),
+        dtype="int64",
+    )

@@ -1,0 +1,117 @@
+"""Op counts of the bare operators of a functional model: ``x + y``, ``keras.ops.exp(x)``."""
+
+from collections import Counter
+from math import prod
+
+from .activations import (
+    ACTIVATIONS, GELU_TANH, ROW_ACTIVATIONS, activation, elementwise, ops, relu,
+)
+
+#: keras.ops operation -> ops per output element.
+PER_ELEMENT = {
+    "Add": {"add": 1}, "Subtract": {"add": 1}, "Multiply": {"mul": 1}, "Square": {"mul": 1},
+    "Divide": {"div": 1}, "TrueDivide": {"div": 1}, "Reciprocal": {"div": 1},
+    "Mod": {"rem": 1}, "Sqrt": {"sqrt": 1}, "Rsqrt": {"rsqrt": 1}, "Cbrt": {"cbrt": 1},
+    "Exp": {"exp": 1}, "Expm1": {"exp": 1}, "Log": {"log": 1}, "Log1p": {"log": 1},
+    "Erf": {"erf": 1}, "Erfc": {"erf": 1}, "Tanh": {"tanh": 1}, "Sigmoid": {"sigmoid": 1},
+    "Sin": {"sin": 1}, "Cos": {"sin": 1}, "Tan": {"sin": 1}, "Arcsin": {"sin": 1},
+    "Arccos": {"sin": 1}, "Arctan": {"sin": 1}, "Arctan2": {"sin": 1}, "Power": {"pow": 1},
+    "Maximum": {"max": 1}, "Minimum": {"max": 1}, "Sign": {"max": 1}, "Clip": {"max": 2},
+    "Equal": {"max": 1}, "NotEqual": {"max": 1}, "Greater": {"max": 1},
+    "GreaterEqual": {"max": 1}, "Less": {"max": 1}, "LessEqual": {"max": 1},
+    "Where": {"select": 1}, "LogicalAnd": {"logic": 1}, "LogicalOr": {"logic": 1},
+    "LogicalNot": {"logic": 1}, "LogicalXor": {"logic": 1},
+    "Negative": {"neg": 1}, "Absolute": {"abs": 1}, "Abs": {"abs": 1},
+    "Floor": {"round": 1}, "Ceil": {"round": 1}, "Trunc": {"round": 1},
+}
+
+#: keras.ops operation -> name of the activation that it is.
+AS_ACTIVATION = {
+    "Relu": "relu", "Relu6": "relu6", "LeakyRelu": "leaky_relu", "Selu": "selu",
+    "Celu": "celu", "Softplus": "softplus", "Softsign": "softsign", "Squareplus": "squareplus",
+    "LogSigmoid": "log_sigmoid", "HardSigmoid": "hard_sigmoid", "SparseSigmoid": "sparse_sigmoid",
+    "Silu": "silu", "HardSilu": "hard_silu", "Mish": "mish", "TanhShrink": "tanh_shrink",
+    "HardTanh": "hard_tanh", "SoftShrink": "soft_shrink", "HardShrink": "hard_shrink",
+    "Threshold": "threshold", "SparsePlus": "sparse_plus",
+}
+
+#: Operations that move data and compute nothing.
+MOVEMENT = (
+    "BroadcastTo", "Concatenate", "Copy", "Diagonal", "ExpandDims", "Flip", "GetItem", "Hstack",
+    "Moveaxis", "Pad", "Ravel", "Repeat", "Reshape", "Roll", "Slice", "Split", "Squeeze", "Stack",
+    "StopGradient", "Swapaxes", "Take", "TakeAlongAxis", "Tile", "Transpose", "Unstack", "Vstack",
+    "DepthToSpace", "SpaceToDepth", "ZerosLike", "OnesLike",
+)
+
+
+def _same(per_element):
+    """Counter of an operator that takes `per_element` ops for each of its outputs.
+
+    Comparisons run in the dtype of what they compare, not in that of their result.
+    """
+    return lambda call: elementwise(call.inputs[0].dtype, call.outputs[0].size, per_element)
+
+
+def _operator_relu(call):
+    o = call.layer
+    return relu(call.dtype, call.outputs[0].size, o.negative_slope, o.max_value, o.threshold)
+
+
+def _elu(call):
+    n = call.outputs[0].size
+    extra = Counter() if call.layer.alpha == 1 else ops(call.dtype, max=n, mul=n, select=n)
+    return elementwise(call.dtype, n, ACTIVATIONS["elu"]) + extra
+
+
+def _gelu(call):
+    form = GELU_TANH if call.layer.approximate else ACTIVATIONS["gelu"]
+    return elementwise(call.dtype, call.outputs[0].size, form)
+
+
+def _row(name):
+    def counter(call):
+        shape = call.outputs[0].shape
+        axis = call.layer.axis
+        length = prod(shape) if axis is None else shape[axis]
+        return ROW_ACTIVATIONS[name](call.dtype, prod(shape), length)
+    return counter
+
+
+def _glu(call):
+    def glu(): ...
+    return activation(glu, call.dtype, call.inputs[0].shape)
+
+
+def _reduce(op, final=None):
+    """n - 1 `op` per output for n inputs each, then `final` once per output."""
+    def counter(call):
+        n = call.outputs[0].size
+        counts = ops(call.dtype, **{op: call.inputs[0].size - n})
+        return counts + (ops(call.dtype, **{final: n}) if final else Counter())
+    return counter
+
+
+def _matmul(call):
+    return ops(call.dtype, mac=call.outputs[0].size * call.inputs[0].shape[-1])
+
+
+def _convert(call):
+    source = call.inputs[0]
+    same = source.dtype == call.outputs[0].dtype
+    return ops(source.dtype, convert=0 if same else source.size)
+
+
+OPERATOR_COUNTERS = (
+    {f"ops.{name}": _same(per_element) for name, per_element in PER_ELEMENT.items()}
+    | {f"ops.{name}": _same(ACTIVATIONS[key]) for name, key in AS_ACTIVATION.items()}
+    | {f"ops.{name}": lambda call: Counter() for name in MOVEMENT}
+    | {
+        "ops.ReLU": _operator_relu, "ops.Elu": _elu, "ops.Gelu": _gelu, "ops.Glu": _glu,
+        "ops.Softmax": _row("softmax"), "ops.LogSoftmax": _row("log_softmax"),
+        "ops.Sparsemax": _row("sparsemax"),
+        "ops.Sum": _reduce("add"), "ops.Mean": _reduce("add", "div"),
+        "ops.Max": _reduce("max"), "ops.Min": _reduce("max"), "ops.Prod": _reduce("mul"),
+        "ops.Argmax": _reduce("max"), "ops.Argmin": _reduce("max"),
+        "ops.Matmul": _matmul, "ops.Cast": _convert,
+    }
+)

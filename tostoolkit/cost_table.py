@@ -99,7 +99,8 @@ def load_cost_table(name) -> CostTable:
         return _load(path)
     raise ValueError(
         f"costs: no cost table {str(name)!r}{_did_you_mean(str(name), shipped)}; there are "
-        f"{', '.join(shipped)}, or give the path of a CSV file with the columns {', '.join(COLUMNS)}"
+        f"{', '.join(shipped)}, or give the path of a CSV file with the columns "
+        f"{', '.join(COLUMNS)}"
     )
 
 

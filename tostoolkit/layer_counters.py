@@ -7,8 +7,7 @@ at the top of `op_count`.
 from collections import Counter
 from math import prod
 
-from .activations import activation, elementwise, ops, relu, softmax
-from .activations import ACTIVATIONS
+from .activations import ACTIVATIONS, activation, elementwise, ops, relu, softmax
 
 
 def zero(call):

@@ -4,7 +4,13 @@ from collections import Counter
 from math import prod
 
 from .activations import (
-    ACTIVATIONS, GELU_TANH, ROW_ACTIVATIONS, activation, elementwise, ops, relu,
+    ACTIVATIONS,
+    GELU_TANH,
+    ROW_ACTIVATIONS,
+    activation,
+    elementwise,
+    ops,
+    relu,
 )
 
 #: keras.ops operation -> ops per output element.

@@ -48,7 +48,12 @@ class Report:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one batch."""
-        return int(self.counts.xs("mac", axis=1, level="op").to_numpy().sum())
+        return int(self._macs_per_layer.sum())
+
+    @property
+    def _macs_per_layer(self):
+        ops = self.counts.columns.get_level_values("op")
+        return self.counts.loc[:, ops == "mac"].sum(axis=1).astype("int64")
 
     @property
     def flops(self) -> int:
@@ -63,7 +68,7 @@ class Report:
         cost = table.sum(axis=1)
         linear = table.loc[:, _is_linear(table.columns)].sum(axis=1)
         return pd.DataFrame({
-            "macs": self.counts.xs("mac", axis=1, level="op").sum(axis=1).astype("int64"),
+            "macs": self._macs_per_layer,
             "cost": cost,
             "share": cost / (self.total or 1.0),
             "nonlinear_share": ((cost - linear) / cost).where(cost > 0, 0.0),
@@ -85,8 +90,8 @@ class Report:
     def nonlinear_share(self) -> float:
         """Share of the cost that is neither multiply-accumulate, addition nor multiplication."""
         table = self.table
-        return 1.0 - float(table.loc[:, _is_linear(table.columns)].to_numpy().sum()) / (
-            self.total or 1.0) if self.total else 0.0
+        other = table.loc[:, [not linear for linear in _is_linear(table.columns)]]
+        return float(other.to_numpy().sum()) / (self.total or 1.0)
 
     def plot(self, n_layers=15):
         """Return a figure: cost by op kind, and the `n_layers` dearest layers.

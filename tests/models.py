@@ -1,0 +1,39 @@
+"""The models that several tests share."""
+
+import keras
+
+
+def without_weights(build):
+    """Return ``build()`` with its variables left unallocated, for counting only."""
+    with keras.StatelessScope(initialize_variables=False):
+        return build()
+
+
+def application(name, **kwargs):
+    """Return a keras.applications model without weights."""
+    return without_weights(lambda: getattr(keras.applications, name)(weights=None, **kwargs))
+
+
+def small_classifier():
+    """Return a convolutional classifier that uses most of what a classifier uses."""
+    return keras.Sequential([
+        keras.Input((8, 8, 3)),
+        keras.layers.Conv2D(4, 3, padding="same", name="conv"),
+        keras.layers.BatchNormalization(name="norm"),
+        keras.layers.ReLU(name="relu"),
+        keras.layers.MaxPooling2D(name="pool"),
+        keras.layers.Flatten(name="flat"),
+        keras.layers.Dense(5, activation="softmax", name="out"),
+    ], name="small")
+
+
+def shared_and_nested():
+    """Return a model that calls one layer three times and one nested model twice."""
+    shared = keras.layers.Dense(6, name="shared")
+    nested = keras.Sequential(
+        [keras.Input((6,)), keras.Sequential([keras.layers.Dense(6, name="deep")], name="core")],
+        name="nested")
+    a, b = keras.Input((6,), name="a"), keras.Input((6,), name="b")
+    x = shared(shared(a)) + shared(b)
+    x = nested(nested(x))
+    return keras.Model([a, b], [x, keras.ops.exp(x) * 2.0], name="shared_and_nested")

@@ -1,0 +1,99 @@
+import keras
+import numpy as np
+import pytest
+from models import small_classifier
+
+import tostoolkit as tos
+from tostoolkit.transistor_ops import price, si
+
+MODEL = small_classifier()
+
+
+def test_macs_and_flops_tables_agree_with_the_counts():
+    report = tos.transistor_ops(MODEL, costs="macs", batch_size=3)
+    assert report.total == report.macs == 3 * (8 * 8 * 4 * 27 + 64 * 5)
+    assert tos.transistor_ops(MODEL, costs="flops").total == report_flops_by_hand()
+
+
+def report_flops_by_hand():
+    macs = 8 * 8 * 4 * 27 + 64 * 5
+    adds = 256 + 264 + 5 + 4 + 5
+    return 2 * macs + adds + 264 + 4 + 5 + 5  # + multiplications, roots, exponentials, divisions
+
+
+def test_total_is_counts_times_costs():
+    report = tos.transistor_ops(MODEL)
+    costs = tos.load_cost_table("cmos").costs
+    by_hand = sum(n * costs[key] for key, n in tos.count_ops(MODEL).sum().items())
+    assert report.total == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_views_add_up_to_the_total():
+    report = tos.transistor_ops(MODEL)
+    assert report.per_layer["cost"].sum() == pytest.approx(report.total)
+    assert report.by_op["cost"].sum() == pytest.approx(report.total)
+    assert report.per_layer["macs"].sum() == report.macs
+    assert report.by_op["cost"].is_monotonic_decreasing
+    linear = report.by_op[report.by_op.work == "linear"]["share"].sum()
+    assert report.nonlinear_share == pytest.approx(1 - linear)
+    assert 0 < report.nonlinear_share < 1
+
+
+def test_share_of_a_model_without_arithmetic_is_zero():
+    report = tos.transistor_ops(keras.Sequential([keras.Input((2,)), keras.layers.Flatten()]))
+    assert (report.total, report.macs, report.flops, report.nonlinear_share) == (0, 0, 0, 0)
+    assert "flatten" in str(report)
+
+
+def test_text_names_model_table_and_dearest_layer():
+    text = str(tos.transistor_ops(MODEL))
+    assert text.startswith("small: ")
+    assert "cmos" in text
+    dearest = tos.transistor_ops(MODEL).per_layer["cost"].idxmax()[0]
+    assert dearest in text
+
+
+def test_html_lists_every_layer():
+    html = tos.transistor_ops(MODEL)._repr_html_()
+    for layer in MODEL.layers:
+        assert layer.name in html
+
+
+def test_plot_draws_ops_and_layers():
+    figure = tos.transistor_ops(MODEL).plot()
+    assert len(figure.axes) == 2
+    assert figure.axes[0].patches
+
+
+def test_missing_cost_is_an_error_that_names_op_and_table():
+    with pytest.raises(ValueError, match="'horowitz45'") as caught:
+        tos.transistor_ops(MODEL, costs="horowitz45")
+    for word in ("exp in float32", "rsqrt in float32", "missing='skip'"):
+        assert word in str(caught.value)
+
+
+def test_skipped_ops_are_listed_and_left_out():
+    report = tos.transistor_ops(MODEL, costs="horowitz45", missing="skip")
+    assert report.unpriced["float32", "exp"] == 5
+    priced = tos.count_ops(MODEL).sum()
+    expected = (priced["float32", "mac"] * 4.6 + priced["float32", "add"] * 0.9
+                + priced["float32", "mul"] * 3.7)
+    assert report.total == pytest.approx(expected)
+    assert "not priced by horowitz45: " in str(report)
+
+
+def test_unknown_missing_is_an_error():
+    with pytest.raises(ValueError, match="'ignore'"):
+        tos.transistor_ops(MODEL, missing="ignore")
+
+
+def test_price_takes_counts_that_exist():
+    counts = tos.count_ops(MODEL)
+    report = price("m", counts, tos.load_cost_table("cmos"))
+    assert report.total == tos.transistor_ops(MODEL).total
+
+
+def test_si():
+    assert [si(v) for v in (0, 999, 1e3, 3857973248, 1.5e15)] == [
+        "0", "999", "1 k", "3.86 G", "1.5 P"]
+    assert np.isfinite(tos.transistor_ops(MODEL).total)

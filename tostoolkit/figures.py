@@ -1,0 +1,236 @@
+"""One function per figure: data in, `Figure` out. `save` writes the files.
+
+The first line of each docstring is the figure's caption. Nothing here reads or shows anything.
+"""
+
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.style import context
+
+from .op_kinds import OP_KINDS
+
+ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches, IEEE Transactions
+
+#: Every activation keeps its colour and marker in every figure (Okabe-Ito colours repeated over
+#: marker shapes, so that no two share both).
+_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+_ACTIVATIONS = (
+    "linear", "relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu", "selu", "softplus",
+    "softsign", "exponential", "mish", "leaky_relu", "hard_sigmoid", "relu6", "hard_silu",
+    "log_softmax", "celu", "squareplus",
+)
+ACTIVATION_STYLE = {
+    name: (_OKABE_ITO[i % 7], "osD^vPX*"[i // 7]) for i, name in enumerate(_ACTIVATIONS)}
+WORK_COLOURS = {"linear": "#0072B2", "nonlinear": "#D55E00", "comparison": "#E69F00"}
+
+
+@cache
+def _style():
+    with as_file(files("tostoolkit") / "paper.mplstyle") as path:
+        return path.read_text(), str(path)
+
+
+def _figure(width, height, rows=1, columns=1, **kwargs):
+    with context(_style()[1]):
+        figure = Figure(figsize=(width, height))
+        return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def save(figure, stem) -> list[Path]:
+    """Write `figure` as ``<stem>.pdf`` and ``<stem>.png`` and return the two paths.
+
+    Neither holds a date, so that the same data give the same bytes.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder does not exist.
+    """
+    stem = Path(stem)
+    if not stem.parent.is_dir():
+        raise FileNotFoundError(f"stem: folder {str(stem.parent)!r} does not exist; create it")
+    paths = [stem.with_suffix(".pdf"), stem.with_suffix(".png")]
+    with context(_style()[1]):
+        figure.savefig(paths[0], metadata={"CreationDate": None})
+        figure.savefig(paths[1], metadata={"Software": None})
+    return paths
+
+
+def report_overview(report, n_layers=15) -> Figure:
+    """Cost of one model by op kind and by layer.
+
+    Parameters
+    ----------
+    report : tostoolkit.Report
+    n_layers : int
+        How many of the dearest layers to show.
+    """
+    figure, ((left, right),) = _figure(
+        TWO_COLUMNS, 0.9 + 0.13 * max(n_layers, 8), 1, 2, width_ratios=[1, 1.4])
+    ops = report.by_op[report.by_op.cost > 0]
+    labels = [f"{op} {dtype}" for dtype, op in ops.index]
+    left.barh(labels, ops.cost, color=[WORK_COLOURS[w] for w in ops.work])
+    left.set(xscale="log", xlabel=f"cost ({report.costs.unit})", title="by op")
+    layers = report.per_layer.nlargest(n_layers, "cost")
+    names = [name for name, _ in layers.index]
+    linear = layers.cost * (1 - layers.nonlinear_share)
+    right.barh(names, linear, color=WORK_COLOURS["linear"], label="linear")
+    right.barh(names, layers.cost - linear, left=linear, color=WORK_COLOURS["nonlinear"],
+               label="non-linear and comparison")
+    right.set(xlabel=f"cost ({report.costs.unit})", title=f"{len(layers)} dearest layers")
+    right.legend()
+    for axes in (left, right):
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+    figure.suptitle(report.model)
+    return figure
+
+
+def op_costs(costs) -> Figure:
+    """Cost of each op under each cost table, relative to one multiply-accumulate.
+
+    Parameters
+    ----------
+    costs : pandas.DataFrame
+        Index: op kinds; one column a cost table; values in MACs of that table.
+    """
+    figure, ((axes,),) = _figure(TWO_COLUMNS, 2.9)
+    order = [op for op in OP_KINDS if op in costs.index and op != "mac"]
+    x = np.arange(len(order))
+    for i, table in enumerate(costs.columns):
+        values = costs[table].reindex(order)
+        axes.plot(x + 0.07 * (i - len(costs.columns) / 2), values.where(values > 0), ls="none",
+                  marker="osD^vPX*<>"[i], color=_OKABE_ITO[i % 7], label=table)
+    axes.axhline(1, color="0.5", lw=0.8)
+    axes.set(yscale="log", ylabel="cost of one op (MACs)", xticks=x)
+    axes.set_xticklabels(order, rotation=45, ha="right")
+    for tick, op in zip(axes.get_xticklabels(), order, strict=True):
+        tick.set_color(WORK_COLOURS[OP_KINDS[op]])
+    axes.legend(ncols=2)
+    return figure
+
+
+def to_shares(shares) -> Figure:
+    """Share of transistor operations by op kind, and of the rest by layer kind, model by model.
+
+    Parameters
+    ----------
+    shares : pandas.DataFrame
+        Tidy: ``model``, ``by`` (``"op"`` or ``"layer"``), ``kind``, ``share`` (0 to 1).
+    """
+    figure, ((left, right),) = _figure(TWO_COLUMNS, 2.7, 1, 2)
+    for axes, by, title in ((left, "op", "by op kind, beside the MACs"),
+                            (right, "layer", "by layer kind")):
+        part = shares[shares.by == by]
+        if by == "op":
+            part = part[part.kind != "mac"]
+        wide = part.pivot(index="model", columns="kind", values="share").fillna(0.0)
+        top = wide.max().nlargest(7).index
+        wide = wide[top].assign(other=wide.drop(columns=top).sum(axis=1)) * 100
+        left_edge = np.zeros(len(wide))
+        for colour, kind in zip((*_OKABE_ITO, "0.7"), wide.columns, strict=False):
+            if wide[kind].max() == 0:
+                continue
+            axes.barh(wide.index, wide[kind], left=left_edge, color=colour, label=kind)
+            left_edge += wide[kind].to_numpy()
+        axes.set(xlabel="share of transistor operations (%)", title=title)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.legend(fontsize=5.5, loc="lower center", bbox_to_anchor=(0.5, 1.1), ncols=4)
+    right.set_yticklabels([])
+    return figure
+
+
+def scaling_law(runs, curve, x, y, labels) -> Figure:
+    """Measured runs against transistor operations, with the fitted law and its 95 % interval.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        One point a run: columns `x`, `y` and ``activation``.
+    curve : pandas.DataFrame
+        The law on a grid, sorted: `x`, ``mean``, ``lower``, ``upper``.
+    x, y : str
+    labels : tuple of str
+        Axis labels, with units.
+    """
+    figure, ((axes,),) = _figure(ONE_COLUMN, 3.0)
+    for name, group in runs.groupby("activation", sort=False):
+        colour, marker = ACTIVATION_STYLE[name]
+        axes.plot(group[x], group[y], ls="none", marker=marker, color=colour, alpha=0.7,
+                  mew=0, label=name)
+    axes.plot(curve[x], curve["mean"], color="k")
+    axes.fill_between(curve[x], curve["lower"].clip(lower=runs[y].min() / 10), curve["upper"],
+                      color="k", alpha=0.12, lw=0)
+    axes.set(xscale="log", yscale="log", xlabel=labels[0], ylabel=labels[1])
+    figure.legend(*axes.get_legend_handles_labels(), ncols=4, loc="outside upper center",
+                  handletextpad=0.1, columnspacing=0.8)
+    return figure
+
+
+def predicted_against_measured(predictions, label) -> Figure:
+    """Held-out prediction against measurement, predictor by predictor.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        Tidy: ``predictor``, ``measured``, ``predicted``; ``group`` colours the points.
+    label : str
+        What was measured, with its unit.
+    """
+    names = list(dict.fromkeys(predictions.predictor))
+    figure, (row,) = _figure(TWO_COLUMNS, 2.3, 1, len(names), sharex=True, sharey=True)
+    groups = list(dict.fromkeys(predictions.group))
+    for axes, name in zip(row, names, strict=True):
+        part = predictions[predictions.predictor == name]
+        for i, group in enumerate(groups):
+            points = part[part.group == group]
+            colour, marker = ACTIVATION_STYLE.get(group, (_OKABE_ITO[i % 7], "o"))
+            positive = points[points.predicted > 0]
+            axes.plot(positive.measured, positive.predicted, ls="none", marker=marker, mew=0,
+                      color=colour, alpha=0.6, label=group)
+        ends = [part.measured.min(), part.measured.max()]
+        axes.plot(ends, ends, color="0.4", lw=0.8)
+        error = np.abs(part.predicted / part.measured - 1)
+        axes.set(xscale="log", yscale="log", xlabel=f"measured {label}",
+                 title=f"{name}\nmean error {error.mean():.1%}, median {error.median():.1%}")
+    row[0].set_ylabel(f"predicted {label}")
+    if 1 < len(groups) <= 20:
+        figure.legend(*row[0].get_legend_handles_labels(), ncols=10, loc="outside lower center",
+                      handletextpad=0.1, columnspacing=0.8)
+    return figure
+
+
+def heldout_error(errors) -> Figure:
+    """Mean relative error on data held out, by predictor and protocol.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        Tidy: ``dataset``, ``protocol``, ``predictor``, ``mean_relative_error`` (fraction); and,
+        where known, ``lower`` and ``upper``.
+    """
+    datasets = list(dict.fromkeys(errors.dataset))
+    n = errors.predictor.nunique()
+    figure, (row,) = _figure(TWO_COLUMNS, 1.2 + 0.16 * n, 1, len(datasets), sharey=True)
+    for axes, dataset in zip(row, datasets, strict=True):
+        part = errors[errors.dataset == dataset]
+        protocols = list(dict.fromkeys(part.protocol))
+        names = list(dict.fromkeys(errors.predictor))
+        for i, protocol in enumerate(protocols):
+            line = part[part.protocol == protocol].set_index("predictor").reindex(names)
+            y = np.arange(len(names)) + 0.15 * (i - (len(protocols) - 1) / 2)
+            value = 100 * line.mean_relative_error
+            axes.plot(value, y, ls="none", marker="osD^v"[i], color=_OKABE_ITO[i], label=protocol)
+            if "lower" in line:
+                axes.hlines(y, 100 * line.lower, 100 * line.upper, color=_OKABE_ITO[i], lw=0.8)
+        axes.set(xscale="log", xlabel="mean relative error (%)", title=dataset,
+                 yticks=range(len(names)), yticklabels=names)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.legend(loc="best")
+    row[0].invert_yaxis()
+    return figure

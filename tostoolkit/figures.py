@@ -3,8 +3,7 @@
 The first line of each docstring is the figure's caption. Nothing here reads or shows anything.
 """
 
-from functools import cache
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +27,12 @@ ACTIVATION_STYLE = {
 WORK_COLOURS = {"linear": "#0072B2", "nonlinear": "#D55E00", "comparison": "#E69F00"}
 
 
-@cache
-def _style():
-    with as_file(files("tostoolkit") / "paper.mplstyle") as path:
-        return path.read_text(), str(path)
+PAPER = str(files("tostoolkit") / "paper.mplstyle")
 
 
 def _figure(width, height, rows=1, columns=1, **kwargs):
-    with context(_style()[1]):
-        figure = Figure(figsize=(width, height))
-        return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
 def save(figure, stem) -> list[Path]:
@@ -54,12 +49,13 @@ def save(figure, stem) -> list[Path]:
     if not stem.parent.is_dir():
         raise FileNotFoundError(f"stem: folder {str(stem.parent)!r} does not exist; create it")
     paths = [stem.with_suffix(".pdf"), stem.with_suffix(".png")]
-    with context(_style()[1]):
+    with context(PAPER):
         figure.savefig(paths[0], metadata={"CreationDate": None})
         figure.savefig(paths[1], metadata={"Software": None})
     return paths
 
 
+@context(PAPER)
 def report_overview(report, n_layers=15) -> Figure:
     """Cost of one model by op kind and by layer.
 
@@ -90,6 +86,7 @@ def report_overview(report, n_layers=15) -> Figure:
     return figure
 
 
+@context(PAPER)
 def op_costs(costs) -> Figure:
     """Cost of each op under each cost table, relative to one multiply-accumulate.
 
@@ -114,6 +111,7 @@ def op_costs(costs) -> Figure:
     return figure
 
 
+@context(PAPER)
 def to_shares(shares) -> Figure:
     """Share of transistor operations by op kind, and of the rest by layer kind, model by model.
 
@@ -145,6 +143,7 @@ def to_shares(shares) -> Figure:
     return figure
 
 
+@context(PAPER)
 def scaling_law(runs, curve, x, y, labels) -> Figure:
     """Measured runs against transistor operations, with the fitted law and its 95 % interval.
 
@@ -172,6 +171,7 @@ def scaling_law(runs, curve, x, y, labels) -> Figure:
     return figure
 
 
+@context(PAPER)
 def predicted_against_measured(predictions, label) -> Figure:
     """Held-out prediction against measurement, predictor by predictor.
 
@@ -205,6 +205,7 @@ def predicted_against_measured(predictions, label) -> Figure:
     return figure
 
 
+@context(PAPER)
 def heldout_error(errors) -> Figure:
     """Mean relative error on data held out, by predictor and protocol.
 

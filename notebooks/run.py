@@ -6,6 +6,7 @@
 """
 
 import argparse
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -44,7 +45,7 @@ def execute(path, parameters="", cwd=HERE):
         notebook.cells.insert(tagged[0] + 1, nbformat.v4.new_code_cell(parameters))
     NotebookClient(
         notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": str(cwd)}}
-    ).execute()
+    ).execute(stderr=subprocess.DEVNULL)  # a kernel's own log is no output of the notebook
     for cell in notebook.cells:  # when a cell ran is no result
         cell.metadata.pop("execution", None)
     notebook.metadata.pop("widgets", None)

@@ -1,7 +1,9 @@
 """``import tostoolkit`` is light: it loads neither Keras nor TensorFlow."""
 
+import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import tostoolkit
 
@@ -27,6 +29,10 @@ def test_the_check_can_fail():
     assert loaded("import keras") != "[]"
 
 
-def test_every_public_name_exists():
+def test_every_public_name_exists_and_no_module_hides_one():
     for name in tostoolkit.__all__:
         assert getattr(tostoolkit, name) is not None
+    functions = {name for names in tostoolkit._NAMES.values() for name in names}
+    modules = {m.name for m in pkgutil.iter_modules(tostoolkit.__path__)}
+    folders = {p.name for p in Path(tostoolkit.__file__).parent.iterdir() if p.is_dir()}
+    assert not functions & (modules | folders - {"cost_tables"})

@@ -13,7 +13,7 @@ _NAMES = {
     "introspection": ["LayerCall", "layer_calls"],
     "op_count": ["OP_COUNTERS", "count_ops"],
     "cost_table": ["cost_tables", "load_cost_table"],
-    "transistor_ops": ["Report", "transistor_ops"],
+    "report": ["Report", "cost_shares", "transistor_ops"],
     "model_sets": ["feed_forward", "convolutional"],
     "energy": ["Measurement", "measure", "meters"],
     "sweep": ["run_sweep", "load_runs"],
@@ -22,5 +22,5 @@ _NAMES = {
 
 __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["circuits", "datasets", "figures", "op_kinds"], submod_attrs=_NAMES
+    __name__, submodules=["activations", "circuits", "datasets", "figures", "op_kinds"], submod_attrs=_NAMES
 )

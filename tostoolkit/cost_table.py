@@ -105,7 +105,7 @@ def load_cost_table(name) -> CostTable:
 
 
 def _shipped():
-    folder = files("tostoolkit.cost_tables")
+    folder = files("tostoolkit") / "cost_tables"
     return {f.name[:-4]: f for f in sorted(folder.iterdir(), key=lambda f: f.name)
             if f.name.endswith(".csv")}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.style import context
+from matplotlib.ticker import EngFormatter
 
 from .op_kinds import OP_KINDS
 
@@ -78,7 +79,8 @@ def report_overview(report, n_layers=15) -> Figure:
     right.barh(names, layers.cost - linear, left=linear, color=WORK_COLOURS["nonlinear"],
                label="non-linear and comparison")
     right.set(xlabel=f"cost ({report.costs.unit})", title=f"{len(layers)} dearest layers")
-    right.legend()
+    right.legend(loc="lower right", frameon=True)
+    right.xaxis.set_major_formatter(EngFormatter())
     for axes in (left, right):
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)

@@ -143,6 +143,30 @@ class Report:
         return f"<p>{head}</p>{table}"
 
 
+def cost_shares(report) -> pd.DataFrame:
+    """Return the shares of a report's cost by op kind and by layer kind, as one tidy table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model``, ``by`` (``"op"`` or ``"layer"``), ``kind``, ``share`` (0 to 1); the shares of
+        each ``by`` sum to 1.
+
+    Examples
+    --------
+    ``pandas.concat(tos.cost_shares(report) for report in reports)``
+    """
+    by = {
+        "op": report.table.T.groupby(level="op").sum().sum(axis=1),
+        "layer": report.table.sum(axis=1).groupby(level="kind").sum(),
+    }
+    return pd.concat([
+        pd.DataFrame({"model": report.model, "by": name, "kind": cost.index,
+                      "share": cost.to_numpy() / (report.total or 1.0)})
+        for name, cost in by.items()
+    ], ignore_index=True)
+
+
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 

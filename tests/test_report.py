@@ -4,7 +4,7 @@ import pytest
 from models import small_classifier
 
 import tostoolkit as tos
-from tostoolkit.transistor_ops import price, si
+from tostoolkit.report import price, si
 
 MODEL = small_classifier()
 

@@ -45,9 +45,11 @@ def execute(path, parameters="", cwd=HERE):
         notebook.cells.insert(tagged[0] + 1, nbformat.v4.new_code_cell(parameters))
     NotebookClient(
         notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": str(cwd)}}
-    ).execute(stderr=subprocess.DEVNULL)  # a kernel's own log is no output of the notebook
-    for cell in notebook.cells:  # when a cell ran is no result
-        cell.metadata.pop("execution", None)
+    ).execute(stderr=subprocess.DEVNULL)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # when a cell ran is no result
+        if "outputs" in cell:  # nor is TensorFlow's note that it looked for a GPU
+            cell.outputs = [o for o in cell.outputs if "absl::InitializeLog" not in o.get("text", "")]
     notebook.metadata.pop("widgets", None)
     return notebook
 

@@ -10,10 +10,11 @@ importing the package loads neither Keras nor TensorFlow.
 import lazy_loader
 
 _NAMES = {
-    "introspection": ["LayerCall", "layer_calls"],
+    "introspection": ["LayerCall", "abstract", "layer_calls"],
     "op_count": ["OP_COUNTERS", "count_ops"],
+    "data_movement": ["data_movement"],
     "cost_table": ["cost_tables", "load_cost_table"],
-    "report": ["Report", "cost_shares", "transistor_ops"],
+    "report": ["Report", "compare", "cost_shares", "transistor_ops"],
     "model_sets": ["feed_forward", "convolutional"],
     "energy": ["Measurement", "measure", "meters"],
     "sweep": ["run_sweep", "load_runs"],
@@ -22,5 +23,7 @@ _NAMES = {
 
 __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["activations", "circuits", "datasets", "figures", "op_kinds"], submod_attrs=_NAMES
+    __name__,
+    submodules=["activations", "circuits", "datasets", "figures", "op_kinds"],
+    submod_attrs=_NAMES,
 )

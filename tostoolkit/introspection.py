@@ -5,8 +5,11 @@ per call, a nested model is opened in place, and bare operators (``x + y``, ``ke
 stand beside the layers. Nothing is executed and no weight is read.
 """
 
+import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -22,6 +25,18 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory; sub-byte formats are packed."""
+        return -(-self.size * _bits(self.dtype) // 8)
+
+
+@cache
+def _bits(dtype):
+    """Bits of one element: the number in the dtype's name; a bool takes a byte."""
+    digits = re.search(r"\d+", dtype)
+    return int(digits.group()) if digits else 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,8 @@ class LayerCall:
         Shapes with the batch dimension filled in.
     dtype : str
         The dtype in which it computes.
+    kwargs : mapping
+        The other arguments of the call: ``{"use_causal_mask": True}``.
 
     Examples
     --------
@@ -58,6 +75,7 @@ class LayerCall:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     dtype: str = "float32"
+    kwargs: Mapping = field(default_factory=dict)
 
 
 def layer_calls(model, batch_size=1, input_shape=None) -> list[LayerCall]:
@@ -106,6 +124,24 @@ def layer_calls(model, batch_size=1, input_shape=None) -> list[LayerCall]:
         call = _call("", model, inputs, _propagate(model, inputs))
         return [replace(call, path=model.name)]
     return _number_repeats(_walk(graph, inputs, batch_size, prefix=""))
+
+
+def abstract():
+    """Return a context in which Keras models are built without allocating their weights.
+
+    A model of any size can then be counted: only shapes are kept. It cannot be called on data.
+
+    Examples
+    --------
+    >>> import keras
+    >>> with abstract():
+    ...     model = keras.Sequential([keras.Input((10**6,)), keras.layers.Dense(10**6)])
+    >>> model.count_params()  # 4 TB of float32 that nobody allocated
+    1000001000000
+    """
+    import keras
+
+    return keras.StatelessScope(initialize_variables=False)
 
 
 def check_batch_size(batch_size):
@@ -239,7 +275,8 @@ def _walk(graph, inputs, batch_size, prefix):
         node_outputs = tuple(known[id(t)] for t in node.outputs)
         nested = _graph(operation) if hasattr(operation, "layers") else None
         if nested is None:
-            calls.append(_call(prefix, operation, node_inputs, node_outputs))
+            kwargs = node.arguments.kwargs
+            calls.append(_call(prefix, operation, node_inputs, node_outputs, kwargs))
         else:
             calls += _walk(nested, node_inputs, batch_size, f"{prefix}{operation.name}/")
     return calls
@@ -300,12 +337,12 @@ def _propagate(layer, inputs):
     return tuple(Tensor(tuple(t.shape), t.dtype) for t in keras.tree.flatten(outputs))
 
 
-def _call(prefix, operation, inputs, outputs):
+def _call(prefix, operation, inputs, outputs, kwargs=None):
     is_layer = hasattr(operation, "weights")
     dtype = operation.compute_dtype if is_layer else None
     return LayerCall(
         prefix + operation.name, _kind(operation, is_layer), operation, inputs, outputs,
-        dtype or (outputs[0].dtype if outputs else "float32"),
+        dtype or (outputs[0].dtype if outputs else "float32"), kwargs or {},
     )
 
 

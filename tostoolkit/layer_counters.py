@@ -83,6 +83,18 @@ def activation_by_name(call):
     return fused_activation(call, call.layer.activation, call.outputs[0].shape)
 
 
+def conv_transpose(call):
+    """inputs x taps x filters MACs: each input is spread over the taps; cropped taps count."""
+    macs = call.inputs[0].size * prod(call.layer.kernel_size) * call.layer.filters
+    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+
+
+def masking(call):
+    """A test per element, an any() over the features, a choice per element."""
+    n, rows = call.inputs[0].size, call.inputs[0].size // call.inputs[0].shape[-1]
+    return ops(call.dtype, max=n, select=n) + ops("bool", logic=n - rows)
+
+
 def dense(call):
     """outputs x inputs MACs, a bias addition per output, the activation."""
     macs = call.outputs[0].size * call.inputs[0].shape[-1]
@@ -141,29 +153,9 @@ def global_average_pool(call):
     return ops(call.dtype, add=call.inputs[0].size - n, div=n)
 
 
-def batch_normalization(call):
-    """Inference: x s + (beta - mean s) with s = gamma / sqrt(variance + epsilon) per channel."""
-    layer, n = call.layer, call.outputs[0].size
-    channels = call.inputs[0].shape[layer.axis]
-    return ops(
-        call.dtype, rsqrt=channels,
-        mul=n + channels * (2 if layer.scale else 1),
-        add=n + channels * (2 if layer.center else 1),
-        neg=0 if layer.center else channels)
-
-
 def rescaling(call):
     """x scale + offset."""
     return ops(call.dtype, mul=call.outputs[0].size, add=call.outputs[0].size)
-
-
-def normalization(call):
-    """(x - mean) / max(sqrt(variance), epsilon); the right-hand side once per feature."""
-    n = call.outputs[0].size
-    axes = call.layer.axis if isinstance(call.layer.axis, (tuple, list)) else (call.layer.axis,)
-    features = prod(call.inputs[0].shape[a] for a in axes if a is not None)
-    counts = ops(call.dtype, add=n, sqrt=features, max=features)
-    return counts + ops(call.dtype, **{"mul" if call.layer.invert else "div": n})
 
 
 def merge(op, final=None):

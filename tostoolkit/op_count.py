@@ -27,7 +27,10 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from . import attention_counters as ac
 from . import layer_counters as lc
+from . import normalization_counters as nc
+from . import recurrent_counters as rc
 from .introspection import layer_calls
 from .op_kinds import OP_KINDS
 from .operator_counters import OPERATOR_COUNTERS
@@ -54,8 +57,21 @@ OP_COUNTERS = MappingProxyType({
     "GlobalAveragePooling1D": lc.global_average_pool,
     "GlobalAveragePooling2D": lc.global_average_pool,
     "GlobalAveragePooling3D": lc.global_average_pool,
-    "BatchNormalization": lc.batch_normalization,
-    "Normalization": lc.normalization, "Rescaling": lc.rescaling,
+    "Conv1DTranspose": lc.conv_transpose, "Conv2DTranspose": lc.conv_transpose,
+    "Conv3DTranspose": lc.conv_transpose,
+    "EinsumDense": ac.einsum_dense, "Embedding": ac.embedding, "Masking": lc.masking,
+    "MultiHeadAttention": ac.multi_head_attention,
+    "GroupedQueryAttention": ac.group_query_attention,
+    "Attention": ac.dot_attention, "AdditiveAttention": ac.additive_attention,
+    "SimpleRNN": rc.rnn, "LSTM": rc.rnn, "GRU": rc.rnn, "RNN": rc.rnn,
+    "SimpleRNNCell": rc.cell, "LSTMCell": rc.cell, "GRUCell": rc.cell, "StackedRNNCells": rc.cell,
+    "ConvLSTM1D": rc.conv_lstm, "ConvLSTM2D": rc.conv_lstm, "ConvLSTM3D": rc.conv_lstm,
+    "Bidirectional": rc.bidirectional(lambda call: count_call(call)),
+    "TimeDistributed": rc.time_distributed(lambda call: count_call(call)),
+    "BatchNormalization": nc.batch_normalization, "LayerNormalization": nc.layer_normalization,
+    "GroupNormalization": nc.group_normalization, "RMSNormalization": nc.rms_normalization,
+    "UnitNormalization": nc.unit_normalization, "Normalization": nc.normalization,
+    "Rescaling": lc.rescaling,
     "Activation": lc.activation_by_name,
     "ReLU": lc.activation_layer, "LeakyReLU": lc.activation_layer, "ELU": lc.activation_layer,
     "PReLU": lc.activation_layer, "Softmax": lc.activation_layer,

@@ -1,10 +1,10 @@
 import keras
 import numpy as np
 import pytest
-from models import small_classifier
+from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.report import price, si
+from tostoolkit.report import si
 
 MODEL = small_classifier()
 
@@ -87,10 +87,41 @@ def test_unknown_missing_is_an_error():
         tos.transistor_ops(MODEL, missing="ignore")
 
 
-def test_price_takes_counts_that_exist():
-    counts = tos.count_ops(MODEL)
-    report = price("m", counts, tos.load_cost_table("cmos"))
+def test_bytes_and_intensity_by_hand():
+    report = tos.transistor_ops(MODEL, batch_size=2)
+    out = report.per_layer.loc["out"].iloc[0]
+    # 64 inputs and 5 outputs of 2 samples, 64 x 5 weights and 5 biases, 4 bytes each
+    assert (out.weight_bytes, out.read_bytes, out.written_bytes) == (1300, 512, 40)
+    flops = 2 * (2 * 320 + 5 + 4 + 5 + 5 + 5)
+    assert out.flops_per_byte == pytest.approx(flops / (1300 + 512 + 40))
+    assert report.per_layer.loc["flat"].iloc[0][["read_bytes", "written_bytes"]].sum() == 0
+    columns = ["weight_bytes", "read_bytes", "written_bytes"]
+    assert report.bytes_moved == report.per_layer[columns].to_numpy().sum()
+    assert (report.movement == tos.count_bytes(MODEL, 2)).all(axis=None)
+
+
+def test_compare_is_relative_to_the_first():
+    table = tos.compare([MODEL, tos.transistor_ops(shared_and_nested())])
+    assert list(table.index) == ["small", "shared_and_nested"]
+    assert table.relative_macs.tolist() == [1.0, 180 / 7232]
+    assert table.cost["small"] == tos.transistor_ops(MODEL).total
+
+
+def test_compare_refuses_what_cannot_be_compared():
+    with pytest.raises(ValueError, match="empty"):
+        tos.compare([])
+    reports = [tos.transistor_ops(MODEL, costs) for costs in ("cmos", "macs")]
+    with pytest.raises(ValueError, match="different settings"):
+        tos.compare(reports)
+
+
+def test_abstract_models_report_like_real_ones():
+    with tos.abstract():
+        model = small_classifier()
+    assert all(v._value is None for v in model.variables)
+    report = tos.transistor_ops(model)
     assert report.total == tos.transistor_ops(MODEL).total
+    assert report.bytes_moved == tos.transistor_ops(MODEL).bytes_moved
 
 
 def test_si():

@@ -12,7 +12,7 @@ import lazy_loader
 _NAMES = {
     "introspection": ["LayerCall", "abstract", "layer_calls"],
     "op_count": ["OP_COUNTERS", "count_ops"],
-    "data_movement": ["data_movement"],
+    "data_movement": ["count_bytes"],
     "cost_table": ["cost_tables", "load_cost_table"],
     "report": ["Report", "compare", "cost_shares", "transistor_ops"],
     "model_sets": ["feed_forward", "convolutional"],

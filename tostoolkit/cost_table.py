@@ -86,7 +86,7 @@ def load_cost_table(name) -> CostTable:
 
     Examples
     --------
-    >>> load_cost_table("flops").costs["float32", "mac"]
+    >>> float(load_cost_table("flops").costs["float32", "mac"])
     2.0
     """
     if isinstance(name, CostTable):

@@ -21,13 +21,13 @@ VIEWS = frozenset({
 COLUMNS = ["weight_bytes", "read_bytes", "written_bytes"]
 
 
-def bytes_moved(call) -> tuple[int, int, int]:
+def call_bytes(call) -> tuple[int, int, int]:
     """Return the bytes of weights, of activations read and of activations written by one call.
 
     Examples
     --------
     >>> from tostoolkit.introspection import LayerCall
-    >>> bytes_moved(LayerCall("r", "ops.Relu", None, (Tensor((2, 3)),), (Tensor((2, 3)),)))
+    >>> call_bytes(LayerCall("r", "ops.Relu", None, (Tensor((2, 3)),), (Tensor((2, 3)),)))
     (0, 24, 24)
     """
     if call.kind in VIEWS:
@@ -40,7 +40,7 @@ def bytes_moved(call) -> tuple[int, int, int]:
     )
 
 
-def data_movement(model, batch_size=1, input_shape=None) -> pd.DataFrame:
+def count_bytes(model, batch_size=1, input_shape=None) -> pd.DataFrame:
     """Return the bytes that each layer call moves.
 
     Parameters
@@ -58,15 +58,15 @@ def data_movement(model, batch_size=1, input_shape=None) -> pd.DataFrame:
     --------
     >>> import keras
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
-    >>> data_movement(model, batch_size=2).loc["out"].to_numpy().tolist()
+    >>> count_bytes(model, batch_size=2).loc["out"].to_numpy().tolist()
     [[144, 64, 32]]
     """
     return movement_table(layer_calls(model, batch_size, input_shape))
 
 
 def movement_table(calls) -> pd.DataFrame:
-    """Return the DataFrame of `bytes_moved` for a list of layer calls."""
+    """Return the DataFrame of `call_bytes` for a list of layer calls."""
     return pd.DataFrame(
-        [bytes_moved(call) for call in calls], columns=COLUMNS, dtype="int64",
+        [call_bytes(call) for call in calls], columns=COLUMNS, dtype="int64",
         index=pd.MultiIndex.from_tuples(
             [(call.path, call.kind) for call in calls], names=["layer", "kind"]))

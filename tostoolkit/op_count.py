@@ -142,13 +142,21 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
     >>> dense = keras.layers.Dense(4, activation="tanh", name="hidden")
     >>> model = keras.Sequential([keras.Input((8,)), dense])
     >>> count_ops(model).loc["hidden"].iloc[0].to_dict()
-    {('float32', 'add'): 4, ('float32', 'mac'): 32, ('float32', 'tanh'): 4}
+    {('float32', 'mac'): 32, ('float32', 'add'): 4, ('float32', 'tanh'): 4}
     """
+    check_phase(phase)
+    return count_calls(layer_calls(model, batch_size, input_shape), counters)
+
+
+def check_phase(phase):
+    """Raise ValueError unless `phase` is one that can be counted."""
     if phase != "inference":
         raise ValueError(f"phase: {phase!r} is unknown; use phase='inference'")
-    calls = layer_calls(model, batch_size, input_shape)
-    return counts_table(
-        {(call.path, call.kind): count_call(call, counters) for call in calls})
+
+
+def count_calls(calls, counters=OP_COUNTERS) -> pd.DataFrame:
+    """Return the op counts of a list of layer calls, as `count_ops` does for a model."""
+    return counts_table({(call.path, call.kind): count_call(call, counters) for call in calls})
 
 
 def counts_table(counts):

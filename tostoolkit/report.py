@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from .cost_table import CostTable, load_cost_table
-from .op_count import OP_COUNTERS, count_ops
+from .data_movement import movement_table
+from .introspection import layer_calls
+from .op_count import OP_COUNTERS, check_phase, count_calls
 from .op_kinds import LINEAR, OP_KINDS
 
 
@@ -20,6 +22,8 @@ class Report:
     counts : pandas.DataFrame
         Op counts: one row a layer call, columns ``(dtype, op)``.
     costs : CostTable
+    movement : pandas.DataFrame
+        Bytes of weights, of activations read and written, by layer call.
     batch_size : int
     phase : str
     unpriced : pandas.Series
@@ -30,6 +34,7 @@ class Report:
     model: str
     counts: pd.DataFrame
     costs: CostTable
+    movement: pd.DataFrame
     batch_size: int
     phase: str
     unpriced: pd.Series
@@ -58,20 +63,36 @@ class Report:
     @property
     def flops(self) -> int:
         """Floating-point operations of one batch, as the ``flops`` cost table counts them."""
-        flops = load_cost_table("flops").costs
-        return int((self.counts @ flops.reindex(self.counts.columns)).sum())
+        return int(self._flops_per_layer.sum())
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of weights and activations that one batch reads and writes."""
+        return int(self.movement.to_numpy().sum())
+
+    @property
+    def _flops_per_layer(self):
+        return self.counts @ load_cost_table("flops").costs.reindex(self.counts.columns)
 
     @property
     def per_layer(self) -> pd.DataFrame:
-        """One row a layer call: MACs, cost, share of the total, share of its non-linear work."""
+        """One row a layer call.
+
+        MACs; cost, in the table's unit; its share of the total; the share of it that is not
+        linear; bytes of weights, of activations read and written; and the arithmetic intensity,
+        FLOPs per byte moved (missing where nothing moves).
+        """
         table = self.table
         cost = table.sum(axis=1)
         linear = table.loc[:, _is_linear(table.columns)].sum(axis=1)
+        moved = self.movement.sum(axis=1)
         return pd.DataFrame({
             "macs": self._macs_per_layer,
             "cost": cost,
             "share": cost / (self.total or 1.0),
             "nonlinear_share": ((cost - linear) / cost).where(cost > 0, 0.0),
+            **self.movement,
+            "flops_per_byte": self._flops_per_layer / moved.where(moved > 0),
         })
 
     @property
@@ -117,7 +138,7 @@ class Report:
             _text(self.by_op.reset_index(), {"count": si, "cost": si, "share": "{:.2%}".format}),
             "",
             f"dearest layers ({len(layers)} of {len(self.counts)})",
-            _text(layers.reset_index(), _FORMATS),
+            _text(layers.reset_index()[_SHOWN], _FORMATS),
         ]
         return "\n".join(lines)
 
@@ -130,17 +151,13 @@ class Report:
         return [f"not priced by {self.costs.name}: {ops}"]
 
     def _repr_html_(self):
-        from itables import to_html_datatable
-
-        head = "<br>".join(str(self).splitlines()[:3]).rstrip("<br>")
-        layers = self.per_layer.reset_index()
-        layers["share"] = layers["share"].map("{:.2%}".format)
-        layers["nonlinear_share"] = layers["nonlinear_share"].map("{:.2%}".format)
-        table = to_html_datatable(
-            layers, connected=False, showIndex=False, order=[[3, "desc"]], pageLength=10,
-            columnDefs=[{"targets": [2, 3], "className": "dt-right"}],
-        )
-        return f"<p>{head}</p>{table}"
+        head = "<br>".join(line for line in str(self).splitlines()[:3] if line)
+        ops = self.by_op.style.format({"count": si, "cost": si, "share": "{:.2%}"}).bar(
+            subset="share", color="#56B4E9", vmin=0, vmax=1)
+        layers = self.per_layer[_SHOWN[2:]]
+        layers = layers.style.format(_FORMATS).bar(subset="share", color="#56B4E9", vmin=0)
+        return (f"<p>{head}</p>{ops.to_html()}<details><summary>{len(self.counts)} layer calls"
+                f"</summary>{layers.to_html()}</details>")
 
 
 def cost_shares(report) -> pd.DataFrame:
@@ -178,6 +195,7 @@ def si(value) -> str:
     return f"{value:.3g}"
 
 
+_SHOWN = ["layer", "kind", "macs", "cost", "share", "nonlinear_share"]
 _FORMATS = {"macs": si, "cost": si, "share": "{:.2%}".format, "nonlinear_share": "{:.2%}".format}
 
 
@@ -224,12 +242,15 @@ def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, inpu
     64.0
     """
     costs = load_cost_table(costs)
-    counts = count_ops(model, batch_size, phase, input_shape=input_shape, counters=counters)
-    return price(model.name, counts, costs, batch_size, phase, missing)
+    check_phase(phase)
+    calls = layer_calls(model, batch_size, input_shape)
+    counts = count_calls(calls, counters)
+    unpriced = _gaps(model.name, counts, costs, missing)
+    return Report(model.name, counts, costs, movement_table(calls), batch_size, phase, unpriced)
 
 
-def price(model_name, counts, costs, batch_size=1, phase="inference", missing="raise") -> Report:
-    """Return the Report of counts that exist already, as from `count_ops`."""
+def _gaps(model_name, counts, costs, missing):
+    """Return the counts of the ops that `costs` does not price, or raise."""
     if missing not in ("raise", "skip"):
         raise ValueError(f"missing: {missing!r} is unknown; use 'raise' or 'skip'")
     gaps = counts.columns.difference(costs.costs.index)
@@ -240,4 +261,53 @@ def price(model_name, counts, costs, batch_size=1, phase="inference", missing="r
             "another table (tos.cost_tables()), add the rows to a CSV file of your own, or leave "
             "them out with missing='skip'"
         )
-    return Report(model_name, counts, costs, batch_size, phase, counts.sum()[gaps])
+    return counts.sum()[gaps]
+
+
+def compare(models, costs="cmos", batch_size=1, phase="inference", **kwargs) -> pd.DataFrame:
+    """Return the totals of several models side by side, one row a model.
+
+    Parameters
+    ----------
+    models : list of keras.Model or Report
+        A model is counted with the other arguments, as by `transistor_ops`; the reports among
+        them must be under the same cost table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index: the models' names. MACs, FLOPs, cost and bytes of one batch, the share of work that
+        is not linear; and ``relative_macs``, ``relative_cost``, ``relative_bytes`` to the first.
+
+    Raises
+    ------
+    ValueError
+        No models; reports under different cost tables, batch sizes or phases.
+
+    Examples
+    --------
+    >>> import keras
+    >>> small, large = (
+    ...     keras.Sequential([keras.Input((8,)), keras.layers.Dense(n)], name=f"dense_{n}")
+    ...     for n in (4, 12))
+    >>> compare([small, large], costs="macs").relative_cost.tolist()
+    [1.0, 3.0]
+    """
+    reports = [
+        m if isinstance(m, Report) else transistor_ops(m, costs, batch_size, phase, **kwargs)
+        for m in models
+    ]
+    if not reports:
+        raise ValueError("models: the list is empty; pass models or reports")
+    kinds = {(r.costs.name, r.batch_size, r.phase) for r in reports}
+    if len(kinds) > 1:
+        raise ValueError(f"models: reports under different settings, {sorted(kinds)}; "
+                         "count them with the same cost table, batch size and phase")
+    table = pd.DataFrame({
+        "macs": [r.macs for r in reports], "flops": [r.flops for r in reports],
+        "cost": [r.total for r in reports], "bytes": [r.bytes_moved for r in reports],
+        "nonlinear_share": [r.nonlinear_share for r in reports],
+    }, index=pd.Index([r.model for r in reports], name="model"))
+    for column in ("macs", "cost", "bytes"):
+        table[f"relative_{column}"] = table[column] / table[column].iloc[0]
+    return table

@@ -18,7 +18,10 @@ _NAMES = {
     "model_sets": ["feed_forward", "convolutional"],
     "energy": ["Measurement", "measure", "meters"],
     "sweep": ["run_sweep", "load_runs"],
-    "scaling_law": ["ScalingLaw", "fit_scaling_law", "compare_predictors"],
+    "ec_nas": ["ec_nas_model"],
+    "predictors": ["add_indices", "count_row"],
+    "scaling_law": ["ScalingLaw", "fit_scaling_law", "precision_metrics", "variance_inflation"],
+    "validation": ["compare_predictors", "held_out_predictions"],
 }
 
 __version__ = "0.1.0"

@@ -150,16 +150,16 @@ def count_architectures(runs, workers=None):
         One row an architecture, index ``architecture``; counts per image, 0 where a model has
         none of an op.
     """
-    import multiprocessing
-    import os
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
 
     import pandas as pd
-    from tqdm.contrib.concurrent import process_map
+    from tqdm.auto import tqdm
 
     cells = runs.drop_duplicates("architecture").sort_values("architecture")
-    rows = process_map(
-        _count_cell, cells.matrix, cells.operations, desc="architectures", chunksize=8,
-        max_workers=workers or os.cpu_count(), mp_context=multiprocessing.get_context("spawn"))
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # TensorFlow does not fork
+        counted = pool.map(_count_cell, cells.matrix, cells.operations, chunksize=8)
+        rows = list(tqdm(counted, total=len(cells), desc="architectures"))
     index = pd.Index(cells.architecture, name="architecture")
     return pd.DataFrame(rows, index=index).fillna(0).astype("int64")
 

@@ -1,0 +1,56 @@
+from math import prod
+
+import pytest
+from test_datasets import published
+
+import tostoolkit as tos
+from tostoolkit.ec_nas import count_architectures, ec_nas_model, vertex_channels
+
+
+def test_channels_by_hand():
+    # two vertices feed the output and share it; the third feeds both and takes the larger share
+    matrix = [[0, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]
+    assert vertex_channels(matrix, 128, 257) == [128, 129, 129, 128, 257]
+
+
+def test_smallest_cell_by_hand():
+    # input to output: a 1x1 convolution to the stack's channels, its batch normalisation
+    with tos.abstract():
+        model = ec_nas_model([[0, 1], [0, 0]], [-1, -2])
+    trained = sum(prod(w.shape) for w in model.trainable_weights)
+    convolutions = [(9 * 3, 128), (128, 128), (128, 128), (128, 128), (128, 256), (256, 256),
+                    (256, 256), (256, 512), (512, 512), (512, 512)]
+    assert trained == sum(i * o + 2 * o for i, o in convolutions) + 512 * 10 + 10
+    macs = tos.count_ops(model)["float32", "mac"].sum()
+    pixels = [32**2] * 4 + [16**2] * 3 + [8**2] * 3
+    assert macs == sum(n * i * o for n, (i, o) in zip(pixels, convolutions, strict=True)) + 5120
+
+
+def test_rebuilt_models_have_the_recorded_parameters():
+    """A sample of the 2,532 architectures; ``make prove`` does all of them."""
+    runs = tos.datasets.ec_nas_bench(published())
+    sample = runs.drop_duplicates("architecture").sample(12, random_state=0)
+    for run in sample.itertuples():
+        with tos.abstract():
+            model = ec_nas_model(run.matrix, run.operations)
+        assert sum(prod(w.shape) for w in model.trainable_weights) == run.trainable_params
+
+
+def test_counting_in_processes_agrees_with_counting_here():
+    runs = tos.datasets.ec_nas_bench(published()).head(3)
+    table = count_architectures(runs, workers=1)
+    first = runs.iloc[0]
+    with tos.abstract():
+        row = tos.count_row(ec_nas_model(first.matrix, first.operations))
+    assert table.loc[first.architecture, list(row)].to_dict() == row
+
+
+@pytest.mark.parametrize(("matrix", "operations", "word"), [
+    ([[0, 1], [1, 0]], [-1, -2], "upper-triangular"),
+    ([[0, 1, 1]], [-1, -2], "upper-triangular"),
+    ([[0, 1], [0, 0]], [-1, 0, -2], "2 vertices"),
+    ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [-1, 7, -2], "7"),
+])
+def test_bad_cell_is_an_error(matrix, operations, word):
+    with pytest.raises(ValueError, match=word):
+        ec_nas_model(matrix, operations)

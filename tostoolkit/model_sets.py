@@ -200,7 +200,8 @@ def _convolutional(row):
         if row["batch_norm"]:
             layers.append(keras.layers.BatchNormalization())
         layers.append(keras.layers.Activation(row["activation"]))
-    return keras.Sequential([*layers, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
+    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
+    return keras.Sequential(layers)
 
 
 #: Family -> function that builds the Keras model of a row.

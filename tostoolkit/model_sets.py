@@ -13,7 +13,7 @@ ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu", "sof
 
 
 def feed_forward(depths=(1, 2, 4), widths=(64, 256, 1024), activations=ACTIVATIONS,
-                 batch_norms=(False, True), input_sizes=(16, 256, 2048),
+                 batch_norms=(False, True), input_sizes=(16, 256, 4096),
                  batch_size=256, n=72, seed=0) -> pd.DataFrame:
     """Return a feed-forward model set: `n` configurations drawn from the grid of the factors.
 

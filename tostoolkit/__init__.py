@@ -15,11 +15,11 @@ _NAMES = {
     "data_movement": ["count_bytes"],
     "cost_table": ["cost_tables", "load_cost_table"],
     "report": ["Report", "compare", "cost_shares", "transistor_ops"],
-    "model_sets": ["feed_forward", "convolutional"],
+    "predictors": ["add_indices", "count_row"],
+    "model_sets": ["feed_forward", "convolutional", "count_models", "design_correlation"],
     "energy": ["Measurement", "measure", "meters"],
     "sweep": ["run_sweep", "load_runs"],
     "ec_nas": ["ec_nas_model"],
-    "predictors": ["add_indices", "count_row"],
     "scaling_law": ["ScalingLaw", "fit_scaling_law", "precision_metrics", "variance_inflation"],
     "validation": ["compare_predictors", "held_out_predictions"],
 }

@@ -9,6 +9,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from .introspection import abstract
+from .predictors import count_row
+
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu", "softplus")
 
 
@@ -26,9 +29,9 @@ def feed_forward(depths=(1, 2, 4), widths=(64, 256, 1024), activations=ACTIVATIO
     Parameters
     ----------
     depths : sequence of int
-        Hidden layers.
+        Numbers of hidden layers.
     widths : sequence of int
-        Units of a hidden layer.
+        Units of each hidden layer.
     activations : sequence of str
     batch_norms : sequence of bool
         Batch normalisation before each activation.
@@ -56,9 +59,9 @@ def feed_forward(depths=(1, 2, 4), widths=(64, 256, 1024), activations=ACTIVATIO
     >>> feed_forward(n=2).columns.tolist()[:3]
     ['configuration', 'depth', 'width']
     """
-    factors = {"depth": depths, "width": widths, "activation": activations,
-               "batch_norm": batch_norms, "input_size": input_sizes, "batch_size": (batch_size,)}
-    table = _grid("feed_forward", factors, sizes=("depth", "width", "input_size", "batch_size"))
+    table = _grid("feed_forward", {
+        "depths": depths, "widths": widths, "activations": activations,
+        "batch_norms": batch_norms, "input_sizes": input_sizes, "batch_size": batch_size})
     if n is None or n >= len(table):
         return table
     if n < 1:
@@ -107,11 +110,10 @@ def convolutional(depths=(2, 4), filters=(16, 64), kernels=(1, 3, 5), depthwise=
     >>> len(convolutional(n=None))
     192
     """
-    factors = {"depth": depths, "filters": filters, "kernel": kernels, "depthwise": depthwise,
-               "activation": activations, "batch_norm": batch_norms,
-               "image_size": (image_size,), "batch_size": (batch_size,)}
-    table = _grid("convolutional", factors,
-                  sizes=("depth", "filters", "kernel", "image_size", "batch_size"))
+    table = _grid("convolutional", {
+        "depths": depths, "filters": filters, "kernels": kernels, "depthwise": depthwise,
+        "activations": activations, "batch_norms": batch_norms, "image_size": image_size,
+        "batch_size": batch_size})
     if n is None or n >= len(table):
         return table
     if n < 1:
@@ -122,16 +124,26 @@ def convolutional(depths=(2, 4), filters=(16, 64), kernels=(1, 3, 5), depthwise=
     return drawn
 
 
-def _grid(family, factors, sizes):
-    for name, values in factors.items():
-        if len(values) == 0:
+#: Argument -> column of a factor, where the two differ.
+_COLUMNS = {"depths": "depth", "widths": "width", "activations": "activation",
+            "batch_norms": "batch_norm", "input_sizes": "input_size", "kernels": "kernel"}
+_SIZES = ("depths", "widths", "input_sizes", "filters", "kernels", "image_size", "batch_size")
+
+
+def _grid(family, arguments):
+    """Return every combination of the levels, as a model set."""
+    levels = {}
+    for name, values in arguments.items():
+        values = (values,) if name in ("image_size", "batch_size") else tuple(values)
+        if not values:
             raise ValueError(f"{name}: no value given; pass at least one")
         for value in values:
-            if name in sizes and (isinstance(value, bool) or not isinstance(value, int)
-                                  or value < 1):
+            if name in _SIZES and (
+                    isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name}: {value!r} is no integer of at least 1")
-    table = pd.DataFrame(list(product(*factors.values())), columns=list(factors))
-    varied = [name for name, values in factors.items() if len(values) > 1] or list(factors)[:1]
+        levels[_COLUMNS.get(name, name)] = values
+    table = pd.DataFrame(list(product(*levels.values())), columns=list(levels))
+    varied = [name for name, values in levels.items() if len(values) > 1] or list(levels)[:1]
     labels = table[varied].apply(
         lambda row: " ".join(f"{k}={v}" for k, v in row.items()), axis=1)
     table.insert(0, "configuration", labels)
@@ -206,6 +218,42 @@ def _convolutional(row):
 
 #: Family -> function that builds the Keras model of a row.
 BUILDERS = {"feed_forward": _feed_forward, "convolutional": _convolutional}
+
+
+def count_models(rows) -> pd.DataFrame:
+    """Return a model set, or measured runs of one, with all that `count_row` counts added.
+
+    Each configuration is built once, without allocating weights, and counted per batch of its
+    ``batch_size``; a count is 0 where a model has none of an op.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Rows of a model set; or of a runs file, whose ``family`` column says how they are built.
+
+    Raises
+    ------
+    ValueError
+        Rows that do not say which family they are of, or not one family.
+
+    Examples
+    --------
+    >>> counted = count_models(feed_forward(n=2))
+    >>> bool((counted["mac float32"] > 0).all())
+    True
+    """
+    families = {rows.attrs["family"]} if "family" in rows.attrs else set(rows.get("family", ()))
+    if len(families) != 1:
+        raise ValueError(f"rows: of {len(families)} families, {sorted(families)}; name one in "
+                         "rows.attrs['family'], or count one at a time")
+    family, = families
+    configurations = rows.drop_duplicates("configuration")
+    with abstract():
+        counts = [count_row(build(row, family), int(row["batch_size"]))
+                  for _, row in configurations.iterrows()]
+    table = pd.DataFrame(counts, index=configurations.configuration).fillna(0).astype("int64")
+    table = table.loc[rows.configuration].set_index(rows.index)
+    return pd.concat([rows, table], axis=1)
 
 
 def design_correlation(rows) -> float:

@@ -1,0 +1,49 @@
+"""Figures: each function has its files and conversely, and the same data give the same bytes."""
+
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from tostoolkit import figures
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "notebooks"))
+import run  # noqa: E402
+
+#: Functions that draw one model, for `Report.plot`, and no figure of the paper.
+INTERACTIVE = {"report_overview"}
+
+
+def functions():
+    return {name for name, f in inspect.getmembers(figures, inspect.isfunction)
+            if f.__module__ == figures.__name__ and not name.startswith("_") and name != "save"}
+
+
+def test_each_function_has_its_files_and_conversely():
+    files = {path.name for path in (ROOT / "figures").iterdir()}
+    paper = functions() - INTERACTIVE
+    assert len(paper) >= 5
+    assert files == {f"{name}.{kind}" for name in paper for kind in ("pdf", "png")}
+
+
+@pytest.mark.parametrize("name", sorted(functions()))
+def test_the_first_line_of_the_docstring_is_a_caption(name):
+    first = getattr(figures, name).__doc__.splitlines()[0]
+    assert first.endswith(".")
+    assert len(first) > 20
+
+
+def test_figures_are_regenerated_byte_by_byte(tmp_path):
+    run.execute(ROOT / "notebooks" / "04_paper_figures.ipynb", f"OUT = {str(tmp_path)!r}")
+    committed = sorted((ROOT / "figures").iterdir())
+    assert [p.name for p in sorted(tmp_path.iterdir())] == [p.name for p in committed]
+    for path in committed:
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_save_needs_its_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="create it"):
+        figures.save(Figure(), tmp_path / "none" / "figure")

@@ -1,0 +1,193 @@
+"""Sweeps on disk: order, resumption, and files that something happened to."""
+
+import math
+
+import pandas as pd
+import pytest
+
+import tostoolkit as tos
+from tostoolkit import sweep
+from tostoolkit.energy import Measurement
+from tostoolkit.energy_meters import Counter, Meter, MeterError
+
+
+@pytest.fixture
+def instant(monkeypatch):
+    """Measure nothing and at once; return the configurations' batch sizes in order."""
+    calls = []
+
+    def measure(fn, seconds, meter):
+        calls.append(fn)
+        return Measurement(
+            energy_j=math.nan, time_s=0.25 + len(calls), missing="no meter: a, \"b\"", steps=3,
+            window_s=2.0, time_spread=0.1, warmup_steps=5, counter_updates=0, meter="none",
+            device=sweep.cpu_name(), driver="", temperature_c=math.nan)
+
+    monkeypatch.setattr(sweep, "measure", measure)
+    monkeypatch.setattr(sweep, "_step", lambda row, family, seed: row["configuration"])
+    return calls
+
+
+def quiet(model_set, out, **kwargs):
+    return tos.run_sweep(model_set, out, progress=False, meter=None, **kwargs)
+
+
+def test_every_configuration_in_every_repeat_in_an_order_of_its_own(instant, tmp_path):
+    models = tos.feed_forward(n=6)
+    runs = quiet(models, tmp_path / "runs.csv", repeats=3)
+    assert len(runs) == 18
+    walks = [runs[runs.repeat == r].configuration.tolist() for r in range(3)]
+    assert all(sorted(walk) == sorted(models.configuration) for walk in walks)
+    assert len({tuple(walk) for walk in walks}) == 3
+    assert runs.time_s.tolist() == [1.25 + i for i in range(18)]
+    assert runs.energy_j.isna().all()
+    assert set(runs.missing) == {'no meter: a, "b"'}
+    assert set(runs.batch_norm) <= {True, False}
+    assert runs.keras.str.startswith("3.").all()
+    assert runs.started.str.endswith("+00:00").all()
+
+
+def test_interrupted_sweep_resumes_and_changes_no_row(instant, tmp_path, monkeypatch):
+    models, out = tos.feed_forward(n=4), tmp_path / "runs.csv"
+    whole = quiet(models, tmp_path / "whole.csv", repeats=2)
+    instant.clear()
+    inner = sweep.measure
+
+    def fail(*args, **kwargs):
+        if len(instant) == 5:
+            raise KeyboardInterrupt
+        return inner(*args, **kwargs)
+
+    monkeypatch.setattr(sweep, "measure", fail)
+    with pytest.raises(KeyboardInterrupt):
+        quiet(models, out, repeats=2)
+    before = out.read_bytes()
+    assert before.count(b"\n") == 6
+    monkeypatch.setattr(sweep, "measure", inner)
+    runs = quiet(models, out, repeats=2)
+    assert out.read_bytes().startswith(before)
+    assert runs.configuration.tolist() == whole.configuration.tolist()
+    n = len(instant)
+    assert len(quiet(models, out, repeats=2)) == 8
+    assert len(instant) == n
+    assert len(quiet(models, out, repeats=3)) == 12
+
+
+def test_torn_last_line_keeps_all_complete_rows(instant, tmp_path):
+    models, out = tos.feed_forward(n=4), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    whole = out.read_text()
+    out.write_text(whole[:-40])
+    with pytest.warns(UserWarning, match="last line was cut off"):
+        assert len(tos.load_runs(out)) == 3
+    runs = quiet(models, out, repeats=1)
+    assert len(runs) == 4
+    assert sorted(runs.configuration) == sorted(models.configuration)
+    assert (tmp_path / "runs.csv.torn").read_text().strip() == whole[:-40].splitlines()[-1]
+
+
+def test_header_cut_off_is_an_empty_file_to_resume(instant, tmp_path):
+    out = tmp_path / "runs.csv"
+    out.write_text("configuration,dep")
+    with pytest.raises(ValueError, match="no runs file"):
+        quiet(tos.feed_forward(n=2), out, repeats=1)
+    assert out.read_text() == "configuration,dep"
+
+
+def damage(path, line, change):
+    lines = path.read_text().splitlines(keepends=True)
+    lines[line - 1] = change(lines[line - 1])
+    path.write_text("".join(lines))
+
+
+@pytest.mark.parametrize(("change", "word"), [
+    (lambda s: s[:30] + "\n", "line 3 is damaged: it has . fields"),
+    (lambda s: s.replace(",2.25,", ",2.x5,"), "line 3 is damaged: time_s is '2.x5'"),
+])
+def test_damaged_line_is_named_and_nothing_is_written(instant, tmp_path, change, word):
+    models, out = tos.feed_forward(n=3), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    damage(out, 3, change)
+    before = out.read_bytes()
+    with pytest.raises(ValueError, match=word):
+        tos.load_runs(out)
+    with pytest.raises(ValueError, match=word):
+        quiet(models, out, repeats=2)
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(("content", "word"), [
+    (b"", "header lacks"), (b"a,b\n1,2\n", "header lacks configuration"),
+    (b"\xff\xfe\x00bin", "no text file"),
+])
+def test_file_that_holds_no_runs(tmp_path, content, word):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=word):
+        tos.load_runs(path)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"tos\.run_sweep\(model_set"):
+        tos.load_runs(tmp_path / "none.csv")
+
+
+def test_other_columns_or_device_are_not_mixed_in(instant, tmp_path, monkeypatch):
+    out = tmp_path / "runs.csv"
+    quiet(tos.feed_forward(n=2), out, repeats=1)
+    with pytest.raises(ValueError, match="other columns"):
+        quiet(tos.convolutional(n=2), out, repeats=1)
+    monkeypatch.setattr(sweep, "cpu_name", lambda: "another CPU")
+    with pytest.raises(ValueError, match="this is 'another CPU'"):
+        quiet(tos.feed_forward(n=2), out, repeats=2)
+
+
+@pytest.mark.parametrize(("models", "kwargs", "word"), [
+    (tos.feed_forward(n=2).drop(columns="batch_size"), {}, "no column 'batch_size'"),
+    (tos.feed_forward(n=2).iloc[:0], {}, "no configurations"),
+    (pd.DataFrame({"configuration": ["a"], "batch_size": [1]}), {}, "family"),
+    (tos.feed_forward(n=2), {"repeats": 0}, "repeats: 0"),
+])
+def test_bad_argument_is_named(tmp_path, models, kwargs, word):
+    with pytest.raises(ValueError, match=word):
+        quiet(models, tmp_path / "runs.csv", **kwargs)
+    assert not (tmp_path / "runs.csv").exists()
+
+
+def test_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="create it"):
+        quiet(tos.feed_forward(n=2), tmp_path / "none" / "runs.csv")
+
+
+def test_a_real_sweep_without_a_meter(tmp_path):
+    models = tos.feed_forward(n=2, depths=(1,), widths=(8,), input_sizes=(4,))
+    runs = tos.run_sweep(models, tmp_path / "runs.csv", repeats=1, seconds=0.1, meter=None)
+    assert (runs.time_s > 0).all()
+    assert (runs.window_s >= 0.1).all()
+    assert runs.energy_j.isna().all()
+    assert set(runs.missing) == {"no meter was asked for"}
+
+
+def test_idle_baselines_with_a_meter_and_a_meter_that_fails(tmp_path):
+    state = {"j": 0.0, "fail_at": math.inf}
+
+    def read():
+        state["j"] += 0.5
+        if state["j"] > state["fail_at"]:
+            raise OSError("gone")
+        return state["j"]
+
+    meter = Meter("nvml", "a GPU", "driver 1", (Counter("gpu-0", read),))
+    models = tos.feed_forward(n=2, depths=(1,), widths=(8,), input_sizes=(4,))
+    out = tmp_path / "runs.csv"
+    kwargs = {"seconds": 0.1, "meter": meter, "progress": False}
+    runs = tos.run_sweep(models, out, repeats=1, **kwargs)
+    assert (runs.energy_j > 0).all()
+    assert set(runs.device) == {"a GPU"}
+    both = tos.load_runs(out, baselines=True)
+    assert both.configuration.tolist()[0] == both.configuration.tolist()[-1] == sweep.IDLE
+    assert len(both) == 4
+    state["fail_at"] = state["j"] + 20
+    with pytest.raises(MeterError, match="gone"):
+        tos.run_sweep(models, out, repeats=30, **kwargs)
+    assert len(tos.load_runs(out)) >= 2

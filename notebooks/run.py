@@ -44,7 +44,8 @@ def execute(path, parameters="", cwd=HERE):
                 raise ValueError(f"{path.name}: it has no parameter {name!r}")
         notebook.cells.insert(tagged[0] + 1, nbformat.v4.new_code_cell(parameters))
     NotebookClient(
-        notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": str(cwd)}}
+        notebook, timeout=1800, kernel_name="python3", coalesce_streams=True,
+        resources={"metadata": {"path": str(cwd)}},
     ).execute(stderr=subprocess.DEVNULL)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # when a cell ran is no result

@@ -56,9 +56,7 @@ def ec_nas_bench(path=None) -> pd.DataFrame:
     --------
     ``runs = tos.datasets.ec_nas_bench()``
     """
-    archive = _locate(
-        path, "EC-NAS-Bench-*.tar.gz", "ec_nas_bench",
-        f"https://github.com/saintslab/EC-NAS-Bench/archive/{EC_NAS_COMMIT}.tar.gz")
+    archive = ec_nas_archive(path)
     files = _read_archive(
         archive, f"EC-NAS-Bench-{EC_NAS_COMMIT}/{_EC_NAS_DATA}/",
         r"train_model_results/energy/.*/results\.json|graphs/generated_graphs_[45]V9E\.json")
@@ -71,6 +69,13 @@ def ec_nas_bench(path=None) -> pd.DataFrame:
         _ec_nas_run(name, json.loads(text), cells)
         for name, text in sorted(files.items()) if name.endswith("results.json")
     ])
+
+
+def ec_nas_archive(path=None) -> Path:
+    """Return the archive that `ec_nas_bench` reads, fetched if need be."""
+    return _locate(
+        path, "EC-NAS-Bench-*.tar.gz", "ec_nas_bench",
+        f"https://github.com/saintslab/EC-NAS-Bench/archive/{EC_NAS_COMMIT}.tar.gz")
 
 
 def _ec_nas_run(name, record, cells):

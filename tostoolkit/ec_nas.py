@@ -154,7 +154,7 @@ def count_architectures(runs, workers=None):
     from multiprocessing import get_context
 
     import pandas as pd
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     cells = runs.drop_duplicates("architecture").sort_values("architecture")
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # TensorFlow does not fork

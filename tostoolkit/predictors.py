@@ -78,8 +78,9 @@ def count_row(model, batch_size=1, input_shape=None, counters=OP_COUNTERS) -> di
 def add_indices(rows, costs="cmos") -> pd.DataFrame:
     """Return `rows` with the indices that count as predictors added.
 
-    ``macs``, ``flops``, and under the cost table `costs`: ``tos``, and its parts ``tos_linear``,
-    ``tos_nonlinear`` and ``tos_comparison`` (the classes of `op_kinds.OP_KINDS`).
+    ``macs``, ``flops``, and under the cost table `costs`: ``tos``, and its parts by the class of
+    the op (`op_kinds.OP_KINDS`), ``tos_linear``, ``tos_nonlinear`` and ``tos_comparison``; and
+    by whether MACs see it, ``tos_mac`` and ``tos_elementwise``, all that is no MAC.
 
     Parameters
     ----------
@@ -115,7 +116,9 @@ def add_indices(rows, costs="cmos") -> pd.DataFrame:
     }
     parts = {f"tos_{w}": counts @ price.where(work == w, 0.0)
              for w in (LINEAR, "nonlinear", "comparison")}
-    return rows.assign(**indices, tos=sum(parts.values()), **parts)
+    tos = sum(parts.values())
+    mac = counts @ price.where([op == "mac" for op, _ in ops.values()], 0.0)
+    return rows.assign(**indices, tos=tos, **parts, tos_mac=mac, tos_elementwise=tos - mac)
 
 
 def _is_op(column):

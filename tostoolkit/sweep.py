@@ -70,7 +70,7 @@ def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", prog
     --------
     ``runs = tos.run_sweep(tos.feed_forward(n=4), "runs.csv", repeats=1)``
     """
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     out = Path(out)
     family = _check(model_set, out, repeats)
@@ -135,8 +135,8 @@ def load_runs(path, baselines=False) -> pd.DataFrame:
     _check_lines(path, text)
     runs = pd.read_csv(io.StringIO(text), dtype={"missing": str, "driver": str},
                        keep_default_na=False, na_values=["", "nan"])
-    text_columns = runs.columns.intersection(["missing", "driver", *LIBRARIES])
-    runs[list(text_columns)] = runs[list(text_columns)].fillna("").astype(str)
+    for name in runs.columns.intersection(["missing", "driver", *LIBRARIES]):
+        runs[name] = runs[name].astype(object).fillna("").astype(str)
     for name in ("energy_j", "time_s"):
         values = pd.to_numeric(runs[name], errors="coerce")
         bad = runs.index[values.isna() & runs[name].notna()]

@@ -163,7 +163,7 @@ def rapl(roots=POWERCAP) -> Meter:
             if (domain / "name").read_text().strip().startswith(("package", "dram")))
         if counters:
             return Meter("rapl", cpu_name(), "powercap", counters)
-    raise MeterError(f"rapl: no CPU package counts its energy under "
+    raise MeterError("rapl: no CPU package counts its energy under "
                      + " or ".join(map(str, roots)))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.style import context
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from .op_kinds import OP_KINDS
 
@@ -233,7 +233,8 @@ def heldout_error(errors) -> Figure:
                 axes.hlines(y, 100 * line.lower, 100 * line.upper, color=_OKABE_ITO[i], lw=0.8)
         axes.set(xscale="log", xlabel="mean relative error (%)", title=dataset,
                  yticks=range(len(names)), yticklabels=names)
-        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}",
+                       minor_locator=NullLocator())
         axes.legend(loc="best")
     row[0].invert_yaxis()
     return figure

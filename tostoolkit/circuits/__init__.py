@@ -1,5 +1,17 @@
-"""What an op costs in transistors: standard cells, composed into arithmetic units by formula."""
+"""Arithmetic units as netlists of static-CMOS cells: built, simulated, proved, counted.
 
-from .composition import CELLS, FORMATS, op_transistors, write_table
+What an op costs in transistors (TO) is the number of transistors in the fully unrolled unit that
+computes it, registers, clock, wires, memories and control left out.
+"""
 
-__all__ = ["CELLS", "FORMATS", "op_transistors", "write_table"]
+from .formats import FLOATS, INTEGERS, from_float, to_float
+from .netlist import ADDERS, CELL_LIBRARIES, Netlist
+from .simulation import simulate
+from .switching import STREAMS, Switching, op_switching, switching
+from .units import compute, unit, unit_transistors, units
+
+__all__ = [
+    "ADDERS", "CELL_LIBRARIES", "FLOATS", "INTEGERS", "STREAMS", "Netlist", "Switching", "compute",
+    "from_float", "op_switching", "simulate", "switching", "to_float", "unit", "unit_transistors",
+    "units",
+]

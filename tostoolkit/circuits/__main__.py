@@ -1,9 +1,23 @@
-"""``python -m tostoolkit.circuits``: write the cost tables that are derived from circuits."""
+"""``python -m tostoolkit.circuits tables | prove``: what the circuits give, written anew."""
 
+import sys
 from pathlib import Path
 
-from .composition import write_table
+from .proofs import write_proofs
+from .tables import write_tables
 
-path = Path(__file__).parent.parent / "cost_tables" / "cmos.csv"
-write_table(path)
-print(f"wrote {path.name}")
+FOLDER = Path(__file__).parent.parent / "cost_tables"
+
+
+def main(command):
+    if command == "tables":
+        for path in write_tables(FOLDER):
+            print(f"wrote {path.name}")
+    elif command == "prove":
+        write_proofs()
+    else:
+        sys.exit(f"unknown command {command!r}; use tables or prove")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) == 2 else "")

@@ -276,10 +276,10 @@ def float_erf(n, f, x):
     Coefficients come from a table in multiplexer logic, whose equal parts are shared.
     """
     p = f.precision
-    places = p + 5  # fraction bits of g
+    places = p + 6  # fraction bits of g
     index_bits, tables = _erf_segments(p, places)
     a = unpack(n, f, x)
-    word, far = _fixed_point(n, f, a, 2, p + 3)
+    word, far = _fixed_point(n, f, a, 2, p + 4)
     index, local = word[-index_bits:], word[:-index_bits]
     bound = 0
     for table in reversed(tables):
@@ -305,7 +305,7 @@ def float_erf(n, f, x):
     one = n.and_(n.or_(far, a.infinite), n.inv(a.nan))
     sticky = n.or_(n.or_(kept[0], lost), below)
     result = finish(n, f, a.sign, floor_, kept[2:], kept[1], sticky, a.nan, 0, a.zero)
-    return [*choose(n, one, result[:-1], constant(f.bias << (p - 1), f.width - 1)), result[-1]]
+    return choose(n, one, result, [*constant(f.bias << (p - 1), f.width - 1), a.sign])
 
 
 @cache
@@ -320,7 +320,7 @@ def _erf_segments(p, places):
         fits = np.linalg.solve(np.vander(nodes, increasing=True), values.T)
         wanted = _erf_ratio(starts[:, None] + probes * 4 / 2**bits)
         error = np.abs((np.vander(probes, degree + 1, increasing=True) @ fits).T - wanted)
-        if (error / wanted).max() < 2.0 ** -(p + 3):
+        if (error / wanted).max() < 2.0 ** -(p + 4):
             return bits, [[round(c * 2**places) for c in row] for row in fits.tolist()]
     raise ValueError(f"precision: no table of 512 segments holds erf to {p} bits")
 

@@ -371,7 +371,7 @@ def to_integer(n, f, width, x):
     size = max(p, width - 1)
     wide = max(f.exponent_bits, width.bit_length()) + 1
     distance = subtract(n, constant(f.bias + width - 2, wide), pad(a.exponent, wide))[0]
-    large = distance[-1]  # 2^(width - 1) or more
+    large = n.or_(distance[-1], a.infinite)  # 2^(width - 1) or more
     word, _ = shift_right(n, [0] * (size - p) + a.significand, distance[:-1])
     magnitude = word[size - (width - 1):]
     value = negate_if(n, [*magnitude, 0], a.sign)

@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 NOT, AND, OR, XOR, MUX, XOR3, MAJ = range(7)
 KINDS = ("not", "and", "or", "xor", "mux", "xor3", "majority")
+#: What a cell is with a NOT behind it.
+MERGED = MappingProxyType({AND: "nand", OR: "nor", XOR: "xnor"})
 
 #: Cell library -> transistors of each cell. ``mirror``: complementary static CMOS with the mirror
 #: adder; ``transmission-gate``: XOR, multiplexer and adder of transmission gates (Weste and Harris,
@@ -183,29 +185,38 @@ class Netlist:
                 words[name] = [new[x] for x in word]
         return self
 
-    def cells(self) -> Counter:
-        """Return how many of each cell there are, by the names of the cell libraries.
+    def absorbed(self) -> dict[int, int]:
+        """Return the AND, OR and XOR nets that only feed a NOT, and that NOT.
 
-        A NOT behind an AND, OR or XOR that drives nothing else makes it a NAND, NOR or XNOR; a sum
-        and a carry of the same three nets are one full adder.
+        The pair is one NAND, NOR or XNOR.
         """
         fanout = Counter(x for nets in self.fanins for x in nets)
         fanout.update(x for word in self.outputs.values() for x in word)
-        names, absorbed, triples = Counter(), set(), {}
-        merged = {AND: "nand", OR: "nor", XOR: "xnor"}
-        for kind, nets in zip(self.kinds, self.fanins, strict=True):
-            if kind == NOT and self.kinds[nets[0]] in merged and fanout[nets[0]] == 1:
-                absorbed.add(nets[0])
-                names[merged[self.kinds[nets[0]]]] += 1
-            elif kind in (XOR3, MAJ):
-                triples.setdefault(nets, set()).add(kind)
-            elif kind == NOT:
-                names["not"] += 1
+        return {nets[0]: net for net, (kind, nets)
+                in enumerate(zip(self.kinds, self.fanins, strict=True))
+                if kind == NOT and self.kinds[nets[0]] in MERGED and fanout[nets[0]] == 1}
+
+    def sums(self) -> dict[tuple, dict]:
+        """Return three nets -> {XOR3: net, MAJ: net}, the sum and the carry of those three."""
+        triples = {}
+        for net, (kind, nets) in enumerate(zip(self.kinds, self.fanins, strict=True)):
+            if kind in (XOR3, MAJ):
+                triples.setdefault(nets, {})[kind] = net
+        return triples
+
+    def cells(self) -> Counter:
+        """Return how many of each cell there are, by the names of the cell libraries.
+
+        A sum and a carry of the same three nets are one full adder.
+        """
+        absorbed = self.absorbed()
+        merged = set(absorbed.values())
+        names = Counter(MERGED[self.kinds[net]] for net in absorbed)
         for net, kind in enumerate(self.kinds):
-            if kind in (AND, OR, XOR, MUX) and net not in absorbed:
+            if kind in (NOT, AND, OR, XOR, MUX) and net not in absorbed and net not in merged:
                 names[KINDS[kind]] += 1
-        for kinds in triples.values():
-            names["full adder" if len(kinds) == 2 else KINDS[kinds.pop()]] += 1
+        for kinds in self.sums().values():
+            names["full adder" if len(kinds) == 2 else KINDS[next(iter(kinds))]] += 1
         return names
 
     def transistors(self, cells="mirror") -> int:

@@ -42,20 +42,20 @@ def simulate(netlist, **operands):
     >>> simulate(adder, x=np.array([3, 250]), y=np.array([4, 10]))["result"].tolist()
     [7, 4]
     """
-    arrays = _checked(netlist, operands)
+    arrays = check_operands(netlist, operands)
     n = len(next(iter(arrays.values())))
     results = {name: np.empty(n, np.uint64) for name in netlist.outputs}
     for start in range(0, n, 64 * WORDS):
         part = {name: x[start:start + 64 * WORDS] for name, x in arrays.items()}
         size = len(next(iter(part.values())))
         planes = {name: to_planes(x, len(netlist.inputs[name])) for name, x in part.items()}
-        run = _Program.of(netlist).run(planes)
+        run = Program.of(netlist).run(planes)
         for name, rows in run.items():
             results[name][start:start + size] = from_planes(rows, size)
     return results
 
 
-def _checked(netlist, operands):
+def check_operands(netlist, operands):
     if set(operands) != set(netlist.inputs):
         raise ValueError(f"operands: got {', '.join(operands) or 'none'}; this unit takes "
                          f"{', '.join(netlist.inputs)}")
@@ -97,7 +97,7 @@ def from_planes(planes, n):
     return np.ascontiguousarray(columns.T).view("<u8")[:n, 0]
 
 
-class _Program:
+class Program:
     """The NumPy calls that evaluate a netlist."""
 
     def __init__(self, netlist):
@@ -111,7 +111,10 @@ class _Program:
         return _PROGRAMS[netlist]
 
     def run(self, planes, watch=None):
-        """Return name -> list of planes; `watch(net, plane)` is called for every net's value."""
+        """Return name -> list of planes.
+
+        `watch(net, plane, fanins)` is called for every net, with the planes of what drives it.
+        """
         words = next(iter(planes.values())).shape[1]
         store = np.empty((self.n_slots, words), np.uint64)
         rows = list(store)
@@ -121,17 +124,20 @@ class _Program:
         for name, index, slot in inputs:
             rows[slot][:] = planes[name][index]
             if watch:
-                watch(self.netlist.inputs[name][index], rows[slot])
-        for net, calls in steps:
+                watch(self.netlist.inputs[name][index], rows[slot], ())
+        for net, calls, slots in steps:
             for function, a, b, out in calls:
                 function(rows[a], rows[b], rows[out])
             if watch:
-                watch(net, rows[calls[-1][3]])
+                watch(net, rows[calls[-1][3]], [rows[slot] for slot in slots])
         return {name: [rows[slot] for slot in word] for name, word in outputs.items()}
 
 
 def _lower(netlist):
-    """Return ((inputs, outputs, steps), slots): a step is (net, [(ufunc, slot, slot, slot), ...])."""
+    """Return ((inputs, outputs, steps), slots).
+
+    A step is (net, [(ufunc, slot, slot, slot to write), ...], the slots of its fanins).
+    """
     band, bor, bxor = np.bitwise_and, np.bitwise_or, np.bitwise_xor
     last = {}
     for net, nets in enumerate(netlist.fanins):
@@ -172,7 +178,7 @@ def _lower(netlist):
             else:
                 assert kind == MAJ
                 calls += [(band, 3, c, 2), (band, a, b, out), (bor, 2, out, out)]
-        steps.append((net, calls))
+        steps.append((net, calls, slots))
         for x in set(nets):
             if last[x] == net and x not in kept:
                 free.append(slot_of[x])

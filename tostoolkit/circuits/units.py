@@ -29,15 +29,14 @@ FLOAT_UNITS = {
 #: Op -> (function, operands) of the integer units.
 INTEGER_UNITS = {
     "add": (integers.int_add, "xy"), "mul": (integers.int_mul, "xy"),
-    "mac": (integers.int_mac, "xya"), "max": (integers.int_max, "xy"),
+    "mac": (integers.int_mac, "xyz"), "max": (integers.int_max, "xy"),
     "neg": (integers.int_neg, "x"), "abs": (integers.int_abs, "x"),
     "div": (integers.int_quotient, "xy"), "rem": (integers.int_remainder, "xy"),
     "select": (integers.int_select, "xyp"), "logic": (integers.int_logic, "xy"),
     "requantise": (integers.requantise, "xms"),
 }
-#: Widths of operands that are not of the unit's own format.
-_OTHER = {"p": ("predicate", 1), "a": ("accumulator", integers.ACCUMULATOR),
-          "m": ("multiplier", 32), "s": ("shift", 5)}
+#: Names and widths of operands that are not of the unit's own format.
+_OTHER = {"p": ("predicate", 1), "m": ("multiplier", 32), "s": ("shift", 5)}
 
 
 def units(dtype) -> list[str]:
@@ -55,7 +54,8 @@ def units(dtype) -> list[str]:
     """
     f = find_format(dtype)
     if dtype in INTEGERS:
-        return [*INTEGER_UNITS, *(f"convert:{name}" for name in FLOATS)]
+        own = [op for op in INTEGER_UNITS if op != "requantise" or f <= integers.ACCUMULATOR]
+        return [*own, *(f"convert:{name}" for name in FLOATS)]
     own = [op for op in FLOAT_UNITS if op != "erf" or f.precision <= 24]
     return [*own, *(f"convert:{name}" for name in (*FLOATS, *INTEGERS) if name != dtype)]
 
@@ -80,7 +80,7 @@ def unit(op, dtype, adder="ripple") -> Netlist:
     Examples
     --------
     >>> unit("add", "int8").transistors()
-    212
+    204
     """
     f = find_format(dtype)
     n = Netlist(adder)
@@ -100,6 +100,8 @@ def unit(op, dtype, adder="ripple") -> Netlist:
     else:
         function, letters = (INTEGER_UNITS if dtype in INTEGERS else FLOAT_UNITS)[op]
         words = [32 if letter == "x" and op == "requantise" else own for letter in letters]
+        if op == "mac":
+            words[-1] = max(own, integers.ACCUMULATOR)
         operands = [n.input(*_OTHER.get(letter, (letter, width)))
                     for letter, width in zip(letters, words, strict=True)]
         result = function(n, f, *operands)
@@ -119,7 +121,7 @@ def unit_transistors(op, dtype, cells="mirror", adder="ripple") -> int:
     Examples
     --------
     >>> unit_transistors("add", "int8")
-    212
+    204
     """
     cell_library(cells)
     return unit(op, dtype, adder).transistors(cells)

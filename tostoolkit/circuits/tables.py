@@ -1,0 +1,172 @@
+"""The cost tables that circuits give: every op of every format, as a unit or an expansion into units.
+
+``python -m tostoolkit.circuits tables`` writes them; nothing in them is quoted but the expansions
+of ``gpu-*`` and ``cpu-libm``, whose rows say where they are from.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import pandas as pd
+
+from ..op_kinds import DTYPES, OP_KINDS
+from .formats import FLOATS, INTEGERS
+from .switching import op_switching
+from .units import FLOAT_UNITS, INTEGER_UNITS, unit, unit_transistors
+
+GENERATOR = "tostoolkit.circuits 1"  # raised when a design changes what the tables hold
+MULTIPLEXER, EXCLUSIVE_OR = 12, 10  # transistors, static CMOS
+
+_PHILOX = ("int32", {"mul": 5, "add": 5, "logic": 10}, "a quarter of the four words of Philox4x32-10 "
+           "(Salmon et al., SC 2011, section 3.3)")
+#: Ops without a unit in floating point: what computes them, {unit: how often}, and the rule.
+EXPANSIONS = {
+    "mac": ({"mul": 1, "add": 1}, "two roundings; the fused unit is the table cmos-fused's"),
+    "rem": ({"div": 1, "round": 1, "mul": 1, "add": 1}, "x - y round(x / y)"),
+    "cbrt": ({"log": 1, "mul": 1, "exp": 1}, "exp(log(x) / 3)"),
+    "pow": ({"log": 1, "mul": 1, "exp": 1}, "exp(y log x)"),
+    "sin": ({"mul": 8, "add": 7, "round": 1},
+            "Cody-Waite reduction in two steps, odd polynomial of degree 9"),
+    "logic": ({"xor": 1}, "one XOR a bit"),
+    "erf": ({"exp": 1, "div": 1, "mul": 17, "add": 16},
+            "Cody, Math. Comp. 23, 1969: rational of degree 8 times exp(-x^2)"),
+}
+#: Instructions that published implementations take: each arithmetic one priced as a fused
+#: multiply-add of the format, additions, multiplications, comparisons and the like as their unit.
+_NATIVE = ("add", "mul", "max", "neg", "abs", "round", "select", "logic", "convert")
+#: rsqrt, where it has no number of its own, is a square root and a division.
+_CUDA = "NVIDIA, CUDA C++ Programming Guide"
+_INSTRUCTIONS = {
+    "gpu-ieee": (
+        "instructions of CUDA's IEEE-rounded float32 functions on sm_90, as fused multiply-adds",
+        "compiled CUDA math library, sm_90", "arithmetic instructions of the main path",
+        {"mac": 1, "div": 7, "sqrt": 7, "exp": 9, "log": 28, "tanh": 16, "sigmoid": 15, "erf": 25,
+         "rsqrt": 14}),
+    "gpu-fast": (
+        "instructions of CUDA's intrinsic functions, as fused multiply-adds", _CUDA,
+        "mathematical functions appendix, table of intrinsic functions",
+        {"mac": 1, "div": 2, "sqrt": 2, "rsqrt": 1, "exp": 2, "log": 2, "sin": 2, "pow": 3,
+         "tanh": 1, "sigmoid": 4}),
+    "cpu-libm": (
+        "instructions or reciprocal throughput of float32 functions on x86-64, as fused "
+        "multiply-adds", "glibc float32 functions; x86-64 dividers", "main path",
+        {"mac": 1, "div": 6, "sqrt": 8, "exp": 31, "log": 36, "tanh": 116, "sigmoid": 35,
+         "erf": 123, "rsqrt": 14}),
+}
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """How a table prices a unit: by transistors in a library and an adder, or by switching."""
+
+    adder: str = "ripple"
+    stream: str = ""
+
+    def cost(self, op, dtype):
+        if self.stream:
+            return float(f"{op_switching(op, dtype, self.stream).transitions:.4g}")
+        return unit_transistors(op, dtype, adder=self.adder)
+
+
+#: Table -> (description, unit, pricing, expansions that differ).
+CIRCUIT_TABLES = {
+    "cmos": ("transistors of simulated static-CMOS units, ripple adders; mac is multiply and add",
+             "TO", Pricing(), {}),
+    "cmos-fused": ("as cmos, with mac as one fused multiply-add unit", "TO", Pricing(),
+                   {"mac": ({"fma": 1}, "one rounding")}),
+    "cmos-prefix": ("as cmos, with Kogge-Stone adders", "TO", Pricing("kogge-stone"), {}),
+    "cmos-switching-random": (
+        "transistors that switch per op, operands of random bits", "transitions",
+        Pricing(stream="random"), {}),
+    "cmos-switching-network": (
+        "transistors that switch per op, operands as in a trained network", "transitions",
+        Pricing(stream="network"), {}),
+}
+
+
+def write_tables(folder):
+    """Write every table into a folder, and return their paths.
+
+    Examples
+    --------
+    ``write_tables("tostoolkit/cost_tables")``
+    """
+    paths = []
+    for name in (*CIRCUIT_TABLES, *_INSTRUCTIONS):
+        if name in CIRCUIT_TABLES:
+            description, measure, pricing, changes = CIRCUIT_TABLES[name]
+            rows = _circuit_rows(pricing, EXPANSIONS | changes)
+        else:
+            description, *_ = _INSTRUCTIONS[name]
+            measure, rows = "TO", _instruction_rows(name)
+        table = pd.DataFrame(
+            rows, columns=["op", "dtype", "cost", "status", "source", "locator", "derivation"])
+        paths.append(folder / f"{name}.csv")
+        with open(paths[-1], "w", encoding="utf-8", newline="") as file:
+            file.write(f"# description: {description}\n# unit: {measure}\n")
+            table.to_csv(file, index=False, lineterminator="\n")
+    return paths
+
+
+def _circuit_rows(pricing, expansions):
+    price = cache(pricing.cost)
+    for dtype in DTYPES:
+        for op in OP_KINDS:
+            found = _priced(price, pricing, expansions, op, dtype)
+            if found is not None:
+                cost, locator, derivation = found
+                yield op, dtype, cost, "derived", GENERATOR, locator, derivation
+
+
+def _priced(price, pricing, expansions, op, dtype):
+    """Return (cost, locator, derivation) of an op, or None where it has no meaning."""
+    if dtype == "bool":
+        cells = {"logic": (EXCLUSIVE_OR, "one XOR"), "select": (MULTIPLEXER, "one multiplexer"),
+                 "max": (6, "one OR"), "convert": (0, "a wire")}
+        return (cells[op][0], "cell", cells[op][1]) if op in cells else None
+    if op == "random":
+        form, parts, words = _PHILOX
+        return _sum(price, pricing, parts, form, words)
+    if op == "convert":
+        op = f"convert:{'float32' if dtype != 'float32' else 'int32'}"
+    if op == "round" and dtype in INTEGERS:
+        return 0, "wires", "an integer is round already"
+    table = FLOAT_UNITS if dtype in FLOATS else INTEGER_UNITS
+    native = op in table or op.startswith("convert:")
+    if op == "erf" and dtype == "float64":
+        native = False
+    if native:
+        words = "" if op not in table else table[op][0].__doc__.splitlines()[0].rstrip(".")
+        words = words.removeprefix("Return ") or f"from {op.partition(':')[2]}"
+        digest = unit(op, dtype, pricing.adder).digest()
+        return price(op, dtype), f"unit({op!r}, {dtype!r}), netlist {digest}", words
+    if dtype in FLOATS and op in expansions:
+        parts, words = expansions[op]
+        return _sum(price, pricing, parts, dtype, words)
+    return None
+
+
+def _sum(price, pricing, parts, dtype, words):
+    def one(part):
+        return EXCLUSIVE_OR * FLOATS[dtype].width if part == "xor" else price(part, dtype)
+
+    if "xor" in parts and pricing.stream:
+        return None  # not a unit: nothing was simulated
+    terms = " + ".join(f"{n} {part}" if n > 1 else part for part, n in parts.items())
+    cost = sum(n * one(part) for part, n in parts.items())
+    digests = [unit(part, dtype, pricing.adder).digest()[:8] for part in parts if part != "xor"]
+    return float(f"{cost:.4g}") if pricing.stream else cost, f"{dtype}: {terms}; netlists {' '.join(digests)}", words
+
+
+def _instruction_rows(name):
+    _, source, locator, instructions = _INSTRUCTIONS[name]
+    base = {(row[1], row[0]): row for row in _circuit_rows(Pricing(), EXPANSIONS)}
+    for dtype in DTYPES:
+        for op in OP_KINDS:
+            if op in instructions and dtype in FLOATS:
+                digest = unit("fma", dtype).digest()
+                cost = instructions[op] * unit_transistors("fma", dtype)
+                yield (op, dtype, cost, "estimated", source, locator,
+                       f"{instructions[op]} x fma ({GENERATOR}, netlist {digest})")
+            elif (dtype, op) in base and (op in _NATIVE or dtype not in FLOATS):
+                yield base[dtype, op]

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export TF_CPP_MIN_LOG_LEVEL := 3
 export CUDA_VISIBLE_DEVICES ?=
 
-.PHONY: help figures notebooks test lab bench clean
+.PHONY: help figures notebooks test tables prove lab bench clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -24,6 +24,12 @@ notebooks: $(STAMP)  ## the same, and keep the outputs in notebooks/ (before a c
 
 test: $(STAMP)  ## run the tests, the notebooks among them
 	$(BIN)/python -m pytest
+
+tables: $(STAMP)  ## write the cost tables that circuits give
+	$(BIN)/python -m tostoolkit.circuits tables
+
+prove: $(STAMP)  ## prove every arithmetic unit at length and record it (half an hour)
+	$(BIN)/python -m tostoolkit.circuits prove
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -5,6 +5,7 @@ computes it, registers, clock, wires, memories and control left out.
 """
 
 from .formats import FLOATS, INTEGERS, from_float, to_float
+from .layers import layer_switching
 from .netlist import ADDERS, CELL_LIBRARIES, Netlist
 from .simulation import simulate
 from .switching import STREAMS, Switching, op_switching, switching
@@ -12,6 +13,6 @@ from .units import compute, unit, unit_transistors, units
 
 __all__ = [
     "ADDERS", "CELL_LIBRARIES", "FLOATS", "INTEGERS", "STREAMS", "Netlist", "Switching", "compute",
-    "from_float", "op_switching", "simulate", "switching", "to_float", "unit", "unit_transistors",
+    "from_float", "layer_switching", "op_switching", "simulate", "switching", "to_float", "unit", "unit_transistors",
     "units",
 ]

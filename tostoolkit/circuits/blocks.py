@@ -6,6 +6,8 @@ function takes the netlist first; words are lists of nets, least significant bit
 
 from collections import defaultdict
 
+from .netlist import part
+
 
 def constant(value, width):
     """Return the word of a non-negative constant."""
@@ -55,6 +57,7 @@ def equals(n, word, value):
 
 # Adders -------------------------------------------------------------------------------------
 
+@part("carry-propagate adders")
 def add(n, a, b, carry=0):
     """Return (sum, carry out) of two words of one width, by the netlist's adder."""
     assert len(a) == len(b)
@@ -120,6 +123,7 @@ def negate_if(n, word, sign):
 
 # Shifters and counters ----------------------------------------------------------------------
 
+@part("shift left")
 def shift_left(n, word, amount):
     """Return the word shifted left within its width, zeros moving in."""
     for i, bit in enumerate(amount):
@@ -128,6 +132,7 @@ def shift_left(n, word, amount):
     return word
 
 
+@part("shift right")
 def shift_right(n, word, amount):
     """Return (the word shifted right, 1 where a 1 was shifted out), whatever the amount."""
     useful = len(word).bit_length()
@@ -141,6 +146,7 @@ def shift_right(n, word, amount):
     return masked(n, word, near), n.or_(lost, n.and_(far, any_of(n, word)))
 
 
+@part("count leading zeros")
 def leading_zeros(n, word):
     """Return the count of zeros above the leading one, as a word; its width, where there is none."""
     width = len(word)
@@ -188,6 +194,7 @@ def reduce_columns(n, columns, width):
     return low + add(n, a, b)[0] if rest else low
 
 
+@part("product array")
 def multiply(n, a, b):
     """Return the whole product of two unsigned words."""
     columns = defaultdict(list)
@@ -197,6 +204,7 @@ def multiply(n, a, b):
     return reduce_columns(n, columns, len(a) + len(b))
 
 
+@part("product array")
 def square(n, a):
     """Return the square of an unsigned word: products of two bits once, one place higher."""
     columns = defaultdict(list)
@@ -220,6 +228,7 @@ def signed_digits(value):
     return digits
 
 
+@part("product array")
 def multiply_constant(n, a, value, drop=0):
     """Return a word times a constant, one row of adders for each digit that is not 0.
 
@@ -244,6 +253,7 @@ def _add_constant(columns, value, width):
             columns[i].append(1)
 
 
+@part("digit rows")
 def restoring_rows(n, remainder, divisor, rows):
     """Return (quotient, remainder) of a restoring array divider.
 
@@ -262,6 +272,7 @@ def restoring_rows(n, remainder, divisor, rows):
     return quotient, remainder
 
 
+@part("digit rows")
 def root_rows(n, radicand, rows):
     """Return (root, remainder) of a restoring square root of a word of 2 x rows bits."""
     root, remainder = [], []

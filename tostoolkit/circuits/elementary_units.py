@@ -15,13 +15,33 @@ from math import ceil, erf, floor, log2
 import numpy as np
 
 from .blocks import (
-    add, any_of, at_least, choose, constant, masked, multiply, multiply_constant, negate_if, pad,
-    reduce_columns, restoring_rows, shift_right, square, subtract,
+    add,
+    any_of,
+    at_least,
+    choose,
+    constant,
+    masked,
+    multiply,
+    multiply_constant,
+    negate_if,
+    pad,
+    reduce_columns,
+    restoring_rows,
+    shift_right,
+    square,
+    subtract,
 )
 from .float_units import (
-    add_constant, denormalised, effective, finish, negated, normalised, unpack,
+    add_constant,
+    denormalised,
+    effective,
+    finish,
+    negated,
+    normalised,
+    unpack,
 )
 from .integer_units import signed_product
+from .netlist import part
 
 
 def _fixed(value, bits, rounding=round):
@@ -47,6 +67,7 @@ def _bits_of_range(f):
     return ceil(log2((f.bias + f.precision + 1) * 0.6931471805599453))
 
 
+@part("to fixed point")
 def _fixed_point(n, f, a, integer, fraction):
     """Return (|x| as a word of fixed point, 1 where it is 2^integer or more)."""
     width = max(f.exponent_bits, (f.bias + integer).bit_length()) + 1
@@ -57,6 +78,7 @@ def _fixed_point(n, f, a, integer, fraction):
     return word[len(word) - size:], distance[-1]
 
 
+@part("times log2(e)")
 def _times_log2e(n, word, integer, fraction, doubled=False):
     """Return a word of fixed point times log2(e), or twice that, with one more integer bit."""
     bits = fraction + integer + 2
@@ -67,6 +89,7 @@ def _times_log2e(n, word, integer, fraction, doubled=False):
     return pad(product[6:], fraction + whole)[:fraction + whole]
 
 
+@part("2^fraction by digits")
 def power_of_two(n, f_bits):
     """Return 2^f in [1, 2) for a fraction f, with as many fraction bits; never above 2^f.
 

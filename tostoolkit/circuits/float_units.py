@@ -11,9 +11,27 @@ rounding carry then enter the exponent field by plain addition.
 from dataclasses import dataclass
 
 from .blocks import (
-    add, all_of, any_of, at_least, choose, constant, equals, increment, inverted, leading_zeros,
-    masked, multiply, negate_if, pad, restoring_rows, root_rows, shift_left, shift_right, subtract,
+    add,
+    all_of,
+    any_of,
+    at_least,
+    choose,
+    constant,
+    equals,
+    increment,
+    inverted,
+    leading_zeros,
+    masked,
+    multiply,
+    negate_if,
+    pad,
+    restoring_rows,
+    root_rows,
+    shift_left,
+    shift_right,
+    subtract,
 )
+from .netlist import part
 
 
 @dataclass
@@ -33,6 +51,7 @@ class Fields:
         return [*self.mantissa, self.hidden]
 
 
+@part("unpack")
 def unpack(n, f, word) -> Fields:
     """Return the fields of an operand."""
     mantissa, exponent = word[:f.precision - 1], word[f.precision - 1:-1]
@@ -51,6 +70,7 @@ def effective(n, x):
     return [n.or_(x.exponent[0], n.inv(x.hidden)), *x.exponent[1:]]
 
 
+@part("normalise subnormals")
 def normalised(n, significand):
     """Return (the word shifted until its top bit is 1, the shift)."""
     count = leading_zeros(n, significand)
@@ -67,6 +87,7 @@ def add_constant(n, word, value):
     return add(n, word, constant(value % (1 << len(word)), len(word)))[0]
 
 
+@part("round and pack")
 def finish(n, f, sign, floor, significand, guard, sticky, nan=0, infinite=0, zero=0):
     """Return the result word: rounded, overflow and special values inserted.
 
@@ -150,6 +171,7 @@ def _product(n, f, a, b):
     return multiply(n, first, second), floor
 
 
+@part("denormalise")
 def denormalised(n, floor, word):
     """Return (floor, word, lost): shifted right where the signed floor is negative."""
     negative = floor[-1]

@@ -35,8 +35,8 @@ def signed_product(n, x, y, width, addend=()):
 
 
 def int_mul(n, width, x, y):
-    """Return the whole product of x and y, in 2 width bits."""
-    return signed_product(n, x, y, 2 * width)
+    """Return the product of x and y, whole up to 64 bits."""
+    return signed_product(n, x, y, min(2 * width, 64))
 
 
 def int_mac(n, width, x, y, accumulator):

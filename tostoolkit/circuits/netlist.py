@@ -7,6 +7,7 @@ constants are folded, and what no output needs is left out by `Netlist.finish`.
 
 import hashlib
 from collections import Counter
+from functools import wraps
 from types import MappingProxyType
 
 NOT, AND, OR, XOR, MUX, XOR3, MAJ = range(7)
@@ -61,6 +62,7 @@ class Netlist:
         self.adder = adder
         self.inputs, self.outputs = {}, {}
         self.kinds, self.fanins = [None, None], [(), ()]
+        self.parts, self._part = ["", ""], ""
         self._known = {}
 
     # Building ---------------------------------------------------------------------------------
@@ -70,6 +72,7 @@ class Netlist:
         first = len(self.kinds)
         self.kinds += [None] * width
         self.fanins += [()] * width
+        self.parts += [""] * width
         self.inputs[name] = list(range(first, first + width))
         return self.inputs[name]
 
@@ -84,6 +87,7 @@ class Netlist:
             net = self._known[key] = len(self.kinds)
             self.kinds.append(kind)
             self.fanins.append(nets)
+            self.parts.append(self._part)
         return net
 
     def _inverse(self, a):
@@ -173,13 +177,14 @@ class Netlist:
                 stack.extend(self.fanins[net])
         for net in (0, 1, *(x for word in self.inputs.values() for x in word)):
             live[net] = 1
-        new, kinds, fanins = {}, [], []
+        new, kinds, fanins, parts = {}, [], [], []
         for net, alive in enumerate(live):
             if alive:
                 new[net] = len(kinds)
+                parts.append(self.parts[net])
                 kinds.append(self.kinds[net])
                 fanins.append(tuple(new[x] for x in self.fanins[net]))
-        self.kinds, self.fanins, self._known = kinds, fanins, {}
+        self.kinds, self.fanins, self.parts, self._known = kinds, fanins, parts, {}
         for words in (self.inputs, self.outputs):
             for name, word in words.items():
                 words[name] = [new[x] for x in word]
@@ -204,20 +209,37 @@ class Netlist:
                 triples.setdefault(nets, {})[kind] = net
         return triples
 
-    def cells(self) -> Counter:
-        """Return how many of each cell there are, by the names of the cell libraries.
+    def placed(self) -> list[tuple[str, int]]:
+        """Return (name of the cell, a net that it drives) for every cell.
 
         A sum and a carry of the same three nets are one full adder.
         """
         absorbed = self.absorbed()
         merged = set(absorbed.values())
-        names = Counter(MERGED[self.kinds[net]] for net in absorbed)
-        for net, kind in enumerate(self.kinds):
-            if kind in (NOT, AND, OR, XOR, MUX) and net not in absorbed and net not in merged:
-                names[KINDS[kind]] += 1
-        for kinds in self.sums().values():
-            names["full adder" if len(kinds) == 2 else KINDS[next(iter(kinds))]] += 1
-        return names
+        cells = [(MERGED[self.kinds[net]], net) for net in absorbed]
+        cells += [(KINDS[kind], net) for net, kind in enumerate(self.kinds)
+                  if kind in (NOT, AND, OR, XOR, MUX) and net not in absorbed and net not in merged]
+        for outputs in self.sums().values():
+            kind, net = next(iter(outputs.items()))
+            cells.append(("full adder" if len(outputs) == 2 else KINDS[kind], net))
+        return cells
+
+    def cells(self) -> Counter:
+        """Return how many of each cell there are, by the names of the cell libraries."""
+        return Counter(name for name, _ in self.placed())
+
+    def anatomy(self, cells="mirror") -> Counter:
+        """Return the transistors of each part of the unit.
+
+        Raises
+        ------
+        ValueError
+            An unknown cell library.
+        """
+        library, sizes = cell_library(cells), Counter()
+        for name, net in self.placed():
+            sizes[self.parts[net] or "glue"] += library[name]
+        return sizes
 
     def transistors(self, cells="mirror") -> int:
         """Return the number of transistors in one cell library.
@@ -234,6 +256,20 @@ class Netlist:
         """Return a hash of the structure: equal for equal netlists."""
         text = repr((self.kinds, self.fanins, self.inputs, self.outputs))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def part(name):
+    """Name what a block builds, for `Netlist.anatomy`; the outermost name holds."""
+    def decorate(function):
+        @wraps(function)
+        def build(n, *args, **kwargs):
+            outer, n._part = n._part, n._part or name
+            try:
+                return function(n, *args, **kwargs)
+            finally:
+                n._part = outer
+        return build
+    return decorate
 
 
 def cell_library(name):

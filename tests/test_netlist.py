@@ -1,4 +1,4 @@
-"""Netlists: folding, sharing, dead logic and transistor counts by hand; simulation against Python."""
+"""Netlists: folding, sharing, dead logic, counts by hand; simulation against Python."""
 
 import numpy as np
 import pytest
@@ -85,16 +85,15 @@ def reference(kind, x, y, z):
 def test_any_circuit_computes_what_its_gates_say(gates):
     """Folding, sharing, merging of full adders and reuse of storage change no value."""
     n = Netlist()
+    build = {"and": (n.and_, 2), "or": (n.or_, 2), "xor": (n.xor, 2), "not": (n.inv, 1),
+             "mux": (n.mux, 3), "xor3": (n.xor3, 3), "majority": (n.majority, 3)}
     nets = [0, 1, *n.input("x", 5)]
     every = range(32)
     values = [[0] * 32, [1] * 32, *([v >> i & 1 for v in every] for i in range(5))]
     for kind, *ins in gates:
         a, b, c = (i % len(nets) for i in ins)
-        x, y, z = nets[a], nets[b], nets[c]
-        nets.append({"and": lambda: n.and_(x, y), "or": lambda: n.or_(x, y),
-                     "xor": lambda: n.xor(x, y), "not": lambda: n.inv(x),
-                     "mux": lambda: n.mux(x, y, z), "xor3": lambda: n.xor3(x, y, z),
-                     "majority": lambda: n.majority(x, y, z)}[kind]())
+        cell, arity = build[kind]
+        nets.append(cell(*(nets[i] for i in (a, b, c)[:arity])))
         values.append([reference(kind, *t) for t in zip(values[a], values[b], values[c],
                                                         strict=True)])
     outputs = nets[7:][-20:]

@@ -18,6 +18,7 @@ from tostoolkit.circuits import (
     unit_transistors,
     units,
 )
+from tostoolkit.circuits.netlist import AND, OR, XOR
 
 NUMPY = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16,
          "float8_e4m3fn": ml_dtypes.float8_e4m3fn, "float8_e5m2": ml_dtypes.float8_e5m2}
@@ -29,10 +30,12 @@ def test_formats_are_those_of_ml_dtypes(dtype):
     every = np.arange(2 ** min(f.width, 16), dtype=np.uint64)
     if f.width == 32:
         every = every * np.uint64(65537)
-    theirs = every.astype(f.container).view(NUMPY[dtype]).astype(np.float64)
+    with np.errstate(all="ignore"):
+        theirs = every.astype(f.container).view(NUMPY[dtype]).astype(np.float64)
     np.testing.assert_array_equal(to_float(every, dtype), theirs)
     rng = np.random.default_rng(0)
-    x = (rng.standard_normal(20_000) * np.exp2(rng.integers(-160, 140, 20_000))).astype(np.float32)
+    x = rng.standard_normal(20_000) * np.exp2(rng.integers(-160, 127, 20_000))
+    x = np.clip(x, -3.4e38, 3.4e38).astype(np.float32)
     x = np.append(x, np.float32([0, -0.0, np.inf, -np.inf, 448, 464, 465, 480]))
     with np.errstate(all="ignore"):
         wanted = x.astype(NUMPY[dtype])
@@ -42,7 +45,7 @@ def test_formats_are_those_of_ml_dtypes(dtype):
 
 @pytest.mark.parametrize("dtype", [*FLOATS, *INTEGERS])
 def test_units_are_right(dtype):
-    """8-bit formats exhaustively in all but the fused unit; the others on a few thousand vectors."""
+    """8-bit formats exhaustively in all but the fused unit; the others on a thousand vectors."""
     for op in units(dtype):
         exhaustive = dtype.startswith("float8") or dtype in ("int8", "int4")
         proof = proofs.prove(op, dtype, vectors=2**16 if exhaustive and op != "fma" else 2**10)
@@ -59,23 +62,26 @@ def test_every_adder_gives_the_same_results(op, adder):
 
 
 def test_the_proof_can_fail():
-    """One gate changed in an adder, and one entry of a result, are found."""
-    n = unit("add", "float8_e4m3fn")
+    """Of all gates of an adder that are changed in turn, nine in ten are found.
+
+    The others change nothing: an OR of two nets that are never 1 together is an XOR as well.
+    """
+    def unfound(netlist):
+        got = simulate(netlist, x=x, y=y)["result"]
+        return not proofs._wrong("float8_e4m3fn", got, right).any()
+
     x, y = (part.ravel().astype(np.uint64) for part in np.meshgrid(range(256), range(256)))
-    got = simulate(n, x=x, y=y)["result"]
     right = proofs._expected("add", "float8_e4m3fn", {"x": x, "y": y})
-    assert not proofs._wrong("float8_e4m3fn", got, right).any()
-    sums = [net for net, kind in enumerate(n.kinds) if kind is not None]
-    found = 0
-    for net in sums[:: len(sums) // 8]:
+    assert unfound(unit("add", "float8_e4m3fn"))
+    other = {AND: OR, OR: AND, XOR: OR}
+    gates = [net for net, kind in enumerate(unit("add", "float8_e4m3fn").kinds) if kind in other]
+    survivors = 0
+    for net in gates:
         broken = unit.__wrapped__("add", "float8_e4m3fn")
-        if broken.kinds[net] in (1, 2):
-            broken.kinds[net] = 3 - broken.kinds[net]  # AND for OR
-            wrong = proofs._wrong(
-                "float8_e4m3fn", simulate(broken, x=x, y=y)["result"], right)
-            assert wrong.any()
-            found += 1
-    assert found
+        broken.kinds[net] = other[broken.kinds[net]]
+        survivors += unfound(broken)
+    assert len(gates) > 100
+    assert survivors < len(gates) / 10
 
 
 def test_zero_times_infinity_and_cancellation_in_the_fused_unit():

@@ -13,6 +13,7 @@ from .units import compute, unit, unit_transistors, units
 
 __all__ = [
     "ADDERS", "CELL_LIBRARIES", "FLOATS", "INTEGERS", "STREAMS", "Netlist", "Switching", "compute",
-    "from_float", "layer_switching", "op_switching", "simulate", "switching", "to_float", "unit", "unit_transistors",
+    "from_float", "layer_switching", "op_switching", "simulate", "switching", "to_float", "unit",
+    "unit_transistors",
     "units",
 ]

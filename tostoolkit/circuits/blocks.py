@@ -148,10 +148,12 @@ def shift_right(n, word, amount):
 
 @part("count leading zeros")
 def leading_zeros(n, word):
-    """Return the count of zeros above the leading one, as a word; its width, where there is none."""
+    """Return the count of zeros above the leading one, as a word."""
     width = len(word)
     size = 1 << (width - 1).bit_length()
-    return _leading_zeros(n, [1] * (size - width) + list(word))[0] if width > 1 else [n.inv(word[0])]
+    if width == 1:
+        return [n.inv(word[0])]
+    return _leading_zeros(n, [1] * (size - width) + list(word))[0]
 
 
 def _leading_zeros(n, word):

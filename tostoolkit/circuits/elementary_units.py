@@ -304,12 +304,12 @@ def float_erf(n, f, x):
     a = unpack(n, f, x)
     word, far = _fixed_point(n, f, a, 2, p + 4)
     index, local = word[-index_bits:], word[:-index_bits]
-    bound = 0
+    bound, inner = 0, []
     for table in reversed(tables):
         bound += max(abs(value) for value in table)
         width = bound.bit_length() + 1
         term = [_lookup(n, index, [value >> bit & 1 for value in table]) for bit in range(width)]
-        if table is not tables[-1]:
+        if inner:
             used = local[-min(len(local), len(inner)):]
             product = signed_product(n, inner, [*used, 0], len(inner) + len(used) + 1)
             high = product[len(used):]
@@ -356,5 +356,6 @@ def _erf_ratio(x):
 def _lookup(n, index, values):
     """Return the bit that an index selects, by a tree of multiplexers over constants."""
     for bit in index:
-        values = [n.mux(bit, low, high) for low, high in zip(values[::2], values[1::2], strict=True)]
+        pairs = zip(values[::2], values[1::2], strict=True)
+        values = [n.mux(bit, low, high) for low, high in pairs]
     return values[0]

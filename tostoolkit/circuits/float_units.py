@@ -195,7 +195,8 @@ def float_mul(n, f, x, y):
     infinite = n.or_(a.infinite, b.infinite)
     nan = n.or_(n.or_(a.nan, b.nan), n.and_(zero, infinite))
     sticky = n.or_(n.or_(lost, below), kept[0])
-    return finish(n, f, n.xor(a.sign, b.sign), floor, kept[2:], kept[1], sticky, nan, infinite, zero)
+    return finish(n, f, n.xor(a.sign, b.sign), floor, kept[2:], kept[1], sticky, nan, infinite,
+                  zero)
 
 
 def float_fma(n, f, x, y, z):

@@ -90,8 +90,8 @@ def to_float(bits, dtype):
     if dtype == "float64":
         return bits.view(np.float64)
     mantissa = (bits & np.uint64((1 << (f.precision - 1)) - 1)).astype(np.float64)
-    exponent = ((bits >> np.uint64(f.precision - 1)) & np.uint64((1 << f.exponent_bits) - 1)).astype(
-        np.int64)
+    field = bits >> np.uint64(f.precision - 1) & np.uint64((1 << f.exponent_bits) - 1)
+    exponent = field.astype(np.int64)
     hidden = np.where(exponent > 0, 2.0 ** (f.precision - 1), 0.0)
     value = np.ldexp(mantissa + hidden, np.maximum(exponent, 1) - f.bias - f.precision + 1)
     top = exponent == (1 << f.exponent_bits) - 1

@@ -58,8 +58,8 @@ def layer_switching(layer, inputs, dtype="float32", outputs=OUTPUTS, seed=0) -> 
         x = from_float(inputs.ravel()[: 2**16], dtype)
         return pd.DataFrame([_row("max", dtype, {"x": x, "y": np.zeros_like(x)})]).set_index("op")
     if kind not in ("Dense", "Conv1D", "Conv2D", "Conv3D"):
-        raise ValueError(f"layer: {kind} {layer.name!r} has no rule here; use Dense, Conv1D, Conv2D, "
-                         "Conv3D or ReLU, or give switching() a stream of your own")
+        raise ValueError(f"layer: {kind} {layer.name!r} has no rule here; use Dense, Conv1D, "
+                         "Conv2D, Conv3D or ReLU, or give switching() a stream of your own")
     if not layer.built:
         raise ValueError(f"layer: {layer.name!r} is not built; call it on its inputs first")
     x, y = _contraction(layer, kind, inputs, outputs, np.random.default_rng(seed))
@@ -79,10 +79,7 @@ def _contraction(layer, kind, inputs, outputs, rng):
     """Return (activations, weights), shape (outputs, length), of contractions drawn at random."""
     kernel = np.asarray(layer.kernel, np.float64)
     kernel = kernel.reshape(-1, kernel.shape[-1])
-    if kind == "Dense":
-        rows = inputs.reshape(-1, inputs.shape[-1])
-    else:
-        rows = _patches(layer, inputs)
+    rows = inputs.reshape(-1, inputs.shape[-1]) if kind == "Dense" else _patches(layer, inputs)
     sample = rng.integers(0, len(rows), outputs)
     return rows[sample], kernel[:, rng.integers(0, kernel.shape[1], outputs)].T
 

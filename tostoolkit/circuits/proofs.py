@@ -95,7 +95,7 @@ def write_proofs(path=RECORD):
 # Vectors ------------------------------------------------------------------------------------
 
 def _vectors(netlist, op, dtype, most, rng):
-    """Return (operands, method): every vector where there are few, else random and directed ones."""
+    """Return (operands, method): every vector where there are few, else some."""
     widths = {name: len(word) for name, word in netlist.inputs.items()}
     total = sum(widths.values())
     if (total <= 16 and most >= 1 << total) or (total <= 24 and most >= VECTORS):
@@ -312,7 +312,7 @@ _SPECIAL = {
 
 
 def _elementary(op, dtype, bits, got):
-    """Return (1 where NaN, infinity or zero are not where they belong, the largest error in ulp)."""
+    """Return (1 where NaN, infinity or sign are wrong, the largest error in ulp)."""
     f = FLOATS[dtype]
     x, result = to_float(bits, dtype), to_float(got, dtype)
     with np.errstate(all="ignore"):

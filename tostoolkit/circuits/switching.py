@@ -71,7 +71,8 @@ def switching(netlist, **stream) -> Switching:
     arrays = check_operands(netlist, stream)
     n = len(next(iter(arrays.values())))
     if n < 64 * BLOCKS:
-        raise ValueError(f"stream: {n} operands; {64 * BLOCKS} are the least, for an error estimate")
+        raise ValueError(f"stream: {n} operands; {64 * BLOCKS} are the least, for "
+                         "an error estimate")
     drives, inner = terminals(netlist)
     program = Program.of(netlist)
     size = min(n, 64 * WORDS) // (64 * BLOCKS) * 64 * BLOCKS

@@ -1,4 +1,4 @@
-"""The cost tables that circuits give: every op of every format, as a unit or an expansion into units.
+"""The cost tables that circuits give: every op of every format, as a unit or by units.
 
 ``python -m tostoolkit.circuits tables`` writes them; nothing in them is quoted but the expansions
 of ``gpu-*`` and ``cpu-libm``, whose rows say where they are from.
@@ -17,8 +17,8 @@ from .units import FLOAT_UNITS, INTEGER_UNITS, unit, unit_transistors
 GENERATOR = "tostoolkit.circuits 1"  # raised when a design changes what the tables hold
 MULTIPLEXER, EXCLUSIVE_OR = 12, 10  # transistors, static CMOS
 
-_PHILOX = ("int32", {"mul": 5, "add": 5, "logic": 10}, "a quarter of the four words of Philox4x32-10 "
-           "(Salmon et al., SC 2011, section 3.3)")
+_PHILOX = ("int32", {"mul": 5, "add": 5, "logic": 10},
+           "a quarter of the four words of Philox4x32-10 (Salmon et al., SC 2011, section 3.3)")
 #: Ops without a unit in floating point: what computes them, {unit: how often}, and the rule.
 EXPANSIONS = {
     "mac": ({"mul": 1, "add": 1}, "two roundings; the fused unit is the table cmos-fused's"),
@@ -155,7 +155,8 @@ def _sum(price, pricing, parts, dtype, words):
     terms = " + ".join(f"{n} {part}" if n > 1 else part for part, n in parts.items())
     cost = sum(n * one(part) for part, n in parts.items())
     digests = [unit(part, dtype, pricing.adder).digest()[:8] for part in parts if part != "xor"]
-    return float(f"{cost:.4g}") if pricing.stream else cost, f"{dtype}: {terms}; netlists {' '.join(digests)}", words
+    cost = float(f"{cost:.4g}") if pricing.stream else cost
+    return cost, f"{dtype}: {terms}; netlists {' '.join(digests)}", words
 
 
 def _instruction_rows(name):

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))
 import run  # noqa: E402
 
-#: Functions that draw one model, for `Report.plot`, and no figure of the paper.
-INTERACTIVE = {"report_overview"}
+#: Functions that draw one model or circuit, for exploration, and no figure of the paper.
+INTERACTIVE = {"report_overview", "circuit"}
 
 
 def functions():

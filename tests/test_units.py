@@ -84,6 +84,18 @@ def test_the_proof_can_fail():
     assert survivors < len(gates) / 10
 
 
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+def test_float64_is_an_exact_reference_for_fused_8_bit_units(dtype):
+    """Elsewhere it would round twice; there rationals are the reference."""
+    words = dict(zip("xyz", np.random.default_rng(0).integers(0, 256, (3, 4000), dtype=np.uint64),
+                     strict=True))
+    values = [to_float(w, dtype) for w in words.values()]
+    with np.errstate(all="ignore"):
+        exact = [proofs._exact_fma(FLOATS[dtype], *v) for v in zip(*values, strict=True)]
+    expected = proofs._expected("fma", dtype, words)
+    assert not proofs._wrong(dtype, np.array(exact, np.uint64), expected).any()
+
+
 def test_zero_times_infinity_and_cancellation_in_the_fused_unit():
     x = np.array([0.0, np.inf, 1 + 2**-23, 2.0**-149, 3.0])
     y = np.array([1e38, 0.0, 1 + 2**-23, 2.0**-149, 5.0])

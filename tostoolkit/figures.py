@@ -89,6 +89,72 @@ def report_overview(report, n_layers=15) -> Figure:
 
 
 @context(PAPER)
+def circuit(netlist) -> Figure:
+    """Cells of a small circuit, from its inputs on the left to its outputs on the right.
+
+    Parameters
+    ----------
+    netlist : tostoolkit.circuits.Netlist
+        Finished; a few tens of cells at most are legible.
+    """
+    from .circuits.netlist import KINDS
+
+    level = [0] * len(netlist.kinds)
+    for net, nets in enumerate(netlist.fanins):
+        level[net] = 1 + max(level[x] for x in nets) if nets else 0
+    names = {net: KINDS[kind] for net, kind in enumerate(netlist.kinds) if kind is not None}
+    for name, word in netlist.inputs.items():
+        names |= {net: name if len(word) == 1 else f"{name}{i}" for i, net in enumerate(word)}
+    columns = [[net for net in names if level[net] == k] for k in range(max(level) + 1)]
+    height = max(map(len, columns))
+    place = {net: (k, (height - len(column)) / 2 + i)
+             for k, column in enumerate(columns) for i, net in enumerate(column)}
+    figure, ((axes,),) = _figure(ONE_COLUMN, 0.5 + 0.4 * height)
+    for net in names:
+        for x in netlist.fanins[net]:
+            axes.plot(*zip(place[x], place[net], strict=True), color="0.6", lw=0.8, zorder=1)
+        axes.text(*place[net], names[net], ha="center", va="center", zorder=2, bbox={
+            "boxstyle": "round", "fc": "w" if netlist.fanins[net] else "0.9", "ec": "0.3"})
+    for name, word in netlist.outputs.items():
+        for i, net in enumerate(word):
+            x, y = place[net]
+            label = name if len(word) == 1 else f"{name}{i}"
+            axes.annotate(label, (x, y), (len(columns) - 0.4, y), va="center",
+                          arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.8, "zorder": 1})
+    axes.set(xlim=(-0.4, len(columns) + 0.1), ylim=(height - 0.4, -0.6))
+    axes.axis("off")
+    return figure
+
+
+@context(PAPER)
+def published_energies(points) -> Figure:
+    """Published energy of an op against the transistors of its unit; the line has slope 1.
+
+    Parameters
+    ----------
+    points : pandas.DataFrame
+        ``source``, ``op``, ``dtype``, ``energy_pj``, ``transistors``.
+    """
+    figure, ((axes,),) = _figure(ONE_COLUMN, 2.8)
+    for colour, (source, group) in zip(
+            _OKABE_ITO, points.groupby("source", sort=False), strict=False):
+        for op, marker in (("add", "o"), ("mul", "s")):
+            part = group[group.op == op]
+            axes.plot(part.transistors, part.energy_pj, ls="none", marker=marker, color=colour,
+                      label=f"{op}, {source}")
+        ratio = np.exp(np.log(group.energy_pj / group.transistors).mean())
+        ends = np.array([group.transistors.min(), group.transistors.max()])
+        axes.plot(ends, ratio * ends, color=colour, lw=0.8)
+        for row in group.itertuples():
+            axes.annotate(row.dtype, (row.transistors, row.energy_pj), (3, -2),
+                          textcoords="offset points", fontsize=4.5, color="0.3")
+    axes.set(xscale="log", yscale="log", xlabel="transistors of the unit",
+             ylabel="published energy (pJ)")
+    axes.legend()
+    return figure
+
+
+@context(PAPER)
 def op_costs(costs) -> Figure:
     """Cost of each op under each cost table, relative to one multiply-accumulate.
 

@@ -38,7 +38,7 @@ ACTIVATIONS = {
     "silu": {"sigmoid": 1, "mul": 1},                          # x sigmoid(x)
     "hard_silu": {"add": 1, "max": 2, "div": 1, "mul": 1},     # x hard_sigmoid(x)
     "mish": {"exp": 1, "log": 1, "tanh": 1, "mul": 1},         # x tanh(softplus(x))
-    "gelu": {"mul": 2, "div": 1, "erf": 1, "add": 1},          # x/2 (1 + erf(x / sqrt 2))
+    "gelu": {"mul": 3, "neg": 1, "erf": 1},                    # x/2 erfc(-x / sqrt 2)
     "tanh": {"tanh": 1},
     "tanh_shrink": {"tanh": 1, "add": 1},                      # x - tanh(x)
     "hard_tanh": {"max": 2},                                   # clip(x, -1, 1)

@@ -119,7 +119,7 @@ def layer_calls(model, batch_size=1, input_shape=None) -> list[LayerCall]:
             "pass a keras.Model, for example keras.applications.ResNet50(weights=None)"
         )
     graph = _graph(model)
-    inputs = _input_tensors(model, graph, batch_size, input_shape)
+    inputs = input_tensors(model, batch_size, input_shape)
     if graph is None:
         call = _call("", model, inputs, _propagate(model, inputs))
         return [replace(call, path=model.name)]
@@ -186,8 +186,9 @@ def _raise_not_built(model):
     )
 
 
-def _input_tensors(model, graph, batch_size, input_shape):
-    """Return the model's input Tensors, every dimension known."""
+def input_tensors(model, batch_size, input_shape=None):
+    """Return the model's input Tensors, every dimension known; errors as `layer_calls`."""
+    graph = _graph(model)
     recorded = _recorded_inputs(model, graph, input_shape)
     shapes = [shape for shape, _ in recorded]
     if input_shape is not None:

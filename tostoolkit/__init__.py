@@ -27,6 +27,6 @@ _NAMES = {
 __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["activations", "circuits", "datasets", "figures", "op_kinds"],
+    submodules=["activations", "circuits", "datasets", "figures", "op_kinds", "op_trace"],
     submod_attrs=_NAMES,
 )

@@ -26,6 +26,17 @@ def embedding(call):
     return ops(dtype, max=n, add=n, select=n)
 
 
+def reversible_embedding(call):
+    """A look-up; or, backwards, the product of each vector with every row of the table."""
+    if not call.kwargs.get("reverse"):
+        return embedding(call)
+    counts = ops(call.dtype, mac=call.outputs[0].size * call.inputs[0].shape[-1])
+    if call.layer.logit_soft_cap is not None:  # c tanh(x / c)
+        n = call.outputs[0].size
+        counts += ops(call.dtype, div=n, tanh=n, mul=n)
+    return counts
+
+
 def _attend(dtype, batch, heads, queries, keys, key_dim, value_dim, scale=True):
     """softmax(q k' / sqrt(d)) v: the contractions and the softmax over the keys."""
     scores = batch * heads * queries * keys
@@ -35,11 +46,11 @@ def _attend(dtype, batch, heads, queries, keys, key_dim, value_dim, scale=True):
 
 
 def _mask(call, batch, heads, queries, keys):
-    """A causal mask: a test and a choice per score."""
+    """A causal mask, known from the shapes: a choice per score."""
     if not call.kwargs.get("use_causal_mask"):
         return Counter()
     scores = batch * heads * queries * keys
-    return ops("bool", logic=scores) + ops(call.dtype, select=scores)
+    return ops(call.dtype, select=scores)
 
 
 def _projections(call, batch, queries, keys, query_heads, key_heads, head_dim, value_dim):
@@ -66,7 +77,7 @@ def multi_head_attention(call):
     value_dim = layer.value_dim or key_dim
     return (
         _projections(call, batch, queries, keys, heads, heads, key_dim, value_dim)
-        + _attend(call.dtype, batch, heads, queries, keys, key_dim, value_dim)
+        + _attend(call.dtype, batch, heads, queries, keys, key_dim, value_dim, key_dim != 1)
         + _mask(call, batch, heads, queries, keys))
 
 
@@ -78,7 +89,7 @@ def group_query_attention(call):
     heads, groups, dim = layer.num_query_heads, layer.num_key_value_heads, layer.head_dim
     return (
         _projections(call, batch, queries, keys, heads, groups, dim, dim)
-        + _attend(call.dtype, batch, heads, queries, keys, dim, dim)
+        + _attend(call.dtype, batch, heads, queries, keys, dim, dim, dim != 1)
         + _mask(call, batch, heads, queries, keys))
 
 

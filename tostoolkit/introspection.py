@@ -319,6 +319,8 @@ def _propagate_graph(graph, nodes, inputs):
     for node in nodes:
         args, kwargs = node.arguments.fill_in(specs)
         outputs = node.operation.compute_output_spec(*args, **kwargs)
+        if type(node.operation).__name__ == "EinsumDense":
+            outputs = _einsum_spec(node.operation, args[0], outputs)
         for own, new in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
             if None in new.shape:
                 raise ValueError(
@@ -327,6 +329,18 @@ def _propagate_graph(graph, nodes, inputs):
                 )
             specs[id(own)] = new
     return {key: Tensor(tuple(t.shape), t.dtype) for key, t in specs.items()}
+
+
+def _einsum_spec(layer, x, output):
+    """Fill the dimensions that ``EinsumDense(output_shape=(None, ...))`` leaves to its input."""
+    import keras
+
+    left, result = layer.equation.replace(" ", "").replace("...", "").split("->")
+    sizes = dict(zip(reversed(left.split(",")[0]), reversed(x.shape), strict=False))
+    shape = [sizes.get(letter, size) if size is None else size
+             for letter, size in zip(reversed(result), reversed(output.shape), strict=False)]
+    shape = [*output.shape[:len(output.shape) - len(shape)], *reversed(shape)]
+    return keras.KerasTensor(tuple(shape), output.dtype)
 
 
 def _propagate(layer, inputs):

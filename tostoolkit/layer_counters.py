@@ -10,6 +10,10 @@ from math import prod
 from .activations import ACTIVATIONS, activation, elementwise, ops, relu, softmax
 
 
+class NoRule(LookupError):
+    """A rule does not cover a call: it holds something that Keras does not ship."""
+
+
 def zero(call):
     """No arithmetic: the layer moves, reshapes, or passes on."""
     return Counter()
@@ -36,12 +40,7 @@ def fused_activation(call, function, shape):
     if counts is None and type(function).__name__ in ACTIVATION_LAYERS:
         counts = ACTIVATION_LAYERS[type(function).__name__](function, call.dtype, shape)
     if counts is None:
-        name = getattr(function, "__name__", type(function).__name__)
-        raise ValueError(
-            f"{call.path!r} ({call.kind}): its activation {name!r} is none that Keras ships, so "
-            "it has no counter; use it as a layer of its own, keras.layers.Activation's place "
-            "taken by a layer class with an entry in counters=tos.OP_COUNTERS | {...}"
-        )
+        raise NoRule(f"{call.path!r} ({call.kind}): an activation that Keras does not ship")
     return counts
 
 
@@ -154,8 +153,11 @@ def global_average_pool(call):
 
 
 def rescaling(call):
-    """x scale + offset."""
-    return ops(call.dtype, mul=call.outputs[0].size, add=call.outputs[0].size)
+    """x scale + offset; a scale of 1 or an offset of 0 is nothing."""
+    n, layer = call.outputs[0].size, call.layer
+    scaled = layer.scale != 1 if isinstance(layer.scale, (int, float)) else True
+    shifted = layer.offset != 0 if isinstance(layer.offset, (int, float)) else True
+    return ops(call.dtype, mul=n * scaled, add=n * shifted)
 
 
 def merge(op, final=None):

@@ -15,6 +15,10 @@ Conventions
   exponential and a division, and per row of n, n - 1 comparisons and n - 1 additions.
 * The dtype is part of the op: that in which the layer computes; a comparison's is that of its
   operands, a conversion's that of its source.
+* A constant that changes nothing (x 1, x + 0) is no work.
+* Where a layer computes in another dtype than it stores (mixed precision) or is quantised, it is
+  counted from its traced graph, conversions and scaling included, and so is a layer without a rule.
+* Training is counted from the traced graph of a step: forward, backward and the update.
 * Dropout and noise layers are nothing in inference. Index arithmetic, copies and reshapes are
   data movement, not arithmetic.
 
@@ -23,6 +27,7 @@ Extend with a value: ``count_ops(model, counters=OP_COUNTERS | {"MyLayer": f})``
 """
 
 from collections import Counter
+from dataclasses import replace
 from types import MappingProxyType
 
 import pandas as pd
@@ -33,6 +38,7 @@ from . import normalization_counters as nc
 from . import recurrent_counters as rc
 from .introspection import layer_calls
 from .op_kinds import OP_KINDS
+from .op_trace import trace_call, trace_ops
 from .operator_counters import OPERATOR_COUNTERS
 
 #: Layers that compute nothing in inference.
@@ -41,6 +47,22 @@ ZERO_LAYERS = (
     "Cropping3D", "Dropout", "Flatten", "GaussianDropout", "GaussianNoise", "Identity",
     "InputLayer", "Permute", "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D",
     "SpatialDropout3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
+)
+
+#: Layers that have no rule and are counted from their traced graph.
+TRACED_LAYERS = (
+    *(f"Adaptive{kind}Pooling{n}D" for kind in ("Average", "Max") for n in (1, 2, 3)),
+    "AugMix", "AutoContrast", "CategoryEncoding", "CenterCrop",
+    "ContrastLimitedAdaptiveHistogramEqualization", "CutMix", "Discretization", "Equalization",
+    "FlaxLayer", "HashedCrossing", "Hashing", "IntegerLookup", "JaxLayer", "Lambda", "Layer",
+    "MaxNumBoundingBoxes", "MelSpectrogram", "MixUp", "Pipeline", "RandAugment",
+    "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast",
+    "RandomCrop", "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur",
+    "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization",
+    "RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation",
+    "RandomZoom", "Resizing", "STFTSpectrogram", "Solarization", "StringLookup", "TFSMLayer",
+    "TextVectorization", "TorchModuleWrapper", "UpSampling1D", "UpSampling2D", "UpSampling3D",
+    "Wrapper",
 )
 
 #: Kind of layer -> function of a LayerCall that counts it. Coverage at a glance.
@@ -60,6 +82,9 @@ OP_COUNTERS = MappingProxyType({
     "Conv1DTranspose": lc.conv_transpose, "Conv2DTranspose": lc.conv_transpose,
     "Conv3DTranspose": lc.conv_transpose,
     "EinsumDense": ac.einsum_dense, "Embedding": ac.embedding, "Masking": lc.masking,
+    "ReversibleEmbedding": ac.reversible_embedding,
+    "SpectralNormalization": lambda call: count_call(
+        replace(call, kind=type(call.layer.layer).__name__, layer=call.layer.layer)),
     "MultiHeadAttention": ac.multi_head_attention,
     "GroupedQueryAttention": ac.group_query_attention,
     "Attention": ac.dot_attention, "AdditiveAttention": ac.additive_attention,
@@ -78,18 +103,18 @@ OP_COUNTERS = MappingProxyType({
     "Add": lc.merge("add"), "Subtract": lc.merge("add"), "Multiply": lc.merge("mul"),
     "Average": lc.merge("add", final="div"), "Maximum": lc.merge("max"),
     "Minimum": lc.merge("max"), "Dot": lc.dot,
-    **dict.fromkeys(ZERO_LAYERS, lc.zero),
+    **dict.fromkeys(ZERO_LAYERS, lc.zero), **dict.fromkeys(TRACED_LAYERS, trace_call),
     **OPERATOR_COUNTERS,
 })
 
 
 def count_call(call, counters=OP_COUNTERS) -> Counter:
-    """Return the op counts of one layer call.
+    """Return the op counts of one layer call: by its rule, else from its traced graph.
 
     Raises
     ------
-    ValueError
-        There is no counter for its kind; the message says how to add one.
+    TraceError
+        There is no counter for its kind and it cannot be traced; the message says how to add one.
 
     Examples
     --------
@@ -99,16 +124,37 @@ def count_call(call, counters=OP_COUNTERS) -> Counter:
     >>> count_call(LayerCall("d", "Dense", dense, (Tensor((2, 3)),), (Tensor((2, 4)),)))
     Counter({('float32', 'mac'): 24, ('float32', 'add'): 8})
     """
-    if call.kind not in counters:
-        raise ValueError(
-            f"no counter for {call.path!r} ({call.kind}). Add one: tos.count_ops(model, counters="
-            f"tos.OP_COUNTERS | {{{call.kind!r}: lambda call: Counter({{(call.dtype, 'add'): "
-            "call.outputs[0].size})}), with collections.Counter"
-        )
-    return counters[call.kind](call)
+    return counted(call, counters)[0]
 
 
-def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS):
+def counted(call, counters=OP_COUNTERS) -> tuple[Counter, str]:
+    """Return the op counts of a call and how they were found: ``rule``, ``trace`` or ``zero``."""
+    counter = counters.get(call.kind, trace_call)
+    if counter is lc.zero:
+        return Counter(), "zero"
+    own = counter is not OP_COUNTERS.get(call.kind)
+    if counter is not trace_call and (own or not _computes_otherwise(call)):
+        try:
+            return counter(call), "rule"
+        except lc.NoRule:
+            pass
+    return trace_call(call), "trace"
+
+
+def _computes_otherwise(call):
+    """Whether the layer is quantised, or computes in another dtype than it stores."""
+    layer = call.layer
+    policy = getattr(layer, "dtype_policy", None)
+    if policy is None or call.kind in ZERO_LAYERS:
+        return False
+    return (getattr(layer, "quantization_mode", None) is not None
+            or policy.compute_dtype != policy.variable_dtype
+            or any(t.dtype != policy.compute_dtype and t.dtype.startswith(("float", "bfloat"))
+                   for t in call.inputs))
+
+
+def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
+              loss=None, optimizer=None):
     """Return the op counts of `model`, layer by layer.
 
     Parameters
@@ -116,22 +162,26 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
     model : keras.Model or keras.Layer
     batch_size : int
         Samples in the batch that the counts are for.
-    phase : {"inference"}
+    phase : {"inference", "training"}
+        A training step is counted from its traced graph (`op_trace.trace_ops`).
     input_shape : tuple of int, optional
         Shape of one sample, where the model leaves a dimension open.
     counters : mapping of str to function
-        Kind of layer -> counter.
+        Kind of layer -> counter; for inference.
+    loss, optimizer : str or Keras object, optional
+        For training; those of the compiled model, when left out.
 
     Returns
     -------
     pandas.DataFrame
         Integers; one row a layer call, index ``(layer, kind)``; columns ``(dtype, op)``.
-        Every layer call has its row, all zero where it computes nothing.
+        Every layer call has its row, all zero where it computes nothing. For training ``kind`` is
+        the part of the step: ``forward``, ``backward`` or ``update``.
 
     Raises
     ------
     ValueError
-        A layer without a counter, an unbuilt model, an unknown dimension, `batch_size` below 1,
+        A layer without a counter that cannot be traced, an unbuilt model, an unknown dimension, `batch_size` below 1,
         an unknown `phase`.
     TypeError
         `model` is no Keras model; `batch_size` no integer.
@@ -145,18 +195,28 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
     {('float32', 'mac'): 32, ('float32', 'add'): 4, ('float32', 'tanh'): 4}
     """
     check_phase(phase)
-    return count_calls(layer_calls(model, batch_size, input_shape), counters)
+    if phase == "inference":
+        return count_calls(layer_calls(model, batch_size, input_shape), counters)
+    table = trace_ops(model, batch_size, phase, input_shape=input_shape, loss=loss,
+                      optimizer=optimizer).swaplevel()
+    return table.rename_axis(["layer", "kind"])
 
 
 def check_phase(phase):
     """Raise ValueError unless `phase` is one that can be counted."""
-    if phase != "inference":
-        raise ValueError(f"phase: {phase!r} is unknown; use phase='inference'")
+    if phase not in ("inference", "training"):
+        raise ValueError(f"phase: {phase!r} is unknown; use phase='inference' or 'training'")
 
 
 def count_calls(calls, counters=OP_COUNTERS) -> pd.DataFrame:
-    """Return the op counts of a list of layer calls, as `count_ops` does for a model."""
-    return counts_table({(call.path, call.kind): count_call(call, counters) for call in calls})
+    """Return the op counts of a list of layer calls, as `count_ops` does for a model.
+
+    ``attrs["coverage"]`` says how many calls were counted by ``rule``, by ``trace``, as ``zero``.
+    """
+    found = {(call.path, call.kind): counted(call, counters) for call in calls}
+    table = counts_table({key: counts for key, (counts, _) in found.items()})
+    table.attrs["coverage"] = dict(Counter(method for _, method in found.values()))
+    return table
 
 
 def counts_table(counts):

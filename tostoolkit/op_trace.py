@@ -179,22 +179,33 @@ def _python_errors(path):
 
 def _traced(layer, inputs, path, kwargs=None):
     """Return the graph of one call in inference, on shapes alone."""
+    import keras
     import tensorflow as tf
 
     _check_backend()
+    if not getattr(layer, "built", True):
+        raise TraceError(f"{path!r} is not built, so it cannot be traced; call it on its inputs, or "
+                         "layer.build(shape), first")
     own = {k: v for k, v in (kwargs or {}).items()
            if isinstance(v, (bool, int, float, str, type(None)))}
-    if "training" in signature(layer.call).parameters:
+    parameters = signature(layer.call).parameters
+    if "training" in parameters:
         own["training"] = False
+    # an operator takes its tensors one by one, and so does a layer with several tensor arguments
+    required = [p for p in parameters.values() if p.default is p.empty
+                and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    spread = not hasattr(layer, "weights") or len(required) > 1
 
     def run(trainable, fixed, *x):
-        x = x[0] if len(x) == 1 else list(x)
-        if not hasattr(layer, "stateless_call"):
-            return layer(*x) if isinstance(x, list) else layer(x)
-        return layer.stateless_call(trainable, fixed, x, **own)
+        x = x if spread else (x[0] if len(x) == 1 else list(x),)
+        # not layer.stateless_call, which for a layer alone leaves out the casts of mixed precision
+        with keras.StatelessScope(state_mapping=[
+                *zip(getattr(layer, "trainable_variables", ()), trainable, strict=True),
+                *zip(getattr(layer, "non_trainable_variables", ()), fixed, strict=True)]):
+            return layer(*x, **own)
 
     with _python_errors(path):
-        return tf.function(run).get_concrete_function(
+        return tf.function(run, autograph=False).get_concrete_function(
             _variable_specs(getattr(layer, "trainable_variables", ())),
             _variable_specs(getattr(layer, "non_trainable_variables", ())),
             *_specs(inputs)).graph
@@ -247,7 +258,7 @@ def _traced_step(model, inputs, loss, optimizer):
         x = x[0] if len(x) == 1 else list(x)
         with tf.GradientTape() as tape:
             tape.watch(trainable)
-            outputs, *_, penalties = model.stateless_call(
+            outputs, fixed, penalties = model.stateless_call(
                 trainable, fixed, x, training=True, return_losses=True)
             with tf.name_scope(LOSS):
                 terms = [loss(y, out) for y, out in zip(
@@ -258,12 +269,12 @@ def _traced_step(model, inputs, loss, optimizer):
         with tf.name_scope(BACKWARD):
             gradients = tape.gradient(value, trainable)
         with tf.name_scope(UPDATE):
-            return value, optimizer.stateless_apply(state, gradients, trainable)
+            return value, fixed, optimizer.stateless_apply(state, gradients, trainable)
 
     outputs = _output_specs(model, inputs)
     targets = [tf.TensorSpec(s.shape[:-1], "int32") if sparse else s for s in outputs]
     with _python_errors(model.name):
-        return tf.function(step).get_concrete_function(
+        return tf.function(step, autograph=False).get_concrete_function(
             _variable_specs(model.trainable_variables),
             _variable_specs(model.non_trainable_variables),
             _variable_specs(optimizer.variables), _specs(inputs), targets).graph
@@ -455,7 +466,7 @@ def _table(walk, model, phase):
     names = _layer_names(model)
     rows = defaultdict(Counter)
     for name, counts in walk.counts.items():
-        part, layer = _place(name, names)
+        part, layer = _place(name, names, model.name)
         rows[(part, layer) if phase == "training" else layer] += counts
     columns = sorted({key for counts in rows.values() for key in counts})
     index = list(rows)
@@ -473,7 +484,7 @@ def _layer_names(model):
     return {layer.name for layer in flatten(include_self=False)} if flatten else set()
 
 
-def _place(name, names):
+def _place(name, names, model):
     """Return (part, layer) of an op's name; the layer is its path through nested models."""
     scopes = name.split("/")
     part = "forward"
@@ -485,6 +496,8 @@ def _place(name, names):
     if part == UPDATE:
         return part, "optimizer"
     path = []
+    if scopes and re.sub(r"_\d+$", "", scopes[0]) in (model, re.sub(r"_\d+$", "", model)):
+        scopes.pop(0)  # the model's own
     for scope in scopes[:-1]:
         bare = re.sub(r"_\d+$", "", scope)  # TensorFlow numbers a scope that is opened again
         layer = bare if bare in names and bare != scope else scope if scope in names else None

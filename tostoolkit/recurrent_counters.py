@@ -6,7 +6,7 @@ from math import prod
 
 from .activations import ops
 from .introspection import Tensor
-from .layer_counters import fused_activation
+from .layer_counters import NoRule, fused_activation
 
 
 def times(counts, n):
@@ -74,7 +74,7 @@ def count_cell(call, cell, batch, features):
     """Return the counts of one step of `cell` on `batch` rows of `features`."""
     kind = type(cell).__name__
     if kind not in CELLS or not type(cell).__module__.startswith("keras."):
-        raise LookupError(f"{call.path!r} ({call.kind}): no counter for its cell {kind}")
+        raise NoRule(f"{call.path!r} ({call.kind}): no counter for its cell {kind}")
     return CELLS[kind](call, cell, batch, features)
 
 

@@ -2,10 +2,12 @@
 
 import keras
 
+import tostoolkit as tos
+
 
 def without_weights(build):
     """Return ``build()`` with its variables left unallocated, for counting only."""
-    with keras.StatelessScope(initialize_variables=False):
+    with tos.abstract():
         return build()
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 import run  # noqa: E402
 
 #: Functions that draw one model or circuit, for exploration, and no figure of the paper.
-INTERACTIVE = {"report_overview", "circuit"}
+INTERACTIVE = {"report_overview", "circuit", "comparison"}
 
 
 def functions():

@@ -99,3 +99,15 @@ def test_bad_input_names_what_was_wrong_and_what_works(call, error, words):
         call()
     for word in words:
         assert word in str(caught.value)
+
+
+def test_abstract_models_stay_abstract_when_another_scope_ends():
+    """Keras would allocate them then: 4 TB here."""
+    with tos.abstract():
+        model = keras.Sequential([keras.Input((10**6,)), keras.layers.Dense(10**6)])
+    with keras.StatelessScope():
+        pass
+    assert model.weights[0]._value is None
+    real = keras.layers.Dense(2)
+    real(keras.ops.ones((1, 3)))
+    assert real.weights[0]._value is not None

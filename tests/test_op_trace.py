@@ -41,7 +41,7 @@ def test_every_layer_with_a_rule_has_a_case_here():
 
 @pytest.mark.parametrize("kind", [kind for kind, cases in CASES.items() if cases])
 def test_rule_equals_trace(kind):
-    """Op by op and dtype by dtype; a layer that is counted by its trace is shown to be countable."""
+    """Op by op and dtype by dtype; a layer without a rule is shown to be countable."""
     for kwargs, shapes in CASES[kind]:
         with tos.abstract():
             model = model_of(kind, kwargs, shapes)

@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -128,3 +130,45 @@ def test_si():
     assert [si(v) for v in (0, 999, 1e3, 3857973248, 1.5e15)] == [
         "0", "999", "1 k", "3.86 G", "1.5 P"]
     assert np.isfinite(tos.transistor_ops(MODEL).total)
+
+
+def test_nested_models_fold_in_html():
+    with tos.abstract():
+        html = tos.transistor_ops(shared_and_nested())._repr_html_()
+    assert "<summary>nested: 2 layer calls" in html
+    assert "<summary>nested/core: 2 layer calls" in html
+    assert html.count("<details>") == 3 == html.count("</details>")
+
+
+def test_interactive_table_holds_every_layer_with_its_dtype(capsys):
+    report = tos.transistor_ops(small_classifier())
+    html = report.interactive()._repr_html_()
+    for call, _ in report.counts.index:
+        assert call in html
+    assert "float32" in html
+    assert '"desc"' in html
+
+
+def test_training_report_has_its_parts_and_no_bytes():
+    report = tos.transistor_ops(
+        small_classifier(), phase="training", loss="sparse_categorical_crossentropy",
+        optimizer="adam")
+    parts = report.table.sum(axis=1).groupby("kind").sum()
+    assert set(parts.index) == {"forward", "backward", "update"}
+    assert parts["backward"] > parts["forward"] > 0
+    assert math.isnan(report.bytes_moved)
+    assert "counted by trace" in str(report)
+    inference = tos.transistor_ops(small_classifier())
+    assert report.macs > 2 * inference.macs
+
+
+def test_coverage_adds_up():
+    report = tos.transistor_ops(small_classifier())
+    assert report.coverage == {"rule": 5, "zero": 1}
+    assert "by rule 5, as zero 1" in str(report)
+
+
+def test_comparison_is_drawn():
+    table = tos.compare([small_classifier(), shared_and_nested()])
+    figure = tos.figures.comparison(table)
+    assert len(figure.axes[0].patches) == 6

@@ -17,6 +17,7 @@ _NAMES = {
     "report": ["Report", "compare", "cost_shares", "transistor_ops"],
     "predictors": ["add_indices", "count_row"],
     "model_sets": ["feed_forward", "convolutional", "count_models", "design_correlation"],
+    "transformers": ["decoder", "encoder"],
     "energy": ["Measurement", "measure", "meters"],
     "sweep": ["run_sweep", "load_runs"],
     "ec_nas": ["ec_nas_model"],

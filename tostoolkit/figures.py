@@ -89,6 +89,28 @@ def report_overview(report, n_layers=15) -> Figure:
 
 
 @context(PAPER)
+def comparison(table) -> Figure:
+    """MACs, cost and bytes of several models, relative to the first.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `compare` returns.
+    """
+    figure, ((axes,),) = _figure(ONE_COLUMN, 1.0 + 0.3 * len(table))
+    columns = {"relative_macs": "MACs", "relative_cost": "cost", "relative_bytes": "bytes"}
+    y = np.arange(len(table))
+    for i, (column, label) in enumerate(columns.items()):
+        axes.barh(y + 0.25 * (i - 1), table[column], 0.24, color=_OKABE_ITO[i], label=label)
+    axes.set(yticks=y, yticklabels=table.index, xlabel=f"relative to {table.index[0]}")
+    axes.axvline(1, color="0.4", lw=0.8)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.legend()
+    return figure
+
+
+@context(PAPER)
 def circuit(netlist) -> Figure:
     """Cells of a small circuit, from its inputs on the left to its outputs on the right.
 

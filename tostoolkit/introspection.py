@@ -8,6 +8,7 @@ stand beside the layers. Nothing is executed and no weight is read.
 import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from math import prod
@@ -126,10 +127,13 @@ def layer_calls(model, batch_size=1, input_shape=None) -> list[LayerCall]:
     return _number_repeats(_walk(graph, inputs, batch_size, prefix=""))
 
 
+@contextmanager
 def abstract():
     """Return a context in which Keras models are built without allocating their weights.
 
     A model of any size can then be counted: only shapes are kept. It cannot be called on data.
+    Keras puts variables without values on a list, and gives all of it values when any other
+    stateless scope ends; those that are made here are taken off it.
 
     Examples
     --------
@@ -140,8 +144,15 @@ def abstract():
     1000001000000
     """
     import keras
+    from keras.src.backend.common import global_state
 
-    return keras.StatelessScope(initialize_variables=False)
+    name = "uninitialized_variables"
+    before = list(global_state.get_global_attribute(name) or ())
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 def check_batch_size(batch_size):

@@ -181,7 +181,8 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
     Raises
     ------
     ValueError
-        A layer without a counter that cannot be traced, an unbuilt model, an unknown dimension, `batch_size` below 1,
+        A layer without a counter that cannot be traced, an unbuilt model, an unknown
+        dimension, `batch_size` below 1,
         an unknown `phase`.
     TypeError
         `model` is no Keras model; `batch_size` no integer.

@@ -184,8 +184,8 @@ def _traced(layer, inputs, path, kwargs=None):
 
     _check_backend()
     if not getattr(layer, "built", True):
-        raise TraceError(f"{path!r} is not built, so it cannot be traced; call it on its inputs, or "
-                         "layer.build(shape), first")
+        raise TraceError(f"{path!r} is not built, so it cannot be traced; call it on its inputs, "
+                         "or layer.build(shape), first")
     own = {k: v for k, v in (kwargs or {}).items()
            if isinstance(v, (bool, int, float, str, type(None)))}
     parameters = signature(layer.call).parameters
@@ -204,7 +204,7 @@ def _traced(layer, inputs, path, kwargs=None):
                 *zip(getattr(layer, "non_trainable_variables", ()), fixed, strict=True)]):
             return layer(*x, **own)
 
-    with _python_errors(path):
+    with _python_errors(path), abstract():
         return tf.function(run, autograph=False).get_concrete_function(
             _variable_specs(getattr(layer, "trainable_variables", ())),
             _variable_specs(getattr(layer, "non_trainable_variables", ())),
@@ -273,7 +273,7 @@ def _traced_step(model, inputs, loss, optimizer):
 
     outputs = _output_specs(model, inputs)
     targets = [tf.TensorSpec(s.shape[:-1], "int32") if sparse else s for s in outputs]
-    with _python_errors(model.name):
+    with _python_errors(model.name), abstract():
         return tf.function(step, autograph=False).get_concrete_function(
             _variable_specs(model.trainable_variables),
             _variable_specs(model.non_trainable_variables),

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from .cost_table import CostTable, load_cost_table
+from .data_movement import COLUMNS as MOVEMENT_COLUMNS
 from .data_movement import movement_table
 from .introspection import layer_calls
-from .op_count import OP_COUNTERS, check_phase, count_calls
+from .op_count import OP_COUNTERS, check_phase, count_calls, count_ops
 from .op_kinds import LINEAR, OP_KINDS
 
 
@@ -29,6 +30,8 @@ class Report:
     unpriced : pandas.Series
         Counts of the ops that the table has no cost for, left out of every figure here; empty
         unless ``missing="skip"`` was asked for.
+    coverage : dict of str to int
+        How many layer calls were counted by ``rule``, by ``trace``, as ``zero``.
     """
 
     model: str
@@ -38,6 +41,7 @@ class Report:
     batch_size: int
     phase: str
     unpriced: pd.Series
+    coverage: dict
 
     @property
     def table(self) -> pd.DataFrame:
@@ -66,9 +70,9 @@ class Report:
         return int(self._flops_per_layer.sum())
 
     @property
-    def bytes_moved(self) -> int:
-        """Bytes of weights and activations that one batch reads and writes."""
-        return int(self.movement.to_numpy().sum())
+    def bytes_moved(self) -> float:
+        """Bytes of weights and activations that one batch reads and writes; NaN for training."""
+        return float(self.movement.to_numpy().sum())
 
     @property
     def _flops_per_layer(self):
@@ -132,6 +136,8 @@ class Report:
             f"{si(self.macs)} MACs, {si(self.flops)} FLOPs",
             f"batch size {self.batch_size}, {self.phase}, {len(self.counts)} layer calls; "
             f"{self.nonlinear_share:.2%} of the cost is non-linear or comparison work",
+            "layer calls counted by " + ", by ".join(
+                f"{how} {n}" for how, n in self.coverage.items()).replace("by zero", "as zero"),
             *self._unpriced_line(),
             "",
             "by op",
@@ -151,13 +157,34 @@ class Report:
         return [f"not priced by {self.costs.name}: {ops}"]
 
     def _repr_html_(self):
-        head = "<br>".join(line for line in str(self).splitlines()[:3] if line)
+        head = "<br>".join(line for line in str(self).splitlines()[:4] if line)
         ops = self.by_op.style.format({"count": si, "cost": si, "share": "{:.2%}"}).bar(
             subset="share", color="#56B4E9", vmin=0, vmax=1)
-        layers = self.per_layer[_SHOWN[2:]]
-        layers = layers.style.format(_FORMATS).bar(subset="share", color="#56B4E9", vmin=0)
         return (f"<p>{head}</p>{ops.to_html()}<details><summary>{len(self.counts)} layer calls"
-                f"</summary>{layers.to_html()}</details>")
+                f"</summary>{_folded(self.per_layer[_SHOWN[2:]], self.costs.unit)}</details>")
+
+    def interactive(self):
+        """Return the layers as a table that sorts and searches in Jupyter (itables).
+
+        Examples
+        --------
+        ``tos.transistor_ops(model).interactive()``
+        """
+        from itables import init_notebook_mode, to_html_datatable
+
+        init_notebook_mode(all_interactive=False, connected=False)  # no network is needed
+        frame = self.per_layer.reset_index()
+        frame["dtype"] = self._dtypes.to_numpy()
+        frame["phase"] = self.phase
+        html = to_html_datatable(frame, connected=False, order=[[3, "desc"]], showIndex=False,
+                                 caption=f"{self.model}, {self.costs.name} ({self.costs.unit})")
+        return _Html(html)
+
+    @property
+    def _dtypes(self):
+        """The dtype in which each layer call does most of its work; empty where it does none."""
+        by_dtype = self.table.T.groupby(level="dtype").sum().T
+        return by_dtype.idxmax(axis=1).where(by_dtype.sum(axis=1) > 0, "")
 
 
 def cost_shares(report) -> pd.DataFrame:
@@ -199,6 +226,38 @@ _SHOWN = ["layer", "kind", "macs", "cost", "share", "nonlinear_share"]
 _FORMATS = {"macs": si, "cost": si, "share": "{:.2%}".format, "nonlinear_share": "{:.2%}".format}
 
 
+@dataclass(frozen=True)
+class _Html:
+    """Text that Jupyter shows as HTML."""
+
+    html: str
+
+    def _repr_html_(self):
+        return self.html
+
+
+def _folded(layers, unit, prefix=""):
+    """Return the layers as HTML, those of a nested model folded into one line."""
+    names = layers.index.get_level_values("layer").str.removeprefix(prefix)
+    groups = names.str.partition("/").get_level_values(0).where(names.str.contains("/"), "")
+    parts, start = [], 0
+    for i in range(1, len(layers) + 1):
+        if i < len(layers) and groups[i] == groups[start]:
+            continue
+        block = layers.iloc[start:i]
+        if groups[start]:
+            inside = f"{prefix}{groups[start]}/"
+            parts.append(
+                f"<details><summary>{prefix}{groups[start]}: {len(block)} layer calls, "
+                f"{si(block.macs.sum())} MACs, {si(block.cost.sum())} {unit}, "
+                f"{block.share.sum():.2%}</summary>{_folded(block, unit, inside)}</details>")
+        else:
+            parts.append(block.style.format(_FORMATS).bar(
+                subset="share", color="#56B4E9", vmin=0).to_html())
+        start = i
+    return "".join(parts)
+
+
 def _text(frame, formats):
     return frame.to_string(index=False, formatters=formats)
 
@@ -208,7 +267,7 @@ def _is_linear(columns):
 
 
 def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, input_shape=None,
-                   counters=OP_COUNTERS, missing="raise") -> Report:
+                   counters=OP_COUNTERS, missing="raise", loss=None, optimizer=None) -> Report:
     """Return the transistor operations of one batch through `model`, with where they go.
 
     TO = sum over layers l and ops o of n(l, o) c(o): n counts, c the cost of op o in its number
@@ -220,7 +279,7 @@ def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, inpu
     costs : str, Path or CostTable
         Name of a table (`cost_tables` lists them), a CSV file, or a table.
     batch_size : int
-    phase : {"inference"}
+    phase : {"inference", "training"}
     input_shape : tuple of int, optional
         Shape of one sample, where the model leaves a dimension open.
     counters : mapping
@@ -228,6 +287,8 @@ def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, inpu
     missing : {"raise", "skip"}
         What to do with ops that the table has no cost for: an error, or leave them out of the
         total and list them in ``Report.unpriced``.
+    loss, optimizer : str or Keras object, optional
+        For training; those of the compiled model, when left out.
 
     Raises
     ------
@@ -243,10 +304,18 @@ def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, inpu
     """
     costs = load_cost_table(costs)
     check_phase(phase)
-    calls = layer_calls(model, batch_size, input_shape)
-    counts = count_calls(calls, counters)
+    if phase == "inference":
+        calls = layer_calls(model, batch_size, input_shape)
+        counts, movement = count_calls(calls, counters), movement_table(calls)
+        coverage = counts.attrs["coverage"]
+    else:
+        counts = count_ops(model, batch_size, phase, input_shape=input_shape, loss=loss,
+                           optimizer=optimizer)
+        movement = pd.DataFrame(float("nan"), counts.index, MOVEMENT_COLUMNS)  # not counted
+        coverage = {"trace": len(counts)}
     unpriced = _gaps(model.name, counts, costs, missing)
-    return Report(model.name, counts, costs, movement_table(calls), batch_size, phase, unpriced)
+    return Report(
+        model.name, counts, costs, movement, batch_size, phase, unpriced, coverage)
 
 
 def _gaps(model_name, counts, costs, missing):

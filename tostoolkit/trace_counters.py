@@ -58,20 +58,23 @@ REDUCTIONS = {
     "ArgMax": ("max", None), "ArgMin": ("max", None), "BiasAddGrad": ("add", None),
 }
 #: Ops that move, make, reshape or look up values and compute nothing.
-MOVEMENT = frozenset("""
-    Assert BatchToSpaceND BroadcastArgs BroadcastGradientArgs BroadcastTo Bucketize CheckNumerics
-    ConcatV2 Concat Const DepthToSpace DiagPart DynamicStitch Empty EmptyTensorList EnsureShape
-    ExpandDims Fill Gather GatherNd GatherV2 Identity IdentityN InvertPermutation LinSpace
-    MatrixBandPart MatrixDiagPartV3 MatrixDiagV3 MirrorPad NoOp OneHot OnesLike Pack Pad PadV2
-    ParallelConcat Placeholder PlaceholderWithDefault PreventGradient Range Rank ReadVariableOp
-    Reshape ResizeNearestNeighbor ReverseV2 ReverseSequence Roll ScatterNd Shape ShapeN Size Slice
-    Snapshot SpaceToBatchND SpaceToDepth Split SplitV Squeeze Stack StatelessRandomGetKeyCounter
-    StatelessRandomGetAlg StatelessRandomGetKeyCounterAlg StopGradient StridedSlice
-    StridedSliceGrad TensorListConcat TensorListElementShape TensorListFromTensor TensorListGetItem
-    TensorListLength TensorListPopBack TensorListPushBack TensorListReserve TensorListResize
-    TensorListSetItem TensorListStack TensorScatterUpdate Tile Transpose Unpack Where ZerosLike
-    AssignVariableOp
-""".split())
+MOVEMENT = frozenset((
+    "Assert", "BatchToSpaceND", "BroadcastArgs", "BroadcastGradientArgs", "BroadcastTo",
+    "Bucketize", "CheckNumerics", "ConcatV2", "Concat", "Const", "DepthToSpace", "DiagPart",
+    "DynamicStitch", "Empty", "EmptyTensorList", "EnsureShape", "ExpandDims", "Fill", "Gather",
+    "GatherNd", "GatherV2", "Identity", "IdentityN", "InvertPermutation", "LinSpace",
+    "MatrixBandPart", "MatrixDiagPartV3", "MatrixDiagV3", "MirrorPad", "NoOp", "OneHot",
+    "OnesLike", "Pack", "Pad", "PadV2", "ParallelConcat", "Placeholder",
+    "PlaceholderWithDefault", "PreventGradient", "Range", "Rank", "ReadVariableOp", "Reshape",
+    "ResizeNearestNeighbor", "ReverseV2", "ReverseSequence", "Roll", "ScatterNd", "Shape",
+    "ShapeN", "Size", "Slice", "Snapshot", "SpaceToBatchND", "SpaceToDepth", "Split", "SplitV",
+    "Squeeze", "Stack", "StatelessRandomGetKeyCounter", "StatelessRandomGetAlg",
+    "StatelessRandomGetKeyCounterAlg", "StopGradient", "StridedSlice", "StridedSliceGrad",
+    "TensorListConcat", "TensorListElementShape", "TensorListFromTensor", "TensorListGetItem",
+    "TensorListLength", "TensorListPopBack", "TensorListPushBack", "TensorListReserve",
+    "TensorListResize", "TensorListSetItem", "TensorListStack", "TensorScatterUpdate", "Tile",
+    "Transpose", "Unpack", "Where", "ZerosLike", "AssignVariableOp",
+))
 
 
 def size(tensor):

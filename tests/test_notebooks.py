@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))
 import run  # noqa: E402
 
-NAMES = ["01_op_costing", "02_energy_scaling_sweep", "03_statistical_fitting", "04_paper_figures"]
+NAMES = ["01_op_costing", "02_energy_scaling_sweep", "03_statistical_fitting", "04_paper_figures",
+         "05_any_keras_model"]
 
 #: Parameters that make a run short, and that send what it writes to the test's own folder.
 SMOKE = {

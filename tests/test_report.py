@@ -172,3 +172,9 @@ def test_comparison_is_drawn():
     table = tos.compare([small_classifier(), shared_and_nested()])
     figure = tos.figures.comparison(table)
     assert len(figure.axes[0].patches) == 6
+
+
+def test_embedding_reads_the_rows_that_it_looks_up():
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Embedding(1000, 8)])
+    moved = tos.count_bytes(model, batch_size=2).iloc[0]
+    assert moved.tolist() == [2 * 5 * 8 * 4, 2 * 5 * 4, 2 * 5 * 8 * 4]

@@ -1,9 +1,9 @@
 """Layer calls -> bytes moved: the first rival of arithmetic as a predictor of energy.
 
-Convention: each call reads its weights and its inputs once and writes its outputs once, in the
-dtypes in which they are stored, whatever caches do. Reshapes are views and move nothing. This is
-the compulsory traffic of a layer-by-layer execution (Williams, Waterman, Patterson, "Roofline",
-CACM 52(4), 2009, section 3), a lower bound without fusion.
+Convention: each call reads its weights (of an embedding, the rows looked up) and its inputs once
+and writes its outputs once, in the dtypes in which they are stored, whatever caches do. Reshapes
+are views and move nothing. This is the compulsory traffic of a layer-by-layer execution (Williams,
+Waterman, Patterson, "Roofline", CACM 52(4), 2009, section 3), a lower bound without fusion.
 """
 
 import pandas as pd
@@ -17,6 +17,9 @@ VIEWS = frozenset({
     "SpatialDropout3D", "ops.ExpandDims", "ops.Ravel", "ops.Reshape", "ops.Squeeze",
     "ops.StopGradient",
 })
+
+#: Kinds that read only those rows of their weights that are looked up.
+LOOK_UPS = frozenset({"Embedding", "ReversibleEmbedding"})
 
 COLUMNS = ["weight_bytes", "read_bytes", "written_bytes"]
 
@@ -32,9 +35,12 @@ def call_bytes(call) -> tuple[int, int, int]:
     """
     if call.kind in VIEWS:
         return 0, 0, 0
-    weights = getattr(call.layer, "weights", ())
+    if call.kind in LOOK_UPS and not call.kwargs.get("reverse"):
+        weights = call.outputs
+    else:
+        weights = [Tensor(tuple(w.shape), w.dtype) for w in getattr(call.layer, "weights", ())]
     return (
-        sum(Tensor(tuple(w.shape), w.dtype).nbytes for w in weights),
+        sum(w.nbytes for w in weights),
         sum(t.nbytes for t in call.inputs),
         sum(t.nbytes for t in call.outputs),
     )

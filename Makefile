@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export TF_CPP_MIN_LOG_LEVEL := 3
 export CUDA_VISIBLE_DEVICES ?=
 
-.PHONY: help figures notebooks test tables prove lab bench clean
+.PHONY: help figures notebooks test test-browser tables prove lab bench clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -24,6 +24,11 @@ notebooks: $(STAMP)  ## the same, and keep the outputs in notebooks/ (before a c
 
 test: $(STAMP)  ## run the tests, the notebooks among them
 	$(BIN)/python -m pytest
+
+test-browser: $(STAMP)  ## check the Report in JupyterLab (needs Debian's chromium and chromium-driver)
+	@command -v chromium >/dev/null || { echo "chromium is not here: apt-get install chromium chromium-driver" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
+	$(BIN)/python -m pytest --override-ini addopts= tests/browser
 
 tables: $(STAMP)  ## write the cost tables that circuits give
 	$(BIN)/python -m tostoolkit.circuits tables

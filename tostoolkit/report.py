@@ -130,7 +130,7 @@ class Report:
         return report_overview(self, n_layers)
 
     def __str__(self):
-        layers = self.per_layer.sort_values("cost", ascending=False).head(10)
+        layers = self._rows.sort_values("cost", ascending=False).head(10)
         lines = [
             f"{self.model}: {si(self.total)} {self.costs.unit} ({self.costs.name} costs), "
             f"{si(self.macs)} MACs, {si(self.flops)} FLOPs",
@@ -161,7 +161,7 @@ class Report:
         ops = self.by_op.style.format({"count": si, "cost": si, "share": "{:.2%}"}).bar(
             subset="share", color="#56B4E9", vmin=0, vmax=1)
         return (f"<p>{head}</p>{ops.to_html()}<details><summary>{len(self.counts)} layer calls"
-                f"</summary>{_folded(self.per_layer[_SHOWN[2:]], self.costs.unit)}</details>")
+                f"</summary>{_folded(self._rows[_SHOWN[2:]], self.costs.unit)}</details>")
 
     def interactive(self):
         """Return the layers as a table that sorts and searches in Jupyter (itables).
@@ -173,18 +173,29 @@ class Report:
         from itables import init_notebook_mode, to_html_datatable
 
         init_notebook_mode(all_interactive=False, connected=False)  # no network is needed
-        frame = self.per_layer.reset_index()
-        frame["dtype"] = self._dtypes.to_numpy()
-        frame["phase"] = self.phase
-        html = to_html_datatable(frame, connected=False, order=[[3, "desc"]], showIndex=False,
-                                 caption=f"{self.model}, {self.costs.name} ({self.costs.unit})")
+        frame = self._rows.reset_index()
+        cost = frame.columns.get_loc("cost")
+        frame[["share", "nonlinear_share"]] *= 100
+        units = {"macs": "", "cost": self.costs.unit, "share": "%", "nonlinear_share": "%",
+                 **dict.fromkeys(MOVEMENT_COLUMNS, "B"), "flops_per_byte": ""}
+        for column, unit in units.items():  # one prefix a column, so that it sorts as numbers
+            scale, prefix = _prefix(frame[column].abs().max())
+            label = f"{column.removesuffix('_bytes')} ({prefix}{unit})".removesuffix(" ()")
+            frame[column] = (frame[column] / scale).map("{:.4g}".format).astype(float)
+            frame = frame.rename(columns={column: label})
+        html = to_html_datatable(frame, connected=False, order=[[cost, "desc"]], showIndex=False,
+                                 caption=f"{self.model}, {self.costs.name} costs")
         return _Html(html)
 
     @property
-    def _dtypes(self):
-        """The dtype in which each layer call does most of its work; empty where it does none."""
+    def _rows(self):
+        """`per_layer`, with the phase and the dtype of most of a call's work (empty: no work)."""
         by_dtype = self.table.T.groupby(level="dtype").sum().T
-        return by_dtype.idxmax(axis=1).where(by_dtype.sum(axis=1) > 0, "")
+        layers = self.per_layer
+        layers.insert(0, "dtype", by_dtype.idxmax(axis=1).where(by_dtype.sum(axis=1) > 0, "")
+                      if len(by_dtype.columns) else "")
+        layers.insert(1, "phase", self.phase)
+        return layers
 
 
 def cost_shares(report) -> pd.DataFrame:
@@ -216,13 +227,16 @@ _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3
 
 def si(value) -> str:
     """Return a number with an SI prefix: ``si(3857973248)`` is ``'3.86 G'``."""
-    for scale, prefix in _PREFIXES:
-        if abs(value) >= scale:
-            return f"{value / scale:.3g} {prefix}"
-    return f"{value:.3g}"
+    scale, prefix = _prefix(abs(value))
+    return f"{value / scale:.3g} {prefix}".rstrip()
 
 
-_SHOWN = ["layer", "kind", "macs", "cost", "share", "nonlinear_share"]
+def _prefix(size):
+    """Return the scale and letter of the SI prefix that a size is read with."""
+    return next(((s, p) for s, p in _PREFIXES if size >= s), (1, ""))
+
+
+_SHOWN = ["layer", "kind", "dtype", "phase", "macs", "cost", "share", "nonlinear_share"]
 _FORMATS = {"macs": si, "cost": si, "share": "{:.2%}".format, "nonlinear_share": "{:.2%}".format}
 
 
@@ -253,7 +267,7 @@ def _folded(layers, unit, prefix=""):
                 f"{block.share.sum():.2%}</summary>{_folded(block, unit, inside)}</details>")
         else:
             parts.append(block.style.format(_FORMATS).bar(
-                subset="share", color="#56B4E9", vmin=0).to_html())
+                subset="share", color="#56B4E9", vmin=0, vmax=1).to_html())
         start = i
     return "".join(parts)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -59,6 +60,9 @@ class LayerCall:
         The dtype in which it computes.
     kwargs : mapping
         The other arguments of the call: ``{"use_causal_mask": True}``.
+    reads, writes : tuple of int
+        Numbers of the inputs and outputs: those of two calls are equal where the one reads what
+        the other writes. Empty for a call that is not part of a graph.
 
     Examples
     --------
@@ -77,6 +81,8 @@ class LayerCall:
     outputs: tuple[Tensor, ...]
     dtype: str = "float32"
     kwargs: Mapping = field(default_factory=dict)
+    reads: tuple[int, ...] = ()
+    writes: tuple[int, ...] = ()
 
 
 def layer_calls(model, batch_size=1, input_shape=None) -> list[LayerCall]:
@@ -119,12 +125,26 @@ def layer_calls(model, batch_size=1, input_shape=None) -> list[LayerCall]:
             f"model: {type(model).__name__!r} object is no Keras model or layer; "
             "pass a keras.Model, for example keras.applications.ResNet50(weights=None)"
         )
-    graph = _graph(model)
-    inputs = input_tensors(model, batch_size, input_shape)
-    if graph is None:
+    if _graph(model) is None:
+        inputs = input_tensors(model, batch_size, input_shape)
         call = _call("", model, inputs, _propagate(model, inputs))
         return [replace(call, path=model.name)]
-    return _number_repeats(_walk(graph, inputs, batch_size, prefix=""))
+    return call_graph(model, batch_size, input_shape)[0]
+
+
+def call_graph(model, batch_size=1, input_shape=None):
+    """Return (calls, numbers of the outputs) of a graph of layers, else (None, ()).
+
+    As `layer_calls`; the outputs are among what the calls write.
+    """
+    graph = _graph(model)
+    if graph is None:
+        return None, ()
+    inputs = input_tensors(model, batch_size, input_shape)
+    numbers = count()
+    sources = tuple(next(numbers) for _ in inputs)
+    calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
+    return _number_repeats(calls), outputs
 
 
 @contextmanager
@@ -271,8 +291,11 @@ def _shapes_in(value):
     return []
 
 
-def _walk(graph, inputs, batch_size, prefix):
-    """Return the calls of `graph` on `inputs`, nested graphs opened in place."""
+def _walk(graph, inputs, batch_size, prefix, sources, numbers):
+    """Return the calls of `graph` on `inputs`, nested graphs opened in place, and its outputs.
+
+    Inputs and outputs are known by number: `sources` are those of the inputs.
+    """
     nodes = _nodes(graph)
     recorded = {
         id(t): Tensor(_with_batch(t.shape, batch_size), t.dtype)
@@ -280,18 +303,24 @@ def _walk(graph, inputs, batch_size, prefix):
     }
     as_built = _recorded_shapes_hold(graph, nodes, inputs, batch_size)
     known = recorded if as_built else _propagate_graph(graph, nodes, inputs)
+    number = {id(t): n for t, n in zip(graph.inputs, sources, strict=True)}
     calls = []
     for node in nodes:
         operation = node.operation
+        reads = tuple(number[id(t)] for t in node.input_tensors)
         node_inputs = tuple(known[id(t)] for t in node.input_tensors)
         node_outputs = tuple(known[id(t)] for t in node.outputs)
         nested = _graph(operation) if hasattr(operation, "layers") else None
         if nested is None:
-            kwargs = node.arguments.kwargs
-            calls.append(_call(prefix, operation, node_inputs, node_outputs, kwargs))
+            call = _call(prefix, operation, node_inputs, node_outputs, node.arguments.kwargs)
+            writes = tuple(next(numbers) for _ in node.outputs)
+            calls.append(replace(call, reads=reads, writes=writes))
         else:
-            calls += _walk(nested, node_inputs, batch_size, f"{prefix}{operation.name}/")
-    return calls
+            inside, writes = _walk(nested, node_inputs, batch_size, f"{prefix}{operation.name}/",
+                                   reads, numbers)
+            calls += inside
+        number.update(zip(map(id, node.outputs), writes, strict=True))
+    return calls, tuple(number[id(t)] for t in graph.outputs)
 
 
 def _with_batch(shape, batch_size):

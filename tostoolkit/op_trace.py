@@ -39,6 +39,13 @@ class _Walk:
     def total(self):
         return sum((sum(c.values()) for c in self.counts.values()), 0)
 
+    def add(self, inner, op):
+        """Add what a function, loop or branch holds; its ops stand where `op` does."""
+        self.notes += inner.notes
+        for name, counts in inner.counts.items():
+            inside = name.startswith(op.name.split("/")[0])
+            self.counts[name if inside else f"{op.name}/{name}"] += counts
+
 
 def trace_call(call, counters=TRACE_COUNTERS) -> Counter:
     """Return the op counts of one layer call, from its traced graph.
@@ -291,7 +298,7 @@ def _output_specs(model, inputs):
 
 # Counting -----------------------------------------------------------------------------------
 
-def _count_graph(graph, reached, walk, times, scope=""):
+def _count_graph(graph, reached, walk, times):
     """Add the counts of a graph to `walk`; return which of its outputs data reaches.
 
     `reached` says which of its inputs carry data, rather than constants.
@@ -306,11 +313,13 @@ def _count_graph(graph, reached, walk, times, scope=""):
         flow = [t.ref() in tainted for t in op.inputs]
         outputs = [True] * len(op.outputs)
         if op.type in _CALLS:
-            outputs = _count_graph(_body(op, "f"), flow, walk, times, scope)
+            body = _Walk(walk.counters)
+            outputs = _count_graph(_body(op, "f"), flow, body, times)
+            walk.add(body, op)
         elif op.type in _LOOPS:
-            outputs = _count_loop(op, flow, walk, times, scope)
+            outputs = _count_loop(op, flow, walk, times)
         elif op.type in _BRANCHES:
-            _count_branches(op, flow, walk, times, scope)
+            _count_branches(op, flow, walk, times)
         elif op.type not in walk.counters:
             raise TraceError(f"the op {op.type} at {op.name!r} has no counter; add one to "
                              "counters=TRACE_COUNTERS | {...} of tostoolkit.trace_counters")
@@ -341,7 +350,7 @@ def _body(op, attribute):
     return op.graph._get_function(op.get_attr(attribute).name).graph
 
 
-def _count_loop(op, flow, walk, times, scope):
+def _count_loop(op, flow, walk, times):
     steps = _steps(op)
     if steps is None:
         raise TraceError(f"the loop at {op.name!r} runs until the data end it, so its work is "
@@ -349,33 +358,28 @@ def _count_loop(op, flow, walk, times, scope):
     body = _body(op, "body")
     while True:  # until no further loop variable is found to carry data
         trial = _Walk(walk.counters)
-        out = _count_graph(body, flow, trial, times * steps, scope)
+        out = _count_graph(body, flow, trial, times * steps)
         merged = [a or b for a, b in zip(flow, out, strict=True)]
         if merged == flow:
             break
         flow = merged
-    walk.notes += trial.notes
-    for name, counts in trial.counts.items():
-        place = name if name.startswith(op.name.split("/")[0]) else f"{op.name}/{name}"
-        walk.counts[place] += counts
+    walk.add(trial, op)
     return flow
 
 
-def _count_branches(op, flow, walk, times, scope):
+def _count_branches(op, flow, walk, times):
     names = ("then_branch", "else_branch") if "If" in op.type else None
     bodies = ([_body(op, n) for n in names] if names else
               [op.graph._get_function(f.name).graph for f in op.get_attr("branches")])
     trials = []
     for body in bodies:
         trial = _Walk(walk.counters)
-        _count_graph(body, flow[1:], trial, times, scope)
+        _count_graph(body, flow[1:], trial, times)
         trials.append(trial)
     dearest = max(trials, key=_Walk.total)
     if len({t.total() for t in trials}) > 1:
         walk.notes.append(f"{op.name}: the dearer branch of a conditional is counted")
-    walk.notes += dearest.notes
-    for name, counts in dearest.counts.items():
-        walk.counts[name] += counts
+    walk.add(dearest, op)
 
 
 def _steps(op):

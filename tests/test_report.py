@@ -157,7 +157,7 @@ def test_training_report_has_its_parts_and_no_bytes():
     assert set(parts.index) == {"forward", "backward", "update"}
     assert parts["backward"] > parts["forward"] > 0
     assert math.isnan(report.bytes_moved)
-    assert "counted by trace" in str(report)
+    assert "counted by rule" in str(report)
     inference = tos.transistor_ops(small_classifier())
     assert report.macs > 2 * inference.macs
 

@@ -18,7 +18,7 @@ Conventions
 * A constant that changes nothing (x 1, x + 0) is no work.
 * Where a layer computes in another dtype than it stores (mixed precision) or is quantised, it is
   counted from its traced graph, conversions and scaling included, and so is a layer without a rule.
-* Training is counted from the traced graph of a step: forward, backward and the update.
+* Training is forward in training mode, backward and the update, by rule or from the traced graph.
 * Dropout and noise layers are nothing in inference. Index arithmetic, copies and reshapes are
   data movement, not arithmetic.
 
@@ -36,10 +36,11 @@ from . import attention_counters as ac
 from . import layer_counters as lc
 from . import normalization_counters as nc
 from . import recurrent_counters as rc
-from .introspection import layer_calls
+from .introspection import call_graph, layer_calls
 from .op_kinds import OP_KINDS
-from .op_trace import trace_call, trace_ops
+from .op_trace import loss_and_optimizer, trace_call, trace_ops
 from .operator_counters import OPERATOR_COUNTERS
+from .training_counters import count_step
 
 #: Layers that compute nothing in inference.
 ZERO_LAYERS = (
@@ -163,7 +164,8 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
     batch_size : int
         Samples in the batch that the counts are for.
     phase : {"inference", "training"}
-        A training step is counted from its traced graph (`op_trace.trace_ops`).
+        A training step is counted by rule where all of it has one (`training_counters`), else from
+        its traced graph (`op_trace.trace_ops`).
     input_shape : tuple of int, optional
         Shape of one sample, where the model leaves a dimension open.
     counters : mapping of str to function
@@ -198,9 +200,17 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
     check_phase(phase)
     if phase == "inference":
         return count_calls(layer_calls(model, batch_size, input_shape), counters)
-    table = trace_ops(model, batch_size, phase, input_shape=input_shape, loss=loss,
-                      optimizer=optimizer).swaplevel()
-    return table.rename_axis(["layer", "kind"])
+    try:
+        step = count_step(model, *call_graph(model, batch_size, input_shape),
+                          *loss_and_optimizer(model, loss, optimizer), count_call)
+    except lc.NoRule:
+        table = trace_ops(model, batch_size, phase, input_shape=input_shape, loss=loss,
+                          optimizer=optimizer).swaplevel().rename_axis(["layer", "kind"])
+        table.attrs["coverage"] = {"trace": len(table)}
+        return table
+    table = counts_table(step)
+    table.attrs["coverage"] = {"rule": len(table)}
+    return table
 
 
 def check_phase(phase):

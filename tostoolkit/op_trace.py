@@ -130,7 +130,7 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
     if phase == "inference":
         graph = _traced(model, inputs, model.name)
     else:
-        graph = _traced_step(model, inputs, *_loss_and_optimizer(model, loss, optimizer))
+        graph = _traced_step(model, inputs, *loss_and_optimizer(model, loss, optimizer))
     try:
         _count_graph(graph, [True] * len(graph.inputs), walk, 1)
     except TraceError as error:
@@ -218,7 +218,8 @@ def _traced(layer, inputs, path, kwargs=None):
             *_specs(inputs)).graph
 
 
-def _loss_and_optimizer(model, loss, optimizer):
+def loss_and_optimizer(model, loss, optimizer):
+    """Return the Keras objects given, or those of the compiled model; else raise ValueError."""
     import keras
 
     loss = loss if loss is not None else getattr(model, "loss", None)

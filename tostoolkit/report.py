@@ -321,15 +321,14 @@ def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, inpu
     if phase == "inference":
         calls = layer_calls(model, batch_size, input_shape)
         counts, movement = count_calls(calls, counters), movement_table(calls)
-        coverage = counts.attrs["coverage"]
     else:
         counts = count_ops(model, batch_size, phase, input_shape=input_shape, loss=loss,
                            optimizer=optimizer)
         movement = pd.DataFrame(float("nan"), counts.index, MOVEMENT_COLUMNS)  # not counted
-        coverage = {"trace": len(counts)}
     unpriced = _gaps(model.name, counts, costs, missing)
     return Report(
-        model.name, counts, costs, movement, batch_size, phase, unpriced, coverage)
+        model.name, counts, costs, movement, batch_size, phase, unpriced,
+        counts.attrs["coverage"])
 
 
 def _gaps(model_name, counts, costs, missing):

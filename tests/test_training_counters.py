@@ -58,7 +58,7 @@ def test_optimizers(optimizer):
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_drawn_image_networks(data):
     draw = data.draw
 
@@ -81,8 +81,12 @@ def test_drawn_image_networks(data):
         ]))]
     stack += [layers.GlobalAveragePooling2D() if draw(st.booleans()) else layers.Flatten(),
               layers.Dense(3, activation="softmax")]
-    check(sequential((16, 16, 3), *stack), draw(st.sampled_from(list(LOSSES))),
-          draw(st.sampled_from(["sgd", "adam"])), draw(st.integers(1, 3)))
+    model = sequential((16, 16, 3), *stack)
+    batch_size = draw(st.integers(1, 3))
+    single = batch_size == 1 and any(
+        isinstance(x, layers.BatchNormalization) and x.output.shape[1:3] == (1, 1) for x in stack)
+    check(model, draw(st.sampled_from(list(LOSSES))),
+          draw(st.sampled_from(["sgd", "adam"])), batch_size, method="trace" if single else "rule")
 
 
 @given(depth=st.integers(1, 4), width=st.integers(1, 9), batch=st.integers(1, 4),

@@ -96,10 +96,10 @@ def _forward_contraction(call):
 
 def _batch_normalization_gradient(call, wanted, is_logits):
     n, channels = call.outputs[0].size, call.outputs[0].shape[-1]
-    if not (n > channels and wanted[0] and call.layer.scale and call.layer.center and len(call.inputs) == 1
-            and call.layer.axis in (-1, len(call.outputs[0].shape) - 1)
-            and call.layer.renorm is False):
-        raise lc.NoRule("batch normalisation without scale or centre, or of an input")
+    layer, last = call.layer, len(call.outputs[0].shape) - 1
+    if not (n > channels and wanted[0] and layer.scale and layer.center and len(call.inputs) == 1
+            and layer.axis in (-1, last) and not layer.renorm):
+        raise lc.NoRule("batch normalisation without scale or centre, of an input, or of one value")
     return ops(DTYPE, add=5 * n - channels, mul=4 * n + 8 * channels, div=2 * n, neg=channels)
 
 
@@ -141,7 +141,8 @@ def _average_pool_gradient(call, wanted, is_logits):
 def _global_average_gradient(call, wanted, is_logits):
     if call.layer.data_format != "channels_last" or len(call.inputs) > 1:
         raise lc.NoRule("channels first, or a mask")
-    return ops(DTYPE, div=call.inputs[0].size)
+    n = call.inputs[0].size
+    return ops(DTYPE, div=n if n > call.outputs[0].size else 0)
 
 
 def _check_pool(call):

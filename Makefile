@@ -33,7 +33,8 @@ test-browser: $(STAMP)  ## check the Report in JupyterLab (needs Debian's chromi
 tables: $(STAMP)  ## write the cost tables that circuits give
 	$(BIN)/python -m tostoolkit.circuits tables
 
-prove: $(STAMP)  ## prove every arithmetic unit at length and record it (half an hour)
+prove: $(STAMP)  ## prove the counts of keras.applications, and every arithmetic unit (half an hour)
+	$(BIN)/python -m pytest -m prove
 	$(BIN)/python -m tostoolkit.circuits prove
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab

@@ -219,6 +219,21 @@ def test_quantised_model_costs_what_its_circuits_do():
     assert nonzero(after.counts.sum()) == nonzero(trace_ops(model, 4).sum())
 
 
+@pytest.mark.parametrize(("mode", "in_storage"), [
+    ("int4", {("int8", "logic"), ("int8", "add")}),  # two weights in a byte are unpacked
+    ("float8", {("float8_e4m3fn", "convert"), ("float32", "div")}),  # rounded to float8 and back
+])
+def test_what_keras_only_stores_in_few_bits_is_multiplied_in_float32(mode, in_storage):
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(128), layers.Dense(64)])
+    before = nonzero(tos.count_ops(model, 4).sum())
+    for layer in model.layers:
+        layer.quantize(mode)
+    after = nonzero(tos.count_ops(model, 4).sum())
+    assert after["float32", "mac"] == before["float32", "mac"]
+    assert in_storage <= set(after)
+    assert after == nonzero(trace_ops(model, 4).sum())
+
+
 # --- training steps, against derivatives by hand
 
 def step(model, batch, **kwargs):

@@ -18,6 +18,9 @@ Conventions
 * A constant that changes nothing (x 1, x + 0) is no work.
 * Where a layer computes in another dtype than it stores (mixed precision) or is quantised, it is
   counted from its traced graph, conversions and scaling included, and so is a layer without a rule.
+* Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4
+  keeps its weights packed, unpacks them and multiplies in the layer's dtype; float8 rounds to
+  float8 and back and multiplies in the layer's dtype (a compiler may fuse that into float8 units).
 * Training is forward in training mode, backward and the update, by rule or from the traced graph.
 * Dropout and noise layers are nothing in inference. Index arithmetic, copies and reshapes are
   data movement, not arithmetic.

@@ -7,8 +7,10 @@ apart. Linux' powercap files count a CPU package's and its memory's microjoules 
 """
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -46,11 +48,18 @@ class Meter:
     Attributes
     ----------
     name : str
-        ``nvml`` or ``rapl``.
+        ``nvml``, ``rapl``, ``zeus``; several at once are joined by ``+``.
     device, driver : str
     counters : tuple of Counter
-    temperature : callable
-        Returns degrees Celsius; NaN where the device does not say.
+    temperature, clock : callable
+        Return degrees Celsius and megahertz; NaN where the device does not say.
+    close : callable
+        Gives back what was opened.
+
+    Examples
+    --------
+    >>> Meter("rapl", "a CPU", "powercap", (Counter("package-0", lambda: 1.0),)).describe()
+    'rapl: a CPU (package-0)'
     """
 
     name: str
@@ -58,10 +67,38 @@ class Meter:
     driver: str
     counters: tuple[Counter, ...]
     temperature: Callable[[], float] = lambda: math.nan
+    clock: Callable[[], float] = lambda: math.nan
+    close: Callable[[], None] = lambda: None
+
+    def describe(self) -> str:
+        """Return what is measured by which counters."""
+        return f"{self.name}: {self.device} ({', '.join(c.name for c in self.counters)})"
+
+
+def together(*meters) -> Meter:
+    """Return one meter of several devices: a GPU and its host, or several GPUs.
+
+    Temperature and clock are those of the first.
+
+    Examples
+    --------
+    >>> gpu = Meter("nvml", "a GPU", "1", (Counter("gpu-0", lambda: 2.0),))
+    >>> cpu = Meter("rapl", "a CPU", "", (Counter("package-0", lambda: 1.0),))
+    >>> together(gpu, cpu).describe()
+    'nvml+rapl: a GPU + a CPU (gpu-0, package-0)'
+    """
+    def close():
+        for meter in meters:
+            meter.close()
+
+    return Meter(
+        "+".join(m.name for m in meters), " + ".join(m.device for m in meters),
+        " + ".join(m.driver for m in meters), tuple(c for m in meters for c in m.counters),
+        meters[0].temperature, meters[0].clock, close)
 
 
 class Tally:
-    """Joules since it was made, wraps corrected; `advance` reads the counters.
+    """Joules since it was made, by counter, wraps corrected; `advance` reads the counters.
 
     Raises
     ------
@@ -79,8 +116,14 @@ class Tally:
 
     def __init__(self, meter):
         self.counters = meter.counters
-        self.joules, self.updates = 0.0, 0
+        self.updates = 0
+        self.by_counter = [0.0] * len(self.counters)
         self._last = [self._read(c) for c in self.counters]
+
+    @property
+    def joules(self) -> float:
+        """Joules so far, of all counters."""
+        return sum(self.by_counter)
 
     def advance(self) -> float:
         """Read the counters and return the joules so far."""
@@ -96,9 +139,9 @@ class Tally:
                         f"{value:g} J, which no wrap at {counter.wraps_at:g} J explains; was the "
                         "driver reloaded? Measure again")
             self._last[i] = value
+            self.by_counter[i] += delta
             gain += delta
         self.updates += gain > 0
-        self.joules += gain
         return self.joules
 
     @staticmethod
@@ -111,13 +154,14 @@ class Tally:
                 f"({type(error).__name__}: {error})") from error
 
 
-def nvml(index=0) -> Meter:
+def nvml(index=None) -> Meter:
     """Return the meter of an NVIDIA GPU.
 
     Parameters
     ----------
-    index : int
-        NVML's number of the GPU, which ``nvidia-smi`` shows.
+    index : int or str, optional
+        NVML's number of the GPU, which ``nvidia-smi`` shows, or its UUID. Left out: the first of
+        ``CUDA_VISIBLE_DEVICES``, on which Keras computes, or GPU 0.
 
     Raises
     ------
@@ -126,9 +170,14 @@ def nvml(index=0) -> Meter:
     """
     import pynvml
 
+    if index is None:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+        index = visible if visible else 0
     try:
         pynvml.nvmlInit()
-        gpu = pynvml.nvmlDeviceGetHandleByIndex(index)
+        gpu = (pynvml.nvmlDeviceGetHandleByUUID(index)
+               if isinstance(index, str) and not index.lstrip("-").isdigit()
+               else pynvml.nvmlDeviceGetHandleByIndex(int(index)))
         pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
         device, driver = pynvml.nvmlDeviceGetName(gpu), pynvml.nvmlSystemGetDriverVersion()
     except pynvml.NVMLError as error:
@@ -137,14 +186,16 @@ def nvml(index=0) -> Meter:
         "nvml", device, f"NVIDIA {driver}",
         (Counter(f"gpu-{index}",
                  lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3),),
-        lambda: float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)))
+        lambda: float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)),
+        lambda: float(pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM)),
+        pynvml.nvmlShutdown)
 
 
 def rapl(roots=POWERCAP) -> Meter:
     """Return the meter of the CPU packages and their memory.
 
     ``core`` and ``uncore`` are parts of a package and ``psys`` holds packages, so none of them is
-    added.
+    added. The files stay open, which makes a reading a few microseconds.
 
     Parameters
     ----------
@@ -157,27 +208,55 @@ def rapl(roots=POWERCAP) -> Meter:
         No domain; or one that this user may not read.
     """
     for root in map(Path, roots):
-        domains = sorted(root.glob("intel-rapl:*"))
-        counters = tuple(
-            _powercap_counter(domain) for domain in domains
-            if (domain / "name").read_text().strip().startswith(("package", "dram")))
-        if counters:
-            return Meter("rapl", cpu_name(), "powercap", counters)
+        domains = [
+            domain for domain in sorted(root.glob("intel-rapl:*"))
+            if (domain / "name").read_text().strip().startswith(("package", "dram"))]
+        if domains:
+            files = []
+            counters = tuple(_powercap_counter(domain, files) for domain in domains)
+            return Meter("rapl", cpu_name(), "powercap", counters,
+                         close=lambda: [os.close(file) for file in files])
     raise MeterError("rapl: no CPU package counts its energy under "
                      + " or ".join(map(str, roots)))
 
 
-def _powercap_counter(domain):
-    file = domain / "energy_uj"
+def _powercap_counter(domain, files):
+    path = domain / "energy_uj"
     try:
-        int(file.read_text())
+        int(path.read_text())
         limit = int((domain / "max_energy_range_uj").read_text())
+        file = os.open(path, os.O_RDONLY)
     except (OSError, ValueError) as error:
         raise MeterError(
-            f"rapl: {file} cannot be read ({type(error).__name__}); it is root's since Linux 5.10: "
-            f"sudo chmod a+r {file}") from error
+            f"rapl: {path} cannot be read ({type(error).__name__}); it is root's since Linux 5.10: "
+            f"sudo chmod a+r {path}") from error
+    files.append(file)
     name = (domain / "name").read_text().strip()
-    return Counter(f"{domain.name} {name}", lambda: int(file.read_text()) / 1e6, limit / 1e6)
+    return Counter(f"{domain.name} {name}", lambda: int(os.pread(file, 32, 0)) / 1e6, limit / 1e6)
+
+
+def zeus(index=0) -> Meter:
+    """Return the meter of a GPU that Zeus knows: AMD's, with ``pip install tostoolkit[zeus]``.
+
+    Zeus (ml.energy/zeus, ``zeus.device.get_gpus``) reads AMD's energy accumulator through amdsmi
+    and NVIDIA's through NVML, in millijoules.
+
+    Raises
+    ------
+    MeterError
+        Zeus is not installed, or finds no such GPU.
+    """
+    try:
+        from zeus.device import get_gpus
+
+        gpus = get_gpus()
+        gpus.get_total_energy_consumption(index)
+        device = gpus.get_name(index)
+    except Exception as error:
+        raise MeterError(f"zeus: no GPU {index} ({type(error).__name__}: {error}); "
+                         "AMD GPUs need pip install 'tostoolkit[zeus]'") from error
+    return Meter("zeus", device, f"zeus {version('zeus')}", (
+        Counter(f"gpu-{index}", lambda: gpus.get_total_energy_consumption(index) / 1e3),))
 
 
 def cpu_name() -> str:
@@ -191,7 +270,7 @@ def cpu_name() -> str:
 
 
 #: Name -> function that returns the meter or raises `MeterError`, in the order of preference.
-METERS = {"nvml": nvml, "rapl": rapl}
+METERS = {"nvml": nvml, "rapl": rapl, "zeus": zeus}
 
 
 def meters() -> pd.DataFrame:
@@ -205,7 +284,7 @@ def meters() -> pd.DataFrame:
     Examples
     --------
     >>> meters().index.tolist()
-    ['nvml', 'rapl']
+    ['nvml', 'rapl', 'zeus']
     """
     rows = {}
     for name, find in METERS.items():
@@ -223,30 +302,39 @@ def find_meter(meter="auto") -> tuple[Meter | None, str]:
 
     Parameters
     ----------
-    meter : {"auto", "nvml", "rapl"}, Meter or None
+    meter : {"auto", "nvml", "rapl", "zeus"}, Meter, list of these, or None
         ``auto`` takes the GPU's where Keras (if it is in use) computes on one, else the CPU's.
-        None measures time alone.
+        ``nvml:1`` is GPU 1. The energies of a list are added. None measures time alone.
 
     Raises
     ------
     ValueError
-        An unknown name.
+        An unknown name; an empty list.
     MeterError
         A meter asked for by name that is not here.
+
+    Examples
+    --------
+    ``find_meter(["nvml", "rapl"])`` counts a GPU and its host.
     """
     if meter is None:
         return None, "no meter was asked for"
     if isinstance(meter, Meter):
         return meter, ""
+    if isinstance(meter, list | tuple):
+        if not meter:
+            raise ValueError("meter: the list is empty; use None to measure time alone")
+        return together(*(find_meter(m)[0] for m in meter)), ""
     if meter != "auto":
-        if meter not in METERS:
+        name, _, index = str(meter).partition(":")
+        if name not in METERS:
             raise ValueError(f"meter: {meter!r} is unknown; use 'auto', "
-                             f"{', '.join(map(repr, METERS))}, None, or a Meter")
-        return METERS[meter](), ""
+                             f"{', '.join(map(repr, METERS))}, None, a Meter, or a list")
+        return (METERS[name](int(index)) if index.isdigit() else METERS[name]()), ""
     reasons = []
     for name, find in METERS.items():
-        if name == "nvml" and not _computes_on_gpu():
-            reasons.append("nvml: Keras computes on no GPU")
+        if name != "rapl" and not _computes_on_gpu():
+            reasons.append(f"{name}: Keras computes on no GPU")
             continue
         try:
             return find(), ""

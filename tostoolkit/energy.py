@@ -13,13 +13,19 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
 
 from .energy_meters import MeterError, Tally, cpu_name, find_meter, meters
 
 __all__ = ["Measurement", "MeterError", "Window", "idle", "measure", "meters"]
 
 CHUNK_S = 0.05  # of steps between two looks at the clock
-WAIT_S = 0.5  # for the counter to advance, at either end of the window
+WAIT_S = 0.5  # beyond `seconds`, for a counter to advance twice
+LOOK_S = 5e-4  # between looks at a counter that is about to advance
+REST_S = 0.01  # before the next look, once the interval of a counter is known
 SWITCH_S = 1e-4  # in which a step that holds Python's lock lets the counter be read
 LONGEST = 10  # times `seconds`, where the window is extended for the sake of the error
 STEADY = 0.1  # relative change of the time of a step from which a warm-up is not over
@@ -47,7 +53,7 @@ class Measurement:
     warmup_steps : int
         Steps before the window.
     counter_updates : int
-        Times that the counter was seen to advance in the window.
+        Advances of the counter that were timed in the window; of several, the least.
     meter, device, driver : str
     temperature_c : float
         Of the device at the window's end, degrees Celsius; NaN where it does not say.
@@ -89,8 +95,37 @@ class Measurement:
         return asdict(self)
 
 
+class _Trace:
+    """One counter, watched: when it was seen to advance, and the joules that it then showed."""
+
+    def __init__(self, counter):
+        self.tally = Tally(counter)
+        self.edges = []  # (seconds, half the time between the readings around it, joules)
+        self.interval, self.due = math.inf, 0.0
+        self._before = None  # when the reading before began, if it was one look ago
+
+    def look(self):
+        begun = time.perf_counter()
+        advanced = self.tally.advance()
+        now = time.perf_counter()
+        self.due = now + (min(LOOK_S, self.interval / 50) if self.edges else LOOK_S / 5)
+        if advanced and self._before is not None:
+            at = (self._before + now) / 2
+            if self.edges:
+                self.interval = min(self.interval, at - self.edges[-1][0])
+            self.edges.append((at, (now - self._before) / 2, self.tally.joules))
+            if len(self.edges) > 4:  # the next advance is not to be expected before
+                self.due, begun = now + max(0.8 * self.interval, REST_S), None
+        self._before = begun
+
+    def within(self, start, end):
+        """Return the advances of a stretch of time; none where there is but one."""
+        edges = [edge for edge in list(self.edges) if start <= edge[0] <= end]
+        return edges if len(edges) > 1 else []
+
+
 class Window:
-    """Energy of a block of code: the counter is watched while it runs.
+    """Energy of a block of code: a thread watches the counters while it runs.
 
     Parameters
     ----------
@@ -100,11 +135,10 @@ class Window:
     Attributes
     ----------
     energy_j, time_s, power_w : float
-        Of the block, once it ended. NaN where there is no meter or the counter did not advance
-        twice; `missing` says why.
-    edges : list of (float, float, tuple)
-        Seconds (of ``time.perf_counter``), half the time between the two readings that the
-        counter advanced between, and joules by counter.
+        Of the block, once it ended; ``energy_j = power_w x time_s``, where the power is the sum
+        over counters of the joules between the first and the last advance in the window over the
+        seconds between them. NaN where there is no meter, or a counter did not advance twice;
+        `missing` says why.
 
     Raises
     ------
@@ -121,105 +155,92 @@ class Window:
 
     def __init__(self, meter="auto"):
         self.meter, self.missing = find_meter(meter)
-        self.edges, self._error = [], None
+        self._close = self.meter.close if self.meter and self.meter is not meter else None
+        self._error, self.end = None, math.inf
         self.energy_j = self.power_w = self.time_s = math.nan
 
     def __enter__(self):
-        if self.meter:
-            self.tally = Tally(self.meter)
+        self._traces = [_Trace(c) for c in self.meter.counters] if self.meter else []
+        if self._traces:
             self._stop = threading.Event()
             self._switch = sys.getswitchinterval()
             sys.setswitchinterval(SWITCH_S)
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
-        self.start = time.perf_counter()
+        self.restart()
         return self
 
-    def __exit__(self, kind, error, trace):
-        self.close()
-        if kind is None:
-            self.check()
+    def restart(self):
+        """Begin the window here, with what is known of the counters so far."""
+        self.start = time.perf_counter()
 
-    def close(self):
-        """End the window; what it measured is then known."""
+    def __exit__(self, kind, error, trace):
         self.end = time.perf_counter()
         self.time_s = self.end - self.start
-        if self.meter:
+        if self._traces:
             self._stop.set()
             self._thread.join()
             sys.setswitchinterval(self._switch)
             self.power_w = self.power()
             self.energy_j = self.power_w * self.time_s
-            if math.isnan(self.energy_j) and not self.missing:
-                self.missing = (f"{self.meter.name}: the counter did not advance twice in "
-                                f"{self.time_s:.2f} s")
+        if self._close:
+            self._close()
+        if kind is None:
+            self.check()
+        still = [t.tally.counter.name for t in self._traces if not self._within(t)]
+        if still:
+            self.missing = (f"{self.meter.name}: {', '.join(still)} did not advance twice in "
+                            f"{self.time_s:.2f} s")
 
     def check(self):
-        """Raise what the counter raised since the window opened."""
+        """Raise what a counter raised since the window opened."""
         if self._error:
             raise self._error
 
-    def between(self):
-        """Return the advances within the window."""
-        edges = [edge for edge in list(self.edges) if edge[0] >= self.start]
-        return edges if len(edges) > 1 else []
+    def powers(self) -> list[float]:
+        """Return the mean power of each counter so far, in watts."""
+        spans = [(edges[0], edges[-1]) if edges else ((math.nan,) * 3,) * 2
+                 for edges in map(self._within, self._traces)]
+        return [(last[2] - first[2]) / (last[0] - first[0]) for first, last in spans]
 
     def power(self) -> float:
-        """Return the mean power between the first and last advance so far, in watts."""
-        return sum(self.powers()) if self.between() else math.nan
-
-    def powers(self) -> list[float]:
-        """Return the mean power of each counter, in watts."""
-        edges = self.between()
-        if not edges:
-            return [math.nan for _ in self.meter.counters]
-        (first, _, before), (last, _, after) = edges[0], edges[-1]
-        return [(b - a) / (last - first) for a, b in zip(before, after, strict=True)]
+        """Return the mean power of all counters so far, in watts."""
+        return sum(self.powers()) if self._traces else math.nan
 
     def error(self) -> float:
-        """Return the bound of the relative error of the power so far."""
-        edges = self.between()
-        if not edges:
-            return math.inf
-        return (edges[0][1] + edges[-1][1]) / (edges[-1][0] - edges[0][0])
+        """Return the bound of the relative error that the moments of the readings put on it."""
+        joules = sum(p * (e[0][1] + e[-1][1]) / (e[-1][0] - e[0][0]) for p, e in zip(
+            self.powers(), map(self._within, self._traces), strict=True) if e)
+        return joules / self.power() if joules else math.nan
+
+    def updates(self) -> int:
+        """Return the advances timed so far, of the counter that has fewest."""
+        return min((len(self._within(trace)) for trace in self._traces), default=0)
+
+    def trace(self) -> pd.DataFrame:
+        """Return power over time: ``counter``, ``time_s`` (since the start), ``power_w``.
+
+        One row between two advances of a counter, at the middle of the two.
+        """
+        return pd.DataFrame([
+            (t.tally.counter.name, (a[0] + b[0]) / 2 - self.start, (b[2] - a[2]) / (b[0] - a[0]))
+            for t in self._traces for a, b in pairwise(self._within(t))
+        ], columns=["counter", "time_s", "power_w"])
+
+    def _within(self, trace):
+        return trace.within(self.start, self.end)
 
     def _watch(self):
-        """Note when the counter advances; sleep while it is not about to."""
         try:
-            interval = math.inf
             while not self._stop.is_set():
-                edge = self._next_advance(interval)
-                if edge is None:
-                    break
-                if self.edges:
-                    interval = min(interval, edge[0] - self.edges[-1][0])
-                self.edges.append(edge)
-                if len(self.edges) > 4:  # a counter of milliseconds needs a look every 20 ms
-                    self._stop.wait(max(0.8 * interval, 0.02))
-            if interval < 0.01 and self.end - self.start > 0.02:  # on to the end of the window
-                self._stop.clear()
-                edge = self._next_advance(interval, time.perf_counter() + 4 * interval)
-                if edge:
-                    self.edges.append(edge)
+                now = time.perf_counter()
+                for trace in self._traces:
+                    if trace.due <= now:
+                        trace.look()
+                due = min(trace.due for trace in self._traces)
+                self._stop.wait(max(0.0, due - time.perf_counter()))
         except Exception as error:  # it is the measuring thread's to raise
             self._error = error
-
-    def _next_advance(self, interval, deadline=math.inf):
-        gap = min(0.0005 if len(self.edges) > 4 else 0.0001, interval / 50)
-        seen, before = self.tally.updates, time.perf_counter()
-        first = True
-        while not self._stop.is_set() and before < deadline:
-            self.tally.advance()
-            after = time.perf_counter()
-            if self.tally.updates > seen:
-                if not first:
-                    joules = tuple(self.tally.by_counter)
-                    return (before + after) / 2, (after - before) / 2, joules
-                seen = self.tally.updates  # it advanced while nobody looked: when is not known
-            first, before = False, after
-            if gap > 0.00005:
-                time.sleep(gap)
-        return None
 
 
 def measure(fn, seconds=2.0, warmup_s=0.5, meter="auto", relative_error=0.005) -> Measurement:
@@ -268,59 +289,45 @@ def measure(fn, seconds=2.0, warmup_s=0.5, meter="auto", relative_error=0.005) -
                         ("relative_error", relative_error)):
         if not (isinstance(value, int | float) and 0 < value < math.inf):
             raise ValueError(f"{name}: {value!r} is no positive number")
-    window = Window(meter)
-    step_s, warmup_steps, steady = _warm_up(fn, warmup_s)
-    chunk = max(1, round(min(CHUNK_S, seconds / 4) / step_s))
     steps, times = 0, []
-    with window:
+    with Window(meter) as window:
+        step_s, warmup_steps, steady = _warm_up(fn, warmup_s)
+        chunk = max(1, round(min(CHUNK_S, seconds / 4) / step_s))
+        window.restart()
         last = window.start
-        while True:
+        while not _enough(window, times, last - window.start, seconds, relative_error):
             _run(fn, chunk)
             now = time.perf_counter()
             steps += chunk
             times.append((now - last) / chunk)
             last = now
             window.check()
-            if len(times) > 1 and _enough(window, now - window.start, seconds, relative_error):
-                break
-    return _measurement(window, steps, times, warmup_steps, steady, relative_error)
+        found = window.meter
+        temperature_c, clock_mhz = (found.temperature(), found.clock()) if found else (math.nan,) * 2
+    spread = statistics.stdev(times) / statistics.mean(times)
+    updates, error, powers = window.updates(), window.error(), window.powers()
+    flags = {"unsteady warm-up": not steady, "noisy time": spread > 0.2,
+             "few updates": 0 < updates < 5, "coarse": error > relative_error}
+    return Measurement(
+        energy_j=window.energy_j / steps, time_s=window.time_s / steps, missing=window.missing,
+        steps=steps, window_s=window.time_s, time_spread=spread, warmup_steps=warmup_steps,
+        counter_updates=updates, meter=found.name if found else "none",
+        device=found.device if found else cpu_name(), driver=found.driver if found else "",
+        temperature_c=temperature_c, clock_mhz=clock_mhz, power_w=window.power_w,
+        energy_error=error,
+        counters="; ".join(f"{c.name}={p:.6g}" for c, p in zip(
+            found.counters if found else (), powers, strict=True)),
+        flags="; ".join(flag for flag, set_ in flags.items() if set_))
 
 
-def _enough(window, spent, seconds, relative_error):
-    if spent < seconds:
+def _enough(window, times, spent, seconds, relative_error):
+    if spent < seconds or len(times) < 2:
         return False
     if not window.meter or spent >= LONGEST * seconds:
         return True
-    if len(window.edges) < 2:
+    if window.updates() < 2:
         return spent >= seconds + WAIT_S
     return window.error() <= relative_error
-
-
-def _measurement(window, steps, times, warmup_steps, steady, relative_error):
-    found = window.meter
-    spread = statistics.stdev(times) / statistics.mean(times)
-    updates = len(window.between())
-    error = window.error() if updates else math.nan
-    flags = [] if steady else ["unsteady warm-up"]
-    flags += ["noisy time"] if spread > 0.2 else []
-    if found and updates:
-        flags += ["few updates"] if window.tally.updates < 5 else []
-        flags += ["coarse"] if error > relative_error else []
-    names = [c.name for c in found.counters] if found else []
-    return Measurement(
-        energy_j=window.power_w * window.time_s / steps, time_s=window.time_s / steps,
-        missing=window.missing, steps=steps, window_s=window.time_s, time_spread=spread,
-        warmup_steps=warmup_steps,
-        counter_updates=window.tally.updates if found else 0,
-        meter=found.name if found else "none",
-        device=found.device if found else cpu_name(),
-        driver=found.driver if found else "",
-        temperature_c=found.temperature() if found else math.nan,
-        clock_mhz=found.clock() if found else math.nan,
-        power_w=window.power_w, energy_error=error,
-        counters="; ".join(f"{n}={p:.6g}" for n, p in zip(names, window.powers(), strict=True))
-        if found and updates else "",
-        flags="; ".join(flags))
 
 
 def idle(seconds=2.0, meter="auto") -> Measurement:
@@ -355,8 +362,13 @@ def _run(fn, times):
 
 
 def _to_host(result):
-    if result is not None and "keras" in sys.modules:
-        import keras
-
-        keras.tree.map_structure(
-            lambda x: keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x, result)
+    """Copy the tensors of a result, in whatever tree, to the host: that waits for the device."""
+    if isinstance(result, dict):
+        result = tuple(result.values())
+    if isinstance(result, list | tuple):
+        for part in result:
+            _to_host(part)
+    elif hasattr(result, "detach"):  # PyTorch
+        result.detach().cpu()
+    elif hasattr(result, "__array__"):  # TensorFlow, JAX
+        np.asarray(result)

@@ -98,59 +98,46 @@ def together(*meters) -> Meter:
 
 
 class Tally:
-    """Joules since it was made, by counter, wraps corrected; `advance` reads the counters.
+    """Joules of one counter since this was made, wraps corrected; `advance` reads the counter.
 
     Raises
     ------
     MeterError
-        A counter cannot be read, or goes backwards.
+        The counter cannot be read, or goes backwards.
 
     Examples
     --------
-    >>> readings = iter([90.0, 97.0, 4.0])
-    >>> meter = Meter("rapl", "a CPU", "", (Counter("package-0", lambda: next(readings), 100.0),))
-    >>> tally = Tally(meter)
-    >>> tally.advance(), tally.advance(), tally.updates
-    (7.0, 14.0, 2)
+    >>> readings = iter([90.0, 97.0, 97.0, 4.0])
+    >>> tally = Tally(Counter("package-0", lambda: next(readings), wraps_at=100.0))
+    >>> tally.advance(), tally.advance(), tally.advance(), tally.joules
+    (True, False, True, 14.0)
     """
 
-    def __init__(self, meter):
-        self.counters = meter.counters
-        self.updates = 0
-        self.by_counter = [0.0] * len(self.counters)
-        self._last = [self._read(c) for c in self.counters]
+    def __init__(self, counter):
+        self.counter, self.joules = counter, 0.0
+        self._last = self._read()
 
-    @property
-    def joules(self) -> float:
-        """Joules so far, of all counters."""
-        return sum(self.by_counter)
+    def advance(self) -> bool:
+        """Read the counter and return whether it advanced."""
+        value = self._read()
+        gain = value - self._last
+        if gain < 0:  # a wrap takes it back by most of its range; less is a fault
+            gain += self.counter.wraps_at
+            if not gain < self.counter.wraps_at / 2:
+                raise MeterError(
+                    f"{self.counter.name}: the energy counter went back from {self._last:g} J to "
+                    f"{value:g} J, which no wrap at {self.counter.wraps_at:g} J explains; was the "
+                    "driver reloaded? Measure again")
+        self._last = value
+        self.joules += gain
+        return gain > 0
 
-    def advance(self) -> float:
-        """Read the counters and return the joules so far."""
-        gain = 0.0
-        for i, counter in enumerate(self.counters):
-            value = self._read(counter)
-            delta = value - self._last[i]
-            if delta < 0:
-                delta += counter.wraps_at
-                if not delta < counter.wraps_at / 2:
-                    raise MeterError(
-                        f"{counter.name}: the counter went back from {self._last[i]:g} J to "
-                        f"{value:g} J, which no wrap at {counter.wraps_at:g} J explains; was the "
-                        "driver reloaded? Measure again")
-            self._last[i] = value
-            self.by_counter[i] += delta
-            gain += delta
-        self.updates += gain > 0
-        return self.joules
-
-    @staticmethod
-    def _read(counter):
+    def _read(self):
         try:
-            return float(counter.read())
+            return self.counter.read()
         except Exception as error:
             raise MeterError(
-                f"{counter.name}: the energy counter cannot be read "
+                f"{self.counter.name}: the energy counter cannot be read "
                 f"({type(error).__name__}: {error})") from error
 
 
@@ -291,6 +278,7 @@ def meters() -> pd.DataFrame:
         try:
             meter = find()
             rows[name] = (True, meter.device, ", ".join(c.name for c in meter.counters), "")
+            meter.close()
         except MeterError as error:
             rows[name] = (False, "", "", str(error))
     return pd.DataFrame.from_dict(
@@ -330,7 +318,9 @@ def find_meter(meter="auto") -> tuple[Meter | None, str]:
         if name not in METERS:
             raise ValueError(f"meter: {meter!r} is unknown; use 'auto', "
                              f"{', '.join(map(repr, METERS))}, None, a Meter, or a list")
-        return (METERS[name](int(index)) if index.isdigit() else METERS[name]()), ""
+        if index and name == "rapl":
+            raise ValueError(f"meter: {meter!r}: rapl counts all packages; use 'rapl'")
+        return METERS[name](*([int(index) if index.isdigit() else index] if index else [])), ""
     reasons = []
     for name, find in METERS.items():
         if name != "rapl" and not _computes_on_gpu():

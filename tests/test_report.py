@@ -170,7 +170,7 @@ def test_coverage_adds_up():
 
 def test_comparison_is_drawn():
     table = tos.compare([small_classifier(), shared_and_nested()])
-    figure = tos.figures.comparison(table)
+    figure = tos.plots.comparison(table)
     assert len(figure.axes[0].patches) == 6
 
 

@@ -28,6 +28,6 @@ _NAMES = {
 __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["activations", "circuits", "datasets", "figures", "op_kinds", "op_trace"],
+    submodules=["activations", "circuits", "datasets", "figures", "op_kinds", "op_trace", "plots"],
     submod_attrs=_NAMES,
 )

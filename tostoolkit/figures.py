@@ -1,4 +1,4 @@
-"""One function per figure: data in, `Figure` out. `save` writes the files.
+"""The paper's figures, one function each: data in, `Figure` out. `save` writes the files.
 
 The first line of each docstring is the figure's caption. Nothing here reads or shows anything.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.style import context
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from .op_kinds import OP_KINDS
 
@@ -17,21 +17,22 @@ ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches, IEEE Transactions
 
 #: Every activation keeps its colour and marker in every figure (Okabe-Ito colours repeated over
 #: marker shapes, so that no two share both).
-_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 _ACTIVATIONS = (
     "linear", "relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu", "selu", "softplus",
     "softsign", "exponential", "mish", "leaky_relu", "hard_sigmoid", "relu6", "hard_silu",
     "log_softmax", "celu", "squareplus",
 )
 ACTIVATION_STYLE = {
-    name: (_OKABE_ITO[i % 7], "osD^vPX*"[i // 7]) for i, name in enumerate(_ACTIVATIONS)}
+    name: (OKABE_ITO[i % 7], "osD^vPX*"[i // 7]) for i, name in enumerate(_ACTIVATIONS)}
 WORK_COLOURS = {"linear": "#0072B2", "nonlinear": "#D55E00", "comparison": "#E69F00"}
 
 
 PAPER = str(files("tostoolkit") / "paper.mplstyle")
 
 
-def _figure(width, height, rows=1, columns=1, **kwargs):
+def new_figure(width, height, rows=1, columns=1, **kwargs):
+    """Return a figure of that many inches, and its axes as an array of two dimensions."""
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
@@ -57,98 +58,6 @@ def save(figure, stem) -> list[Path]:
 
 
 @context(PAPER)
-def report_overview(report, n_layers=15) -> Figure:
-    """Cost of one model by op kind and by layer.
-
-    Parameters
-    ----------
-    report : tostoolkit.Report
-    n_layers : int
-        How many of the dearest layers to show.
-    """
-    figure, ((left, right),) = _figure(
-        TWO_COLUMNS, 0.9 + 0.13 * max(n_layers, 8), 1, 2, width_ratios=[1, 1.4])
-    ops = report.by_op[report.by_op.cost > 0]
-    labels = [f"{op} {dtype}" for dtype, op in ops.index]
-    left.barh(labels, ops.cost, color=[WORK_COLOURS[w] for w in ops.work])
-    left.set(xscale="log", xlabel=f"cost ({report.costs.unit})", title="by op")
-    layers = report.per_layer.nlargest(n_layers, "cost")
-    names = [name for name, _ in layers.index]
-    linear = layers.cost * (1 - layers.nonlinear_share)
-    right.barh(names, linear, color=WORK_COLOURS["linear"], label="linear")
-    right.barh(names, layers.cost - linear, left=linear, color=WORK_COLOURS["nonlinear"],
-               label="non-linear and comparison")
-    right.set(xlabel=f"cost ({report.costs.unit})", title=f"{len(layers)} dearest layers")
-    right.legend(loc="lower right", frameon=True)
-    right.xaxis.set_major_formatter(EngFormatter())
-    for axes in (left, right):
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
-    figure.suptitle(report.model)
-    return figure
-
-
-@context(PAPER)
-def comparison(table) -> Figure:
-    """MACs, cost and bytes of several models, relative to the first.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As `compare` returns.
-    """
-    figure, ((axes,),) = _figure(ONE_COLUMN, 1.0 + 0.3 * len(table))
-    columns = {"relative_macs": "MACs", "relative_cost": "cost", "relative_bytes": "bytes"}
-    y = np.arange(len(table))
-    for i, (column, label) in enumerate(columns.items()):
-        axes.barh(y + 0.25 * (i - 1), table[column], 0.24, color=_OKABE_ITO[i], label=label)
-    axes.set(yticks=y, yticklabels=table.index, xlabel=f"relative to {table.index[0]}")
-    axes.axvline(1, color="0.4", lw=0.8)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    axes.legend()
-    return figure
-
-
-@context(PAPER)
-def circuit(netlist) -> Figure:
-    """Cells of a small circuit, from its inputs on the left to its outputs on the right.
-
-    Parameters
-    ----------
-    netlist : tostoolkit.circuits.Netlist
-        Finished; a few tens of cells at most are legible.
-    """
-    from .circuits.netlist import KINDS
-
-    level = [0] * len(netlist.kinds)
-    for net, nets in enumerate(netlist.fanins):
-        level[net] = 1 + max(level[x] for x in nets) if nets else 0
-    names = {net: KINDS[kind] for net, kind in enumerate(netlist.kinds) if kind is not None}
-    for name, word in netlist.inputs.items():
-        names |= {net: name if len(word) == 1 else f"{name}{i}" for i, net in enumerate(word)}
-    columns = [[net for net in names if level[net] == k] for k in range(max(level) + 1)]
-    height = max(map(len, columns))
-    place = {net: (k, (height - len(column)) / 2 + i)
-             for k, column in enumerate(columns) for i, net in enumerate(column)}
-    figure, ((axes,),) = _figure(ONE_COLUMN, 0.5 + 0.4 * height)
-    for net in names:
-        for x in netlist.fanins[net]:
-            axes.plot(*zip(place[x], place[net], strict=True), color="0.6", lw=0.8, zorder=1)
-        axes.text(*place[net], names[net], ha="center", va="center", zorder=2, bbox={
-            "boxstyle": "round", "fc": "w" if netlist.fanins[net] else "0.9", "ec": "0.3"})
-    for name, word in netlist.outputs.items():
-        for i, net in enumerate(word):
-            x, y = place[net]
-            label = name if len(word) == 1 else f"{name}{i}"
-            axes.annotate(label, (x, y), (len(columns) - 0.4, y), va="center",
-                          arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.8, "zorder": 1})
-    axes.set(xlim=(-0.4, len(columns) + 0.1), ylim=(height - 0.4, -0.6))
-    axes.axis("off")
-    return figure
-
-
-@context(PAPER)
 def published_energies(points) -> Figure:
     """Published energy of an op against the transistors of its unit; the line has slope 1.
 
@@ -157,9 +66,9 @@ def published_energies(points) -> Figure:
     points : pandas.DataFrame
         ``source``, ``op``, ``dtype``, ``energy_pj``, ``transistors``.
     """
-    figure, ((axes,),) = _figure(ONE_COLUMN, 2.8)
+    figure, ((axes,),) = new_figure(ONE_COLUMN, 2.8)
     for colour, (source, group) in zip(
-            _OKABE_ITO, points.groupby("source", sort=False), strict=False):
+            OKABE_ITO, points.groupby("source", sort=False), strict=False):
         for op, marker in (("add", "o"), ("mul", "s")):
             part = group[group.op == op]
             axes.plot(part.transistors, part.energy_pj, ls="none", marker=marker, color=colour,
@@ -185,13 +94,13 @@ def op_costs(costs) -> Figure:
     costs : pandas.DataFrame
         Index: op kinds; one column a cost table; values in MACs of that table.
     """
-    figure, ((axes,),) = _figure(TWO_COLUMNS, 2.9)
+    figure, ((axes,),) = new_figure(TWO_COLUMNS, 2.9)
     order = [op for op in OP_KINDS if op in costs.index and op != "mac"]
     x = np.arange(len(order))
     for i, table in enumerate(costs.columns):
         values = costs[table].reindex(order)
         axes.plot(x + 0.07 * (i - len(costs.columns) / 2), values.where(values > 0), ls="none",
-                  marker="osD^vPX*<>"[i], color=_OKABE_ITO[i % 7], label=table)
+                  marker="osD^vPX*<>"[i], color=OKABE_ITO[i % 7], label=table)
     axes.axhline(1, color="0.5", lw=0.8)
     axes.set(yscale="log", ylabel="cost of one op (MACs)", xticks=x)
     axes.set_xticklabels(order, rotation=45, ha="right")
@@ -210,7 +119,7 @@ def to_shares(shares) -> Figure:
     shares : pandas.DataFrame
         Tidy: ``model``, ``by`` (``"op"`` or ``"layer"``), ``kind``, ``share`` (0 to 1).
     """
-    figure, ((left, right),) = _figure(TWO_COLUMNS, 2.7, 1, 2)
+    figure, ((left, right),) = new_figure(TWO_COLUMNS, 2.7, 1, 2)
     for axes, by, title in ((left, "op", "by op kind, beside the MACs"),
                             (right, "layer", "by layer kind")):
         part = shares[shares.by == by]
@@ -220,7 +129,7 @@ def to_shares(shares) -> Figure:
         top = wide.max().nlargest(7).index
         wide = wide[top].assign(other=wide.drop(columns=top).sum(axis=1)) * 100
         left_edge = np.zeros(len(wide))
-        for colour, kind in zip((*_OKABE_ITO, "0.7"), wide.columns, strict=False):
+        for colour, kind in zip((*OKABE_ITO, "0.7"), wide.columns, strict=False):
             if wide[kind].max() == 0:
                 continue
             axes.barh(wide.index, wide[kind], left=left_edge, color=colour, label=kind)
@@ -247,7 +156,7 @@ def scaling_law(runs, curve, x, y, labels) -> Figure:
     labels : tuple of str
         Axis labels, with units.
     """
-    figure, ((axes,),) = _figure(ONE_COLUMN, 3.0)
+    figure, ((axes,),) = new_figure(ONE_COLUMN, 3.0)
     for name, group in runs.groupby("activation", sort=False):
         colour, marker = ACTIVATION_STYLE[name]
         axes.plot(group[x], group[y], ls="none", marker=marker, color=colour, alpha=0.7,
@@ -273,13 +182,13 @@ def predicted_against_measured(predictions, label) -> Figure:
         What was measured, with its unit.
     """
     names = list(dict.fromkeys(predictions.predictor))
-    figure, (row,) = _figure(TWO_COLUMNS, 2.3, 1, len(names), sharex=True, sharey=True)
+    figure, (row,) = new_figure(TWO_COLUMNS, 2.3, 1, len(names), sharex=True, sharey=True)
     groups = list(dict.fromkeys(predictions.group))
     for axes, name in zip(row, names, strict=True):
         part = predictions[predictions.predictor == name]
         for i, group in enumerate(groups):
             points = part[part.group == group]
-            colour, marker = ACTIVATION_STYLE.get(group, (_OKABE_ITO[i % 7], "o"))
+            colour, marker = ACTIVATION_STYLE.get(group, (OKABE_ITO[i % 7], "o"))
             positive = points[points.predicted > 0]
             axes.plot(positive.measured, positive.predicted, ls="none", marker=marker, mew=0,
                       color=colour, alpha=0.6, label=group)
@@ -307,7 +216,7 @@ def heldout_error(errors) -> Figure:
     """
     datasets = list(dict.fromkeys(errors.dataset))
     n = errors.predictor.nunique()
-    figure, (row,) = _figure(TWO_COLUMNS, 1.2 + 0.16 * n, 1, len(datasets), sharey=True)
+    figure, (row,) = new_figure(TWO_COLUMNS, 1.2 + 0.16 * n, 1, len(datasets), sharey=True)
     for axes, dataset in zip(row, datasets, strict=True):
         part = errors[errors.dataset == dataset]
         protocols = list(dict.fromkeys(part.protocol))
@@ -316,9 +225,9 @@ def heldout_error(errors) -> Figure:
             line = part[part.protocol == protocol].set_index("predictor").reindex(names)
             y = np.arange(len(names)) + 0.15 * (i - (len(protocols) - 1) / 2)
             value = 100 * line.mean_relative_error
-            axes.plot(value, y, ls="none", marker="osD^v"[i], color=_OKABE_ITO[i], label=protocol)
+            axes.plot(value, y, ls="none", marker="osD^v"[i], color=OKABE_ITO[i], label=protocol)
             if "lower" in line:
-                axes.hlines(y, 100 * line.lower, 100 * line.upper, color=_OKABE_ITO[i], lw=0.8)
+                axes.hlines(y, 100 * line.lower, 100 * line.upper, color=OKABE_ITO[i], lw=0.8)
         axes.set(xscale="log", xlabel="mean relative error (%)", title=dataset,
                  yticks=range(len(names)), yticklabels=names)
         axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}",

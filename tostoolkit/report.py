@@ -125,7 +125,7 @@ class Report:
         --------
         ``tos.transistor_ops(model).plot()``
         """
-        from .figures import report_overview
+        from .plots import report_overview
 
         return report_overview(self, n_layers)
 

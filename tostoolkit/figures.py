@@ -235,3 +235,125 @@ def heldout_error(errors) -> Figure:
         axes.legend(loc="best")
     row[0].invert_yaxis()
     return figure
+
+
+@context(PAPER)
+def design(counted) -> Figure:
+    """MACs and non-linear transistor operations of each model set, and how they correlate.
+
+    Parameters
+    ----------
+    counted : pandas.DataFrame
+        One row a configuration: ``family``, ``phase``, ``macs``, ``tos_nonlinear``; rows with no
+        non-linear work have no logarithm and are not drawn.
+    """
+    families = list(dict.fromkeys(counted.family))
+    figure, (row,) = new_figure(TWO_COLUMNS, 2.4, 1, len(families), sharey=True)
+    for axes, family in zip(row, families, strict=True):
+        lines = []
+        part = counted[(counted.family == family) & (counted.tos_nonlinear > 0)]
+        for colour, marker, (phase, points) in zip(
+                OKABE_ITO, "os", part.groupby("phase", sort=True), strict=False):
+            axes.plot(points.macs, points.tos_nonlinear, ls="none", marker=marker, mew=0,
+                      color=colour, alpha=0.7, label=phase)
+            r = np.corrcoef(np.log(points.macs), np.log(points.tos_nonlinear))[0, 1]
+            lines.append(f"{phase} r = {r:.2f}")
+        axes.set(xscale="log", yscale="log", xlabel="MACs per step",
+                 title=f"{family.replace('_', '-')}\n{', '.join(lines)}")
+    row[0].set_ylabel("non-linear transistor operations per step")
+    row[0].legend()
+    return figure
+
+
+@context(PAPER)
+def pair_effects(summary, label) -> Figure:
+    """Effect of an activation or a normalisation at equal MACs: measured, and as laws predict it.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        Tidy: ``panel``, ``level``, ``effect``, ``lower``, ``upper`` (fractions, 95 %), ``n_pairs``;
+        and predicted effects, each column ``<law> predicts``.
+    label : str
+        What was measured, and against which baseline.
+    """
+    panels = list(dict.fromkeys(summary.panel))
+    laws = [c for c in summary if c.endswith(" predicts")]
+    tallest = summary.panel.value_counts().max()
+    figure, (row,) = new_figure(TWO_COLUMNS, 0.9 + 0.17 * tallest, 1, len(panels))
+    for axes, panel in zip(row, panels, strict=True):
+        part = summary[summary.panel == panel].sort_values("effect")
+        y = np.arange(len(part))
+        axes.axvline(0, color="0.5", lw=0.8)
+        axes.hlines(y, 100 * part.lower, 100 * part.upper, color="k", lw=0.8)
+        axes.plot(100 * part.effect, y, ls="none", marker="o", color="k", label="measured")
+        for colour, marker, law in zip(OKABE_ITO, "D^sv", laws, strict=False):
+            axes.plot(100 * part[law], y, ls="none", marker=marker, mfc="none", mec=colour,
+                      label=law.removesuffix(" predicts"))
+        axes.set(yticks=y, title=panel, xlabel=f"{label} (%)")
+        axes.set_yticklabels([f"{level} ({n})" for level, n in zip(
+            part.level, part.n_pairs, strict=True)])
+        axes.grid(axis="y", visible=False)
+    figure.legend(*row[0].get_legend_handles_labels(), ncols=5, loc="outside lower center")
+    return figure
+
+
+@context(PAPER)
+def predictor_errors(errors) -> Figure:
+    """Held-out mean relative error of each predictor on each data set, least in each column bold.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        Tidy: ``data`` (label of the column), ``predictor``, ``mean_relative_error`` (fraction).
+        Missing where a predictor cannot be fitted.
+    """
+    import seaborn as sns
+
+    names, sets = (list(dict.fromkeys(errors[c])) for c in ("predictor", "data"))
+    wide = 100 * errors.pivot(index="predictor", columns="data",
+                              values="mean_relative_error").loc[names, sets]
+    figure, ((axes,),) = new_figure(TWO_COLUMNS, 1.3 + 0.17 * len(names))
+    relative = np.log(wide / wide.min())
+    text = wide.map(lambda x: "" if np.isnan(x) else f"{x:.1f}" if x < 99.95 else f"{x:.0f}")
+    sns.heatmap(relative, ax=axes, annot=text, fmt="", cmap="Blues", vmin=0, vmax=np.log(6),
+                cbar=False, linewidths=0.5, annot_kws={"fontsize": 5.5})
+    best = relative.to_numpy() == 0
+    for cell, bold in zip(axes.texts, best[~np.isnan(relative.to_numpy())], strict=True):
+        cell.set_fontweight("bold" if bold else "normal")
+    axes.set(xlabel="", ylabel="", title="mean relative error held out (%)")
+    axes.tick_params(length=0)
+    axes.set_xticklabels(axes.get_xticklabels(), rotation=30, ha="right")
+    return figure
+
+
+@context(PAPER)
+def cost_sensitivity(table) -> Figure:
+    """Held-out error of one number of transistor operations as its non-linear work weighs more.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``data`` and, as `sensitivity.cost_sensitivity` returns them, ``part``, ``macs_per_op``,
+        ``mean_relative_error``, ``lower``, ``upper``, ``difference_macs``, ``table_low``,
+        ``table_high``, ``best``.
+    """
+    sets = list(dict.fromkeys(table.data))
+    figure, (row,) = new_figure(TWO_COLUMNS, 2.4, 1, len(sets))
+    for axes, data in zip(row, sets, strict=True):
+        for colour, (part, line) in zip(
+                OKABE_ITO, table[table.data == data].groupby("part", sort=False), strict=False):
+            line = line[line.macs_per_op > 0]
+            axes.plot(line.macs_per_op, 100 * line.mean_relative_error, color=colour, label=part)
+            axes.fill_between(line.macs_per_op, 100 * line.lower, 100 * line.upper, color=colour,
+                              alpha=0.12, lw=0)
+            best = line[line.best]
+            axes.plot(best.macs_per_op, 100 * best.mean_relative_error, "*", color=colour, ms=6)
+            axes.axvspan(line.table_low.iloc[0], line.table_high.iloc[0], ymax=0.04, color=colour,
+                         alpha=0.5, lw=0)
+        macs = 100 * (line.mean_relative_error - line.difference_macs).iloc[0]
+        axes.axhline(macs, color="0.4", ls="--", lw=0.8, label="MACs alone")
+        axes.set(xscale="log", title=data, xlabel="weight of an op (MACs)")
+    row[0].set_ylabel("mean relative error held out (%)")
+    row[0].legend()
+    return figure

@@ -4,6 +4,7 @@ import inspect
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -15,7 +16,7 @@ import run  # noqa: E402
 
 def functions():
     return {name for name, f in inspect.getmembers(figures, inspect.isfunction)
-            if f.__module__ == figures.__name__ and not name.startswith("_") and name not in ("save", "new_figure")}
+            if f.__module__ == figures.__name__}
 
 
 def test_each_function_has_its_files_and_conversely():
@@ -43,3 +44,13 @@ def test_figures_are_regenerated_byte_by_byte(tmp_path):
 def test_save_needs_its_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="create it"):
         figures.save(Figure(), tmp_path / "none" / "figure")
+
+
+def test_a_style_of_ones_own_goes_over_the_papers():
+    table = pd.DataFrame({"dataset": "d", "protocol": "k-fold", "predictor": ["MACs", "TOs"],
+                          "mean_relative_error": [0.2, 0.1]})
+    plain = figures.heldout_error(table)
+    with figures.styled({"axes.titlesize": 20}):
+        own = figures.heldout_error(table)
+    sizes = [f.axes[0].title.get_fontsize() for f in (plain, own, figures.heldout_error(table))]
+    assert sizes == [8, 20, 8]

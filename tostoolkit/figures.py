@@ -3,61 +3,31 @@
 The first line of each docstring is the figure's caption. Nothing here reads or shows anything.
 """
 
-from importlib.resources import files
-from pathlib import Path
-
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.style import context
 from matplotlib.ticker import LogLocator, NullLocator
 
+from .figure_style import (
+    ACTIVATION_STYLE,
+    OKABE_ITO,
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    WORK_COLOURS,
+    in_style,
+    new_figure,
+    save,
+    styled,
+)
 from .op_kinds import OP_KINDS
 
-ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches, IEEE Transactions
-
-#: Every activation keeps its colour and marker in every figure (Okabe-Ito colours repeated over
-#: marker shapes, so that no two share both).
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-_ACTIVATIONS = (
-    "linear", "relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu", "selu", "softplus",
-    "softsign", "exponential", "mish", "leaky_relu", "hard_sigmoid", "relu6", "hard_silu",
-    "log_softmax", "celu", "squareplus",
-)
-ACTIVATION_STYLE = {
-    name: (OKABE_ITO[i % 7], "osD^vPX*"[i // 7]) for i, name in enumerate(_ACTIVATIONS)}
-WORK_COLOURS = {"linear": "#0072B2", "nonlinear": "#D55E00", "comparison": "#E69F00"}
+__all__ = [
+    "cost_sensitivity", "design", "heldout_error", "op_costs", "pair_effects",
+    "predicted_against_measured", "predictor_errors", "published_energies", "save", "scaling_law",
+    "styled", "to_shares",
+]
 
 
-PAPER = str(files("tostoolkit") / "paper.mplstyle")
-
-
-def new_figure(width, height, rows=1, columns=1, **kwargs):
-    """Return a figure of that many inches, and its axes as an array of two dimensions."""
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
-
-
-def save(figure, stem) -> list[Path]:
-    """Write `figure` as ``<stem>.pdf`` and ``<stem>.png`` and return the two paths.
-
-    Neither holds a date, so that the same data give the same bytes.
-
-    Raises
-    ------
-    FileNotFoundError
-        The folder does not exist.
-    """
-    stem = Path(stem)
-    if not stem.parent.is_dir():
-        raise FileNotFoundError(f"stem: folder {str(stem.parent)!r} does not exist; create it")
-    paths = [stem.with_suffix(".pdf"), stem.with_suffix(".png")]
-    with context(PAPER):
-        figure.savefig(paths[0], metadata={"CreationDate": None})
-        figure.savefig(paths[1], metadata={"Software": None})
-    return paths
-
-
-@context(PAPER)
+@in_style
 def published_energies(points) -> Figure:
     """Published energy of an op against the transistors of its unit; the line has slope 1.
 
@@ -85,7 +55,7 @@ def published_energies(points) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def op_costs(costs) -> Figure:
     """Cost of each op under each cost table, relative to one multiply-accumulate.
 
@@ -110,7 +80,7 @@ def op_costs(costs) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def to_shares(shares) -> Figure:
     """Share of transistor operations by op kind, and of the rest by layer kind, model by model.
 
@@ -142,7 +112,7 @@ def to_shares(shares) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def scaling_law(runs, curve, x, y, labels) -> Figure:
     """Measured runs against transistor operations, with the fitted law and its 95 % interval.
 
@@ -170,7 +140,7 @@ def scaling_law(runs, curve, x, y, labels) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def predicted_against_measured(predictions, label) -> Figure:
     """Held-out prediction against measurement, predictor by predictor.
 
@@ -204,7 +174,7 @@ def predicted_against_measured(predictions, label) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def heldout_error(errors) -> Figure:
     """Mean relative error on data held out, by predictor and protocol.
 
@@ -237,7 +207,7 @@ def heldout_error(errors) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def design(counted) -> Figure:
     """MACs and non-linear transistor operations of each model set, and how they correlate.
 
@@ -265,7 +235,7 @@ def design(counted) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def pair_effects(summary, label) -> Figure:
     """Effect of an activation or a normalisation at equal MACs: measured, and as laws predict it.
 
@@ -298,7 +268,7 @@ def pair_effects(summary, label) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def predictor_errors(errors) -> Figure:
     """Held-out mean relative error of each predictor on each data set, least in each column bold.
 
@@ -327,7 +297,7 @@ def predictor_errors(errors) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def cost_sensitivity(table) -> Figure:
     """Held-out error of one number of transistor operations as its non-linear work weighs more.
 

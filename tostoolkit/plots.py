@@ -2,13 +2,19 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.style import context
 from matplotlib.ticker import EngFormatter
 
-from .figures import OKABE_ITO, ONE_COLUMN, PAPER, TWO_COLUMNS, WORK_COLOURS, new_figure
+from .figure_style import (
+    OKABE_ITO,
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    WORK_COLOURS,
+    in_style,
+    new_figure,
+)
 
 
-@context(PAPER)
+@in_style
 def report_overview(report, n_layers=15) -> Figure:
     """Cost of one model by op kind and by layer.
 
@@ -40,7 +46,7 @@ def report_overview(report, n_layers=15) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def comparison(table) -> Figure:
     """MACs, cost and bytes of several models, relative to the first.
 
@@ -62,7 +68,7 @@ def comparison(table) -> Figure:
     return figure
 
 
-@context(PAPER)
+@in_style
 def circuit(netlist) -> Figure:
     """Cells of a small circuit, from its inputs on the left to its outputs on the right.
 

@@ -111,7 +111,7 @@ def fake_nvml(monkeypatch, devices, name="NVIDIA H200"):
         "nvmlInit": lambda: None, "nvmlShutdown": lambda: None,
         "nvmlDeviceGetHandleByIndex": lambda i: i, "nvmlDeviceGetHandleByUUID": by_uuid,
         "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: int(devices[gpu].joules() * 1e3),
-        "nvmlDeviceGetName": lambda gpu: name,
+        "nvmlDeviceGetName": lambda gpu: name, "nvmlDeviceGetIndex": lambda gpu: gpu,
         "nvmlSystemGetDriverVersion": lambda: "570.1",
         "nvmlDeviceGetTemperature": lambda gpu, sensor: 41,
         "nvmlDeviceGetClockInfo": lambda gpu, clock: 1980,

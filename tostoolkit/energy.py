@@ -370,5 +370,7 @@ def _to_host(result):
             _to_host(part)
     elif hasattr(result, "detach"):  # PyTorch
         result.detach().cpu()
-    elif hasattr(result, "__array__"):  # TensorFlow, JAX
+    elif hasattr(result, "numpy"):  # TensorFlow, whose scalars in bfloat16 are no arrays to NumPy
+        result.numpy()
+    elif hasattr(result, "__array__"):  # JAX
         np.asarray(result)

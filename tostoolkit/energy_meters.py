@@ -166,12 +166,13 @@ def nvml(index=None) -> Meter:
                if isinstance(index, str) and not index.lstrip("-").isdigit()
                else pynvml.nvmlDeviceGetHandleByIndex(int(index)))
         pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
+        number = pynvml.nvmlDeviceGetIndex(gpu)
         device, driver = pynvml.nvmlDeviceGetName(gpu), pynvml.nvmlSystemGetDriverVersion()
     except pynvml.NVMLError as error:
         raise MeterError(f"nvml: GPU {index} has no energy counter here ({error})") from error
     return Meter(
         "nvml", device, f"NVIDIA {driver}",
-        (Counter(f"gpu-{index}",
+        (Counter(f"gpu-{number}",
                  lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3),),
         lambda: float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)),
         lambda: float(pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM)),

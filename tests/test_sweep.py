@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import tostoolkit as tos
-from tostoolkit import sweep
+from tostoolkit import one_run, sweep
 from tostoolkit.energy import Measurement
 from tostoolkit.energy_meters import Counter, Meter, MeterError
 
@@ -21,10 +21,10 @@ def instant(monkeypatch):
         return Measurement(
             energy_j=math.nan, time_s=0.25 + len(calls), missing="no meter: a, \"b\"", steps=3,
             window_s=2.0, time_spread=0.1, warmup_steps=5, counter_updates=0, meter="none",
-            device=sweep.cpu_name(), driver="", temperature_c=math.nan)
+            device=one_run.cpu_name(), driver="", temperature_c=math.nan)
 
-    monkeypatch.setattr(sweep, "measure", measure)
-    monkeypatch.setattr(sweep, "_step", lambda row, family, seed: row["configuration"])
+    monkeypatch.setattr(one_run, "measure", measure)
+    monkeypatch.setattr(one_run, "_step", lambda row, *rest: row["configuration"])
     return calls
 
 
@@ -51,19 +51,19 @@ def test_interrupted_sweep_resumes_and_changes_no_row(instant, tmp_path, monkeyp
     models, out = tos.feed_forward(n=4), tmp_path / "runs.csv"
     whole = quiet(models, tmp_path / "whole.csv", repeats=2)
     instant.clear()
-    inner = sweep.measure
+    inner = one_run.measure
 
     def fail(*args, **kwargs):
         if len(instant) == 5:
             raise KeyboardInterrupt
         return inner(*args, **kwargs)
 
-    monkeypatch.setattr(sweep, "measure", fail)
+    monkeypatch.setattr(one_run, "measure", fail)
     with pytest.raises(KeyboardInterrupt):
         quiet(models, out, repeats=2)
     before = out.read_bytes()
     assert before.count(b"\n") == 6
-    monkeypatch.setattr(sweep, "measure", inner)
+    monkeypatch.setattr(one_run, "measure", inner)
     runs = quiet(models, out, repeats=2)
     assert out.read_bytes().startswith(before)
     assert runs.configuration.tolist() == whole.configuration.tolist()
@@ -88,10 +88,34 @@ def test_torn_last_line_keeps_all_complete_rows(instant, tmp_path):
 
 def test_header_cut_off_is_an_empty_file_to_resume(instant, tmp_path):
     out = tmp_path / "runs.csv"
-    out.write_text("configuration,dep")
-    with pytest.raises(ValueError, match="no runs file"):
-        quiet(tos.feed_forward(n=2), out, repeats=1)
-    assert out.read_text() == "configuration,dep"
+    for start in ("configuration,dep", "", "\0\0\0\0"):
+        out.write_text(start)
+        assert len(quiet(tos.feed_forward(n=2), out, repeats=1)) == 2
+        assert out.read_text().startswith("configuration,depth,")
+
+
+def test_a_file_of_something_else_stays_as_it_is(instant, tmp_path):
+    out = tmp_path / "runs.csv"
+    for content in ("a thesis", "a,b\n1,2\n"):
+        out.write_text(content)
+        with pytest.raises(ValueError, match="no runs file"):
+            quiet(tos.feed_forward(n=2), out, repeats=1)
+        assert out.read_text() == content
+
+
+def test_power_lost_as_a_line_was_written_leaves_zeros(instant, tmp_path):
+    models, out = tos.feed_forward(n=4), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    lines = out.read_bytes().splitlines(keepends=True)
+    for tail in (b"\0" * 300, b"\0" * 300 + lines[-1][30:], lines[-1][:50] + b"\0" * 20,
+                 lines[-1][:50] + "é".encode()[:1]):
+        out.write_bytes(b"".join(lines[:-1]) + tail)
+        with pytest.warns(UserWarning, match="last line was cut off"):
+            assert len(tos.load_runs(out)) == 3
+        assert len(quiet(models, out, repeats=1)) == 4
+    out.write_bytes(lines[0] + b"\0" * 9 + b"".join(lines[1:]))
+    with pytest.raises(ValueError, match="line 2 is damaged: it holds null"):
+        tos.load_runs(out)
 
 
 def damage(path, line, change):
@@ -118,7 +142,7 @@ def test_damaged_line_is_named_and_nothing_is_written(instant, tmp_path, change,
 
 @pytest.mark.parametrize(("content", "word"), [
     (b"", "header lacks"), (b"a,b\n1,2\n", "header lacks configuration"),
-    (b"\xff\xfe\x00bin", "no text file"),
+    (b"\xff\xfe\x01bin\n", "no text file"),
 ])
 def test_file_that_holds_no_runs(tmp_path, content, word):
     path = tmp_path / "runs.csv"
@@ -132,14 +156,96 @@ def test_no_file(tmp_path):
         tos.load_runs(tmp_path / "none.csv")
 
 
-def test_other_columns_or_device_are_not_mixed_in(instant, tmp_path, monkeypatch):
+def test_other_columns_are_not_mixed_in(instant, tmp_path):
     out = tmp_path / "runs.csv"
     quiet(tos.feed_forward(n=2), out, repeats=1)
     with pytest.raises(ValueError, match="other columns"):
         quiet(tos.convolutional(n=2), out, repeats=1)
-    monkeypatch.setattr(sweep, "cpu_name", lambda: "another CPU")
-    with pytest.raises(ValueError, match="this is 'another CPU'"):
-        quiet(tos.feed_forward(n=2), out, repeats=2)
+
+
+def test_another_machine_starts_a_block_and_the_first_goes_on_with_its_own(
+        instant, tmp_path, monkeypatch):
+    models, out = tos.feed_forward(n=3), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    here = sweep.describe
+    monkeypatch.setattr(sweep, "describe", lambda meter: {
+        **here(meter), "device": "another CPU", "host": "elsewhere", "python": "3.99"})
+    with pytest.warns(UserWarning, match=r"device '.*' -> 'another CPU', python .* block 1"):
+        runs = quiet(models, out, repeats=2)
+    assert runs.groupby("block").size().to_dict() == {0: 3, 1: 6}
+    assert set(runs.host[runs.block == 1]) == {"elsewhere"}
+    assert len(quiet(models, out, repeats=2)) == 9  # nothing to do, and no third block
+    monkeypatch.setattr(sweep, "describe", lambda meter: {**here(meter), "host": "its twin"})
+    runs = quiet(models, out, repeats=2)  # the same conditions on another host
+    assert runs.groupby("block").size().to_dict() == {0: 6, 1: 6}
+    assert not runs.duplicated(["block", "configuration", "repeat"]).any()
+    assert set(runs.host[runs.block == 0]) == {here(None)["host"], "its twin"}
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names it."""
+
+
+def test_a_run_that_fails_is_a_row_and_the_sweep_goes_on(instant, tmp_path, monkeypatch):
+    models, out = tos.feed_forward(n=4), tmp_path / "runs.csv"
+    bad = models.configuration[2]
+
+    def step(row, *rest):
+        if row["configuration"] == bad:
+            raise OutOfMemoryError('CUDA out of memory, "40" GiB\nsecond line')
+        return row["configuration"]
+
+    monkeypatch.setattr(one_run, "_step", step)
+    with pytest.warns(UserWarning, match="2 failed runs are left out.*CUDA out of memory"):
+        runs = quiet(models, out, repeats=2)
+    assert len(runs) == 6
+    assert bad not in set(runs.configuration)
+    assert runs.steps.dtype == int
+    every = tos.load_runs(out, failed=True)
+    lost = every[every.error != ""]
+    assert lost.error.tolist() == ['OutOfMemoryError: CUDA out of memory, "40" GiB'] * 2
+    assert lost.energy_j.isna().all()
+    assert lost.time_s.isna().all()
+    assert set(lost.missing) == {"the run failed"}
+    assert set(lost.device) == {one_run.cpu_name()}
+    monkeypatch.setattr(one_run, "_step", lambda row, *rest: row["configuration"])
+    with pytest.warns(UserWarning, match="2 failed"):
+        assert len(quiet(models, out, repeats=2)) == 6
+    with pytest.warns(UserWarning, match="2 failed"):
+        runs = quiet(models, out, repeats=2, retry_failed=True)
+    assert sorted(runs.configuration) == sorted([*models.configuration] * 2)
+    n = len(instant)
+    with pytest.warns(UserWarning, match="2 failed"):
+        quiet(models, out, repeats=2, retry_failed=True)
+    assert len(instant) == n
+
+
+def test_when_all_fail_it_is_not_the_configuration(instant, tmp_path, monkeypatch):
+    def step(row, *rest):
+        raise MemoryError
+
+    monkeypatch.setattr(one_run, "_step", step)
+    out = tmp_path / "runs.csv"
+    with pytest.raises(RuntimeError, match="first 5 runs all failed, the last with MemoryError"):
+        quiet(tos.feed_forward(n=9), out)
+    assert len(tos.load_runs(out, failed=True)) == 5
+
+
+def test_an_interrupt_says_that_the_sweep_resumes(instant, tmp_path, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one_run, "measure", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        quiet(tos.feed_forward(n=2), tmp_path / "runs.csv")
+    assert "it resumes" in caught.value.__notes__[0]
+
+
+def test_builders_of_ones_own(instant, tmp_path):
+    models = pd.DataFrame({"configuration": ["a", "b"], "batch_size": 1})
+    models.attrs["family"] = "mine"
+    runs = quiet(models, tmp_path / "runs.csv", builders={"mine": lambda row: None}, repeats=1)
+    assert set(runs.family) == {"mine"}
 
 
 @pytest.mark.parametrize(("models", "kwargs", "word"), [
@@ -147,6 +253,11 @@ def test_other_columns_or_device_are_not_mixed_in(instant, tmp_path, monkeypatch
     (tos.feed_forward(n=2).iloc[:0], {}, "no configurations"),
     (pd.DataFrame({"configuration": ["a"], "batch_size": [1]}), {}, "family"),
     (tos.feed_forward(n=2), {"repeats": 0}, "repeats: 0"),
+    (tos.feed_forward(n=2), {"seconds": 0}, "seconds: 0"),
+    (tos.feed_forward(n=2), {"minutes": -1}, "minutes: -1"),
+    (tos.feed_forward(n=2).assign(configuration="a"), {}, "'a' is there twice"),
+    (tos.feed_forward(n=1).assign(configuration="idle"), {}, "baseline's name"),
+    (tos.feed_forward(n=1).assign(unit=1), {}, r"\['unit'\] are the measurement's"),
 ])
 def test_bad_argument_is_named(tmp_path, models, kwargs, word):
     with pytest.raises(ValueError, match=word):

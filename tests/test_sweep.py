@@ -1,14 +1,20 @@
 """Sweeps on disk: order, resumption, and files that something happened to."""
 
 import math
+import tempfile
+import threading
+import time
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import tostoolkit as tos
-from tostoolkit import one_run, sweep
+from tostoolkit import one_run, run_order, runs_file, sweep
 from tostoolkit.energy import Measurement
 from tostoolkit.energy_meters import Counter, Meter, MeterError
+from tostoolkit.run_order import informative_order
 
 
 @pytest.fixture
@@ -239,6 +245,150 @@ def test_an_interrupt_says_that_the_sweep_resumes(instant, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt) as caught:
         quiet(tos.feed_forward(n=2), tmp_path / "runs.csv")
     assert "it resumes" in caught.value.__notes__[0]
+
+
+def metered(monkeypatch, run_s, idle_s):
+    """Let runs and baselines take so many seconds of a clock that is not real; return it."""
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    numbers = {"missing": "", "steps": 3, "window_s": 2.0, "time_spread": 0.1, "warmup_steps": 5,
+               "counter_updates": 9, "meter": "fake", "device": "d", "driver": "1",
+               "temperature_c": 40.0, "time_s": 0.25}
+
+    def measure(fn, seconds, meter):
+        clock.now += run_s
+        return Measurement(energy_j=7.5, power_w=30.0, **numbers)
+
+    def idle(seconds, meter):
+        clock.now += idle_s
+        return Measurement(energy_j=1.0, power_w=10.0, **numbers)
+
+    here = sweep.describe
+    monkeypatch.setattr(sweep, "describe", lambda meter: {**here(meter), "meter": "fake"})
+    monkeypatch.setattr(one_run, "measure", measure)
+    monkeypatch.setattr(one_run, "idle", idle)
+    monkeypatch.setattr(one_run, "_step", lambda *args: None)
+    monkeypatch.setattr(sweep, "time", clock)
+    return clock
+
+
+def test_baselines_at_the_ends_and_after_every_twenty_runs(tmp_path, monkeypatch):
+    metered(monkeypatch, 3.0, 2.0)
+    out = tmp_path / "runs.csv"
+    runs = quiet(tos.feed_forward(n=22), out, repeats=2)
+    rows = tos.load_runs(out, baselines=True).configuration
+    assert rows.index[rows == sweep.IDLE].tolist() == [0, 21, 42, 47]
+    assert len(runs) == 44
+    assert runs.idle_w.tolist() == [10.0] * 44
+    assert runs.net_energy_j.tolist() == [7.5 - 10 * 0.25] * 44
+    assert len(tos.load_runs(out, baselines=True)) == 48
+    quiet(tos.feed_forward(n=22), out, repeats=2)  # nothing to do: no baseline either
+    assert len(tos.load_runs(out, baselines=True)) == 48
+
+
+def test_a_budget_is_kept_closing_baseline_included_and_the_rest_resumes(tmp_path, monkeypatch):
+    clock = metered(monkeypatch, 3.0, 2.0)
+    models, out = tos.feed_forward(n=40), tmp_path / "runs.csv"
+    runs = quiet(models, out, repeats=1, minutes=1, seconds=1.0)
+    assert 56 < clock.now - 100 <= 60  # 2 + 18 x 3 + 2 seconds are 58, and no run more fits
+    assert len(runs) == 18
+    assert runs.attrs["remaining"] == 22
+    assert tos.load_runs(out, baselines=True).configuration.iloc[-1] == sweep.IDLE
+    order = informative_order(models, [0, 0])[:18]
+    assert runs.configuration.tolist() == models.configuration.iloc[order].tolist()
+    while (runs := quiet(models, out, repeats=1, minutes=1, seconds=1.0)).attrs["remaining"]:
+        pass
+    assert sorted(runs.configuration) == sorted(models.configuration)
+
+
+def test_informative_rows_come_first():
+    models = tos.feed_forward(n=None)
+    order = informative_order(models, 3)
+    assert sorted(order) == list(range(len(models)))
+    assert (order == informative_order(models, 3)).all()
+    assert (order != informative_order(models, 4)).any()
+
+    def information(rows):
+        terms = run_order._terms(models)[rows]
+        return np.linalg.slogdet(terms.T @ terms + 1e-3 * np.eye(terms.shape[1]))[1]
+
+    chance = [information(np.random.default_rng(i).permutation(len(models))[:32])
+              for i in range(20)]
+    assert information(order[:32]) > max(chance)
+    first = models.iloc[order[:24]]
+    for factor in ("depth", "width", "activation", "batch_norm", "input_size"):
+        assert set(first[factor]) == set(models[factor])
+
+
+def test_idle_power_is_interpolated_between_the_baselines_of_its_unit_and_block(tmp_path):
+    columns = ["configuration", "repeat", "block", "host", "unit", "energy_j", "time_s", "power_w",
+               "started", "ended", "error"]
+    file = runs_file.RunsFile(tmp_path / "runs.csv", columns)
+
+    def row(name, second, power, unit="gpu-0", block=0, energy=1.0):
+        start = f"2026-01-01T00:{second // 60:02}:{second % 60:02}.000+00:00"
+        end = f"2026-01-01T00:{second // 60:02}:{second % 60:02}.500+00:00"
+        file.append({"configuration": name, "repeat": 0, "block": block, "host": "h",
+                     "unit": unit, "energy_j": energy, "time_s": 0.01, "power_w": power,
+                     "started": start, "ended": end})
+
+    row("idle", 10, 50.0)
+    row("early", 5, 300.0)
+    row("quarter", 20, 300.0)
+    row("other unit", 25, 300.0, unit="gpu-1")
+    row("other block", 30, 300.0, block=1)
+    row("idle", 33, 999.0, unit="gpu-2")
+    row("idle", 35, float("nan"))
+    row("idle", 50, 90.0)
+    row("late", 65, 300.0)
+    runs = tos.load_runs(tmp_path / "runs.csv").set_index("configuration")
+    assert runs.idle_w.round(9).dropna().to_dict() == {"early": 50.0, "quarter": 60.0, "late": 90.0}
+    assert runs.net_energy_j["quarter"] == pytest.approx(1.0 - 60.0 * 0.01)
+    assert set(runs.index[runs.net_energy_j.isna()]) == {"other unit", "other block"}
+
+
+def test_versions_stay_text(tmp_path):
+    columns = ["configuration", "repeat", "energy_j", "time_s", "keras", "python"]
+    file = runs_file.RunsFile(tmp_path / "runs.csv", columns)
+    file.append(dict(zip(columns, ["1", 0, "", 1.0, "3.10", "3.20"], strict=True)))
+    runs = tos.load_runs(tmp_path / "runs.csv")
+    assert runs[["configuration", "keras", "python"]].iloc[0].tolist() == ["1", "3.10", "3.20"]
+
+
+def test_one_measurement_at_a_time_on_a_device(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    inside, most = [], []
+
+    def hold(unit):
+        with one_run.device_lock(unit):
+            inside.append(unit)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.remove(unit)
+
+    for units, together in ((["cpu"] * 4, False), (["cpu+gpu-0", "gpu-0", "cpu+gpu-0"], False),
+                            (["gpu-0", "gpu-1"], True)):
+        most.clear()
+        threads = [threading.Thread(target=hold, args=(unit,)) for unit in units * 3]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert len(most) == len(threads)
+        assert (max(most) > 1) == together
+
+
+@pytest.mark.parametrize(("names", "unit"), [
+    (["gpu-0"], "gpu-0"), (["package-0", "dram"], "cpu"), (["gpu-1", "package-0"], "cpu+gpu-1")])
+def test_a_unit_is_what_the_counters_count(names, unit):
+    meter = Meter("m", "d", "", tuple(Counter(name, lambda: 0.0) for name in names))
+    assert one_run.describe(meter)["unit"] == unit
+
+
+def test_the_bar_shows_the_last_run(tmp_path, monkeypatch, capsys):
+    metered(monkeypatch, 3.0, 2.0)
+    tos.run_sweep(tos.feed_forward(n=2), tmp_path / "runs.csv", repeats=1, meter=None)
+    shown = capsys.readouterr().err
+    assert "2/2" in shown
+    assert "7.5 J, 30 W" in shown
+    assert any(name in shown for name in tos.feed_forward(n=2).configuration)
 
 
 def test_builders_of_ones_own(instant, tmp_path):

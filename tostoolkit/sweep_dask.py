@@ -8,6 +8,7 @@ unit has others; where it has none, the run goes to another unit.
 import math
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -95,11 +96,9 @@ class Cluster:
         """Return (unit, job, outcome) of what ended meanwhile; no outcome: it was lost."""
         from distributed import wait
 
-        try:
+        with suppress(TimeoutError):
             wait([unit.future for unit in self._units.values() if unit.job],
                  timeout=LOOK_S, return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            pass
         self._look()
         ended = []
         for key, unit in self._units.items():

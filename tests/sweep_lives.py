@@ -74,7 +74,7 @@ def lives(out, kills, seed):
             os.close(reader)
             if killed % 2:
                 runs_file._write_all = write_in_two_pieces
-            run(out, lambda line: os.write(writer, line.encode()))
+            run(out, lambda line, pipe=writer: os.write(pipe, line.encode()))
             os._exit(0)
         os.close(writer)
         first = os.read(reader, 1) if killed % 4 else b""  # else as it starts or resumes, too

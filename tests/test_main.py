@@ -109,5 +109,5 @@ def test_interrupt_says_how_to_go_on(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(one_run, "measure", interrupt)
-    with pytest.raises(SystemExit, match="interrupted. .*it resumes"):
+    with pytest.raises(SystemExit, match=r"interrupted\. .*it resumes"):
         sweep(capsys, "--out", str(tmp_path / "runs.csv"), "--meter", "none")

@@ -49,7 +49,7 @@ class Fake(WorkerPlugin):
 @contextmanager
 def workers(n, **fake):
     with LocalCluster(n_workers=n, threads_per_worker=1, processes=True,
-                      dashboard_address=None) as cluster, Client(cluster) as client:
+                      dashboard_address=":0") as cluster, Client(cluster) as client:
         client.register_plugin(Fake(**fake))
         yield client, cluster
 
@@ -73,7 +73,7 @@ def midway(out, act):
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     yield
-    assert done.is_set()
+    assert done.wait(60)
 
 
 def kill_one_that_measures(client):
@@ -136,6 +136,17 @@ def test_a_configuration_that_kills_its_workers_is_a_failed_run_and_late_workers
     assert set(runs.unit) >= {"gpu-0", "gpu-1"}
 
 
+def test_a_cluster_that_ends_is_an_error_and_another_one_resumes(tmp_path):
+    out = tmp_path / "runs.csv"
+    with workers(1) as (client, cluster), midway(out, cluster.close), (
+            pytest.raises(RuntimeError, match="it resumes")):
+        sweep(client, out)
+    assert 9 < len(tos.load_runs(out, baselines=True)) < 40
+    with workers(1) as (client, _):
+        sweep(client, out)
+    assert_all_once_and_one_at_a_time(out)
+
+
 def test_workers_that_differ_and_arguments_that_cannot_travel(tmp_path):
     out = tmp_path / "runs.csv"
     with workers(2, python=lambda name: f"3.1{name}") as (client, _):
@@ -150,6 +161,6 @@ def test_workers_that_differ_and_arguments_that_cannot_travel(tmp_path):
 
 def test_a_cluster_without_workers_is_an_error_after_a_while(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sweep_dask, "PATIENCE_S", 0.5)
-    with workers(0) as (client, _), pytest.raises(RuntimeError, match="no worker for 0.5 s"):
+    with workers(0) as (client, _), pytest.raises(RuntimeError, match=r"no worker for 0\.5 s"):
         sweep(client, tmp_path / "runs.csv")
     assert "waiting up to 0.5 s for the cluster's first worker" in capsys.readouterr().out

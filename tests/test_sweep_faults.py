@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import sweep_lives
 
@@ -19,7 +20,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(LIVES.parent.parent)}
 
 def sweep(*arguments, **kwargs):
     return subprocess.run([sys.executable, LIVES, *map(str, arguments)], env=ENVIRONMENT, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, **kwargs)
+                          capture_output=True, check=False, **kwargs)
 
 
 def reported(run):
@@ -99,6 +100,18 @@ def test_a_second_sweep_of_one_file_is_refused_and_the_lock_dies_with_the_first(
     assert not second.stdout
     assert sweep("once", out).returncode == 0
     assert len(in_file(out)) == len(set(in_file(out))) == len(sweep_lives.SET)
+
+
+def test_two_sweeps_on_one_device_never_measure_at_once(tmp_path):
+    outs = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    both = [subprocess.Popen([sys.executable, LIVES, "once", out, "0.005"], env=ENVIRONMENT,
+                             stdout=subprocess.DEVNULL) for out in outs]
+    assert [process.wait() for process in both] == [0, 0]
+    a, b = (tos.load_runs(out, baselines=True) for out in outs)
+    assert max(a.started.min(), b.started.min()) < min(a.ended.max(), b.ended.max())
+    rows = pd.concat([a, b]).sort_values(["started", "ended"])
+    assert len(rows) > 2 * len(sweep_lives.SET)
+    assert (rows.started.iloc[1:].to_numpy() >= rows.ended.iloc[:-1].to_numpy()).all()
 
 
 def test_a_file_that_another_program_changes_is_not_written_on(tmp_path):

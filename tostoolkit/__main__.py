@@ -54,7 +54,8 @@ def _parser():
     sweep.add_argument("--repeats", type=int, default=3)
     sweep.add_argument("--seconds", type=float, default=2.0, help="least length of a window")
     sweep.add_argument("--seed", type=int, default=0, help="of the order, weights and inputs")
-    sweep.add_argument("--meter", default="auto", help="auto, none, nvml, nvml:1, rapl, nvml,rapl, ...")
+    sweep.add_argument("--meter", default="auto",
+                       help="auto, none, or names as `meters` shows: nvml, nvml:1, nvml,rapl")
     sweep.add_argument("--retry-failed", action="store_true", help="measure failed runs again")
     for name, (flag, details) in SET_OPTIONS.items():
         sweep.add_argument(flag, dest=name, **details)

@@ -94,9 +94,9 @@ class Cluster:
 
     def wait(self):
         """Return (unit, job, outcome) of what ended meanwhile; no outcome: it was lost."""
-        from distributed import wait
+        from distributed import CancelledError, wait
 
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, CancelledError):
             wait([unit.future for unit in self._units.values() if unit.job],
                  timeout=LOOK_S, return_when="FIRST_COMPLETED")
         self._look()
@@ -136,6 +136,8 @@ class Cluster:
                 raise RuntimeError(f"client: {unit.about['host']} could not measure its idle "
                                    f"baseline ({type(error).__name__}: {error})") from error
             return failure(error)
+        if status == "cancelled":
+            raise RuntimeError(_GONE)
         return self._lost(unit)
 
     def _lost(self, unit):
@@ -153,8 +155,7 @@ class Cluster:
 
     def _check_scheduler(self):
         if self._client.status != "running":
-            raise RuntimeError("client: the connection to Dask's scheduler is lost; connect again "
-                               "and run the same sweep: it resumes")
+            raise RuntimeError(_GONE)
 
     def _look(self):
         """Note which workers came and went, at most once in `LOOK_S`."""
@@ -165,8 +166,7 @@ class Cluster:
         try:
             there = set(self._client.nthreads())
         except (OSError, TimeoutError) as error:
-            raise RuntimeError("client: Dask's scheduler does not answer; run the same sweep again "
-                               "when it does: it resumes") from error
+            raise RuntimeError(_GONE) from error
         for unit in self._units.values():
             unit.workers &= there
         self._known &= there
@@ -217,6 +217,8 @@ class Cluster:
 
 
 _UNFINISHED = object()
+_GONE = ("client: Dask's scheduler is gone, or it cancelled a run; connect again and run the same "
+         "sweep: it resumes")
 
 
 def _on_worker(task, row, meter, unit):

@@ -24,8 +24,8 @@ class Fake(WorkerPlugin):
 
     name = "fake"
 
-    def __init__(self, one_each=False, deadly=None, python=lambda name: "3"):
-        self.one_each, self.deadly, self.python = one_each, deadly, python
+    def __init__(self, one_each=False, deadly=None, late=None, python=lambda name: "3"):
+        self.one_each, self.deadly, self.late, self.python = one_each, deadly, late, python
 
     def setup(self, worker):
         about = {"host": "here", "unit": f"gpu-{worker.name}" if self.one_each else "cpu",
@@ -33,15 +33,25 @@ class Fake(WorkerPlugin):
                  **dict.fromkeys(one_run.LIBRARIES, "1"), "python": self.python(worker.name),
                  "cores": 2}
 
+        def describe(meter):
+            if self.late and worker.name > 0:
+                self.late.touch()
+            return about
+
         def measure(*args, **kwargs):
             time.sleep(PAUSE_S)
+            measured.append(1)
+            while self.late and worker.name == 0 and len(measured) > 11 and not self.late.exists():
+                time.sleep(PAUSE_S)
             return sweep_lives.MEASURED
+
+        measured = []
 
         def step(row, *rest):
             if row["configuration"] == self.deadly:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        one_run.describe = lambda meter: about
+        one_run.describe = describe
         one_run.measure = one_run.idle = measure
         one_run._step = step
 
@@ -124,16 +134,23 @@ def test_workers_with_a_device_each_run_at_once_and_one_is_killed(tmp_path):
     assert overlaps(every) > 5
 
 
-def test_a_configuration_that_kills_its_workers_is_a_failed_run_and_late_workers_help(tmp_path):
+def test_a_configuration_that_kills_its_workers_is_a_failed_run(tmp_path):
     out = tmp_path / "runs.csv"
-    with workers(1, one_each=True, deadly="width=3") as (client, cluster), (
-            midway(out, lambda: cluster.scale(3))), pytest.warns(UserWarning, match="1 failed"):
+    with workers(1, one_each=True, deadly="width=3") as (client, _), (
+            pytest.warns(UserWarning, match="1 failed")):
         runs = sweep(client, out, repeats=1)
     assert len(runs) == 19
-    lost = tos.load_runs(out, failed=True)
-    assert lost.error[lost.configuration == "width=3"].str.startswith("KilledWorker: ").all()
-    assert (lost.error != "").sum() == 1
-    assert set(runs.unit) >= {"gpu-0", "gpu-1"}
+    every = tos.load_runs(out, failed=True)
+    error, = every.error[every.configuration == "width=3"]
+    assert error.startswith("KilledWorker: ")
+
+
+def test_workers_that_come_late_are_used(tmp_path):
+    out = tmp_path / "runs.csv"  # the first waits for one more after eleven measurements
+    with workers(1, one_each=True, late=tmp_path / "late") as (client, cluster), (
+            midway(out, lambda: cluster.scale(2))):
+        sweep(client, out)
+    assert set(assert_all_once_and_one_at_a_time(out).unit) == {"gpu-0", "gpu-1"}
 
 
 def test_a_cluster_that_ends_is_an_error_and_another_one_resumes(tmp_path):
@@ -150,7 +167,7 @@ def test_a_cluster_that_ends_is_an_error_and_another_one_resumes(tmp_path):
 def test_workers_that_differ_and_arguments_that_cannot_travel(tmp_path):
     out = tmp_path / "runs.csv"
     with workers(2, python=lambda name: f"3.1{name}") as (client, _):
-        with pytest.raises(ValueError, match=r"workers differ \(python '3\.10' and '3\.11'\)"):
+        with pytest.raises(ValueError, match=r"workers differ \(python '3\.1[01]' and '3\.1[01]'\)"):
             sweep(client, out)
         meter = Meter("rapl", "a CPU", "", (Counter("package-0", lambda: 1.0),))
         with pytest.raises(ValueError, match="cannot travel to workers"):

@@ -1,6 +1,7 @@
 """Sweeps on disk: order, resumption, and files that something happened to."""
 
 import math
+import re
 import tempfile
 import threading
 import time
@@ -427,6 +428,17 @@ def test_a_real_sweep_without_a_meter(tmp_path):
     assert (runs.window_s >= 0.1).all()
     assert runs.energy_j.isna().all()
     assert set(runs.missing) == {"no meter was asked for"}
+
+
+def test_a_model_that_does_not_fit_into_memory_is_a_failed_run(tmp_path):
+    models = tos.feed_forward(n=3, depths=(1,), widths=(8,), input_sizes=(4,))
+    models.loc[1, ["width", "input_size"]] = 8_000_000  # 256 TB of weights
+    with pytest.warns(UserWarning, match="1 failed"):
+        runs = tos.run_sweep(models, tmp_path / "runs.csv", 1, 0.05, meter=None, progress=False)
+    assert sorted(runs.configuration) == sorted(models.configuration[[0, 2]])
+    every = tos.load_runs(tmp_path / "runs.csv", failed=True)
+    error, = every.error[every.configuration == models.configuration[1]]
+    assert re.match("ResourceExhaustedError: .*OOM|MemoryError|OutOfMemoryError|.*allocate", error)
 
 
 def test_idle_baselines_with_a_meter_and_a_meter_that_fails(tmp_path):

@@ -5,6 +5,7 @@ import re
 import tempfile
 import threading
 import time
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -302,7 +303,10 @@ def test_a_budget_is_kept_closing_baseline_included_and_the_rest_resumes(tmp_pat
 
 
 def test_informative_rows_come_first():
-    models = tos.feed_forward(n=None)
+    factors = {"depth": (1, 2, 4), "width": (64, 256, 1024), "batch_norm": (False, True),
+               "activation": ("relu", "tanh", "gelu", "softmax"), "batch_size": (256,)}
+    models = pd.DataFrame(product(*factors.values()), columns=list(factors))
+    models.insert(0, "configuration", [f"c{i}" for i in models.index])
     order = informative_order(models, 3)
     assert sorted(order) == list(range(len(models)))
     assert (order == informative_order(models, 3)).all()
@@ -316,7 +320,7 @@ def test_informative_rows_come_first():
               for i in range(20)]
     assert information(order[:32]) > max(chance)
     first = models.iloc[order[:24]]
-    for factor in ("depth", "width", "activation", "batch_norm", "input_size"):
+    for factor in factors:
         assert set(first[factor]) == set(models[factor])
 
 
@@ -431,8 +435,10 @@ def test_a_real_sweep_without_a_meter(tmp_path):
 
 
 def test_a_model_that_does_not_fit_into_memory_is_a_failed_run(tmp_path):
-    models = tos.feed_forward(n=3, depths=(1,), widths=(8,), input_sizes=(4,))
-    models.loc[1, ["width", "input_size"]] = 8_000_000  # 256 TB of weights
+    models = pd.DataFrame({"configuration": list("abc"), "depth": 1, "width": [8, 8_000_000, 8],
+                           "input_size": [4, 8_000_000, 4], "activation": "relu",
+                           "batch_norm": False, "batch_size": 2})  # 256 TB of weights
+    models.attrs["family"] = "feed_forward"
     with pytest.warns(UserWarning, match="1 failed"):
         runs = tos.run_sweep(models, tmp_path / "runs.csv", 1, 0.05, meter=None, progress=False)
     assert sorted(runs.configuration) == sorted(models.configuration[[0, 2]])

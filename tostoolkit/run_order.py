@@ -32,13 +32,16 @@ def informative_order(model_set, seed=0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     x = _terms(model_set)
     inverse = np.eye(x.shape[1]) / 1e-3
-    free = rng.permutation(len(x)).tolist()
+    gain = np.einsum("ij,jk,ik->i", x, inverse, x)
+    ties = rng.permutation(len(x))
     order = []
-    while free:
-        gain = np.einsum("ij,jk,ik->i", x[free], inverse, x[free])
-        order.append(free.pop(int(np.argmax(gain.round(9)))))
+    for _ in range(len(x)):
+        order.append(ties[np.argmax(gain[ties].round(9))])
         v = inverse @ x[order[-1]]
-        inverse -= np.outer(v, v) / (1 + x[order[-1]] @ v)  # Sherman and Morrison
+        scale = 1 + x[order[-1]] @ v
+        inverse -= np.outer(v, v) / scale  # Sherman and Morrison
+        gain -= (x @ v)**2 / scale
+        gain[order[-1]] = -np.inf
     batches = [rng.permutation(order[i:i + BATCH]) for i in range(0, len(order), BATCH)]
     return np.concatenate(batches)
 

@@ -8,6 +8,8 @@ import pytest
 from models import small_classifier
 
 import tostoolkit as tos
+import tostoolkit.model_sets
+from tostoolkit import one_run
 from tostoolkit.__main__ import FORMATS, main
 
 
@@ -56,3 +58,56 @@ def test_as_a_module():
     run = subprocess.run([sys.executable, "-m", "tostoolkit", "count", "--help"],
                          capture_output=True, text=True, check=True)
     assert "--batch-size" in run.stdout
+
+
+def sweep(capsys, *arguments):
+    main(["sweep", "feed_forward", "--n", "2", "--repeats", "1", "--seconds", "0.05", *arguments])
+    return capsys.readouterr().out
+
+
+def test_sweep_makes_a_runs_file_and_resumes_it(tmp_path, capsys):
+    out = tmp_path / "runs.csv"
+    stopped = sweep(capsys, "--out", str(out), "--minutes", "0.0001", "--meter", "none")
+    assert "0 runs" in stopped
+    assert "2 runs remain: the same command again goes on" in stopped
+    done = sweep(capsys, "--out", str(out), "--meter", "none")
+    assert "2 runs, 0 with joules" in done
+    assert "no joules: no meter was asked for" in done
+    assert "complete" in done
+    runs = tos.load_runs(out)
+    assert sorted(runs.configuration) == sorted(tos.feed_forward(n=2).configuration)
+
+
+@pytest.mark.parametrize(("arguments", "word"), [
+    (["--out", "none/runs.csv"], "folder 'none' does not exist"),
+    (["--out", "runs.csv", "--repeats", "0"], "repeats: 0"),
+    (["--out", "runs.csv", "--meter", "volt"], "meter: 'volt' is unknown"),
+    (["--out", "runs.csv", "--n", "0"], "n: 0"),
+])
+def test_bad_sweep_is_one_line(tmp_path, monkeypatch, capsys, arguments, word):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        sweep(capsys, *arguments)
+    assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_that_a_family_does_not_take_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tos.model_sets, "feed_forward", lambda n=1: None)
+    with pytest.raises(SystemExit, match="feed_forward takes no size; it takes n"):
+        sweep(capsys, "--out", str(tmp_path / "runs.csv"), "--size", "large")
+
+
+def test_meters_are_listed_with_the_reason(capsys):
+    main(["meters"])
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("nvml", "rapl", "reason"))
+
+
+def test_interrupt_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one_run, "measure", interrupt)
+    with pytest.raises(SystemExit, match=r"interrupted\. .*it resumes"):
+        sweep(capsys, "--out", str(tmp_path / "runs.csv"), "--meter", "none")

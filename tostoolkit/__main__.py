@@ -1,13 +1,39 @@
-"""``python -m tostoolkit count model.keras``: what a saved model costs, from the command line."""
+"""What a saved model costs, what a model set takes, and which meters are here.
+
+    python -m tostoolkit count model.keras
+    python -m tostoolkit sweep feed_forward --minutes 9 --out runs.csv
+    python -m tostoolkit meters
+"""
 
 import argparse
+import inspect
 import sys
+import warnings
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tostoolkit", description=__doc__)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            print(options.run(options))
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # MeterError among them
+        sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt as error:
+        sys.exit(" ".join([f"{parser.prog}: interrupted.", *getattr(error, "__notes__", ())]))
+
+
+def _parser():
+    from .model_sets import BUILDERS
+
+    parser = argparse.ArgumentParser(
+        prog="python -m tostoolkit", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
+
     count = commands.add_parser("count", help="count a saved Keras model")
+    count.set_defaults(run=_count)
     count.add_argument("model", help="a .keras or .h5 file")
     count.add_argument("--costs", default="cmos", help="cost table: a name, or a CSV file")
     count.add_argument("--batch-size", type=int, default=1)
@@ -17,24 +43,83 @@ def main(arguments=None):
     count.add_argument("--missing", default="raise", choices=["raise", "skip"],
                        help="what to do with ops that the table does not price")
     count.add_argument("--format", default="text", choices=list(FORMATS))
-    options = parser.parse_args(arguments)
-    try:
-        report = _report(options)
-    except (OSError, ValueError, TypeError) as error:
-        sys.exit(f"{parser.prog}: {error}")
-    print(FORMATS[options.format](report))
+
+    sweep = commands.add_parser(
+        "sweep", help="measure a model set; run it again and it resumes",
+        description="Measure a model set into a runs file. The same command again resumes.")
+    sweep.set_defaults(run=_sweep)
+    sweep.add_argument("family", choices=list(BUILDERS))
+    sweep.add_argument("--out", required=True, help="runs file: made, or resumed")
+    sweep.add_argument("--minutes", type=float, help="time to spend; the most informative first")
+    sweep.add_argument("--repeats", type=int, default=3)
+    sweep.add_argument("--seconds", type=float, default=2.0, help="least length of a window")
+    sweep.add_argument("--seed", type=int, default=0, help="of the order, weights and inputs")
+    sweep.add_argument("--meter", default="auto",
+                       help="auto, none, or names as `meters` shows: nvml, nvml:1, nvml,rapl")
+    sweep.add_argument("--retry-failed", action="store_true", help="measure failed runs again")
+    for name, (flag, details) in SET_OPTIONS.items():
+        sweep.add_argument(flag, dest=name, **details)
+
+    meters = commands.add_parser("meters", help="which energy meters are here, and why not others")
+    meters.set_defaults(run=_meters)
+    return parser
 
 
-def _report(options):
+def _count(options):
     import keras
 
     from .report import transistor_ops
 
     model = keras.saving.load_model(options.model)
-    return transistor_ops(
+    report = transistor_ops(
         model, options.costs, options.batch_size, options.phase, missing=options.missing,
         loss=options.loss, optimizer=options.optimizer)
+    return FORMATS[options.format](report)
 
+
+def _sweep(options):
+    from . import model_sets
+    from .sweep import run_sweep
+
+    make = getattr(model_sets, options.family)
+    given = {name: getattr(options, name) for name in SET_OPTIONS
+             if getattr(options, name) is not None}
+    unknown = given.keys() - inspect.signature(make).parameters
+    if unknown:
+        raise ValueError(f"{options.family} takes no {', '.join(sorted(unknown))}; it takes "
+                         f"{', '.join(inspect.signature(make).parameters)}")
+    models = make(**given)
+    names = options.meter.split(",")
+    meter = None if names == ["none"] else names if len(names) > 1 else names[0]
+    runs = run_sweep(
+        models, options.out, options.repeats, options.seconds, options.seed, meter,
+        minutes=options.minutes, retry_failed=options.retry_failed)
+    left = runs.attrs["remaining"]
+    energy = runs.energy_j.notna().sum()
+    lines = [f"{options.out}: {len(runs)} runs, {energy} with joules"]
+    if len(runs) and not energy:
+        lines.append(f"no joules: {runs.missing.iloc[-1]}")
+    lines.append(f"{left} runs remain: the same command again goes on" if left else "complete")
+    return "\n".join(lines)
+
+
+def _meters(options):
+    from .energy import meters
+
+    return meters().to_string()
+
+
+def _show_warning(message, *_, **__):
+    print(f"warning: {message}", file=sys.stderr)
+
+
+#: Parameter of a model set -> how the command line takes it.
+SET_OPTIONS = {
+    "n": ("--n", {"type": int, "help": "configurations"}),
+    "size": ("--size", {"choices": ["small", "large"], "help": "for a CPU, for a GPU"}),
+    "phases": ("--phase", {"nargs": "+", "choices": ["inference", "training"]}),
+    "dtypes": ("--dtype", {"nargs": "+", "help": "Keras dtype policies"}),
+}
 
 #: Name -> function that turns a `Report` into text.
 FORMATS = {

@@ -1,0 +1,316 @@
+"""Runs files: measured runs in CSV, one row a run, on disk as each run ends; only appended to."""
+
+import csv
+import io
+import os
+import warnings
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+#: Configuration of the rows that hold a device's idle baseline.
+IDLE = "idle"
+LIBRARIES = ("tostoolkit", "keras", "tensorflow", "jax", "torch", "numpy")
+#: What must be equal for runs to be of one block.
+CONDITIONS = ("device", "meter", "driver", "backend", "python", "keras", "cores")
+_TEXT = ("configuration", "missing", "device", "meter", "driver", "flags", "counters", "error",
+         "backend", "host", "unit", "python", *LIBRARIES)  # "3.10" is a version and no number
+
+
+def load_runs(path, baselines=False, failed=False) -> pd.DataFrame:
+    """Return the runs of a file, one row a run, as they were measured.
+
+    Where energy was measured, two columns are added: ``idle_w``, the power of the idle baselines
+    just before and just after the run, on the same unit in the same block, interpolated linearly
+    between their mid-times (the nearest one where there is only one side, NaN where there is
+    none); and ``net_energy_j = energy_j - idle_w * time_s``.
+
+    Parameters
+    ----------
+    path : str or Path
+    baselines : bool
+        Also the rows of the idle baseline, whose ``configuration`` is ``idle``.
+    failed : bool
+        Also the runs that failed, whose ``error`` says why and whose ``time_s`` and ``energy_j``
+        are NaN. Otherwise they are left out with a warning that says how many.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is empty, is no runs file, or is damaged; the message says at which line. A last
+        line that was cut off as it was written is left out instead, with a warning.
+
+    Examples
+    --------
+    ``runs = tos.load_runs("data/raw/feed_forward_cpu.csv")``
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"path: there is no runs file {str(path)!r}; tos.run_sweep(model_set, {str(path)!r}) "
+            "makes one")
+    text, torn = complete_lines(path)
+    header, rows = _rows(path, text)
+    if torn:
+        shown = torn[:60].decode(errors="replace")
+        warnings.warn(f"{path.name}: its last line was cut off and is left out: {shown!r}",
+                      stacklevel=2)
+    idle = [row for row in rows if row["configuration"] == IDLE]
+    lost = [row for row in rows if row.get("error")]
+    if lost and not failed:
+        warnings.warn(
+            f"{path.name}: {len(lost)} failed runs are left out, the last of "
+            f"{lost[-1]['configuration']!r} ({lost[-1]['error']}); failed=True shows them, and "
+            "tos.run_sweep(..., retry_failed=True) measures them again", stacklevel=2)
+    kept = [row for row in rows if (baselines or row["configuration"] != IDLE)
+            and (failed or not row.get("error"))]
+    # What is left out is left out before its empty factors can make numbers of the others' integers
+    runs = _table(header, kept)
+    if runs.energy_j.notna().any() and {"unit", "block", "ended"} <= set(header):
+        runs["idle_w"] = _idle_power(runs, _table(header, idle))
+        runs["net_energy_j"] = runs.energy_j - runs.idle_w * runs.time_s
+    return runs
+
+
+def _table(header, rows):
+    out = io.StringIO()
+    writer = csv.DictWriter(out, header)
+    writer.writeheader()
+    writer.writerows(rows)
+    out.seek(0)
+    text = [name for name in _TEXT if name in header]
+    table = pd.read_csv(out, dtype=dict.fromkeys(text, str), keep_default_na=False,
+                        na_values=["", "nan"])
+    for name in text:
+        table[name] = table[name].astype(object).fillna("")
+    for name in ("energy_j", "time_s"):
+        table[name] = table[name].astype(float)
+    return table
+
+
+def _rows(path, text):
+    """Return the header, and a dict for each line; raise unless each has what the header names."""
+    if "\0" in text:
+        raise _damaged(path, text[:text.index("\0")].count("\n") + 1, "it holds null characters")
+    lines = csv.reader(io.StringIO(text))
+    header = next(lines, [])
+    missing = [c for c in ("configuration", "repeat", "energy_j", "time_s") if c not in header]
+    if missing:
+        raise ValueError(f"{path.name}: it is no runs file: its header lacks {', '.join(missing)}; "
+                         "tos.run_sweep writes runs files")
+    rows = []
+    for line in lines:
+        if len(line) != len(header):
+            raise _damaged(
+                path, lines.line_num, f"it has {len(line)} fields instead of {len(header)}")
+        row = dict(zip(header, line, strict=True))
+        for name in ("energy_j", "time_s"):
+            try:
+                float(row[name] or "nan")
+            except ValueError:
+                raise _damaged(
+                    path, lines.line_num, f"{name} is {row[name]!r}, no number") from None
+        rows.append(row)
+    return header, rows
+
+
+def conditions_of(row):
+    """Return what must be equal of a run's row for it to be of one block, as text."""
+    return {name: str(row[name]) for name in (*CONDITIONS, row["backend"])}
+
+
+def _damaged(path, line, what):
+    return ValueError(f"{path.name}: line {line} is damaged: {what}; restore the file from a copy, "
+                      "or delete that line and let tos.run_sweep measure the run again")
+
+
+def _idle_power(runs, baselines):
+    """Return the idle power at the time of each run, in watts, between its nearest baselines."""
+    place = ["block", "host", "unit"]
+    power = np.full(len(runs), np.nan)
+    known = baselines[baselines.power_w.notna()]
+    groups = {key: group for key, group in known.groupby(place)}
+    for key, members in runs.groupby(place).indices.items():
+        if key in groups:
+            times, watts = _mid_times(groups[key]), groups[key].power_w.to_numpy(float)
+            order = np.argsort(times)
+            power[members] = np.interp(
+                _mid_times(runs.iloc[members]), times[order], watts[order])
+    return power
+
+
+def _mid_times(rows):
+    """Return the middle of each run, in seconds since 1970."""
+    ends = [pd.to_datetime(rows[name], utc=True, format="ISO8601") for name in ("started", "ended")]
+    start, end = [(t - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy() for t in ends]
+    return (start + end) / 2
+
+
+def complete_lines(path):
+    """Return the file's complete lines as text, and the bytes that follow the last of them.
+
+    A run is on disk once its line is; a machine that loses power may leave its last line cut off,
+    or as long as it was to be but filled with zeros.
+    """
+    data = Path(path).read_bytes()
+    zero = data.find(b"\0")
+    if zero >= 0 and b"\n" not in data[zero:].rstrip(b"\0\n"):
+        end = data.rfind(b"\n", 0, zero) + 1
+    else:
+        end = data.rfind(b"\n") + 1
+    try:
+        return data[:end].decode(), data[end:]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{Path(path).name}: it is no text file (byte {error.start}); restore it "
+                         "from a copy") from None
+
+
+@contextmanager
+def locked(path):
+    """Hold the lock of a runs file, which the kernel gives back however this process ends.
+
+    Raises
+    ------
+    BlockingIOError
+        Another sweep holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(
+            f"out: another sweep is writing {str(path)!r}; wait for it to end or stop it, or give "
+            "another file") from None
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(path, error):
+    return OSError(
+        error.errno, f"the run could not be written ({error.strerror or error}); the runs before "
+        "it are as they were: make room or give the right to write, run the same sweep again, and "
+        "it resumes", str(path))
+
+
+class RunsFile:
+    """A runs file to append to; its lock must be held.
+
+    Parameters
+    ----------
+    path : Path
+        Made if it is not there; a last line that was cut off is moved to a file ``.torn`` beside.
+    columns : list of str
+
+    Attributes
+    ----------
+    runs : pandas.DataFrame
+        What the file held, baselines and failed runs included.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or has other columns.
+    OSError
+        It cannot be written.
+    """
+
+    def __init__(self, path, columns):
+        self.path, self.columns = path, columns
+        header = _line(columns)
+        text, torn = complete_lines(path) if path.exists() else ("", b"")
+        if text:
+            there = next(csv.reader(io.StringIO(text)))
+            if there != columns and {"configuration", "time_s"} <= set(there):
+                other = sorted(set(there) ^ set(columns)) or "their order"
+                raise ValueError(f"out: {path.name} has other columns ({other}); give another file")
+        elif torn.strip(b"\0") and not header.startswith(torn.strip(b"\0")):
+            raise ValueError(f"out: {path.name} is no runs file; give another file")
+        self.runs = _table(*_rows(path, text or header.decode()))
+        if torn:
+            self._drop(text, torn)
+        self._size = len(text.encode())
+        if not text:
+            self._write(header)
+
+    def append(self, row):
+        """Write one row and have it on disk on return; a row that cannot be leaves no trace.
+
+        Raises
+        ------
+        OSError
+            The disk is full, read-only or gone; or another program changed the file.
+        """
+        values = [str(row.get(name, "")).replace("\0", " ") for name in self.columns]
+        self._write(_line(" ".join(value.splitlines()) for value in values))  # a row is a line
+
+    def _write(self, line):
+        made = not self.path.exists()
+        try:
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        try:
+            if os.fstat(file).st_size != self._size:
+                raise OSError(f"{str(self.path)!r} was changed by another program; run the same "
+                              "sweep again, and it resumes from what the file holds now")
+            try:
+                _write_all(file, line)
+                os.fsync(file)
+                if made:
+                    _sync_folder(self.path.parent)
+            except BaseException as error:  # also an interrupt between two pieces of a line
+                with suppress(OSError):
+                    os.ftruncate(file, self._size)
+                    os.fsync(file)
+                if made:
+                    self.path.unlink(missing_ok=True)
+                if isinstance(error, OSError):
+                    raise _unwritable(self.path, error) from error
+                raise
+            self._size += len(line)
+        finally:
+            os.close(file)
+
+    def _drop(self, text, torn):
+        """Keep the cut-off line beside, then cut it off, so that the next starts a line."""
+        try:
+            with open(f"{self.path}.torn", "ab") as file:
+                file.write(torn.replace(b"\0", b"") + b"\n")
+            with open(self.path, "r+b") as file:
+                file.truncate(len(text.encode()))
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+
+def _line(values):
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(list(values))
+    return out.getvalue().encode()
+
+
+def _write_all(file, data):
+    while data:
+        data = data[os.write(file, data):]
+
+
+def _sync_folder(folder):
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

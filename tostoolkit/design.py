@@ -204,8 +204,8 @@ def draw(grid, work, n, rng, pairs=PAIR_BASELINES, rounds=4000) -> pd.DataFrame:
 
     A sixth of the rows are twins in the activation, a tenth in the normalisation. The rest begin
     as levels in balance; then a row is exchanged for another wherever that lowers the sum of the
-    imbalance of levels (chi-square), and of what correlation and variance inflation, by estimated
-    work, exceed half of what is allowed.
+    imbalance of levels (chi-square), of what correlation and variance inflation, by estimated
+    work, exceed half of what is allowed, and of what the spread of MACs falls short of an even one.
 
     Parameters
     ----------
@@ -232,24 +232,31 @@ def draw(grid, work, n, rng, pairs=PAIR_BASELINES, rounds=4000) -> pd.DataFrame:
     ids = dict(zip(every, np.split(names, len(every)), strict=True))
     loads = {f: work(t)[columns].to_numpy(float) for f, t in every.items()}
     training = (grid.phase == "training").to_numpy()
+    # the spread of log MACs that rows evenly over their range have
+    spread = {p: np.ptp(np.log(loads[""][training == p, 0])) / np.sqrt(12) if any(training == p)
+              else 0.0 for p in (False, True)}
     levels, expected = _one_hot(grid)
 
-    def cost(rows):
+    def cost(rows, bound=np.inf):
+        imbalance = ((levels[rows].sum(axis=0) - expected * len(rows)) ** 2
+                     / (expected * len(rows))).sum()
+        if imbalance >= bound:
+            return np.inf
         twins = [(f, rows[paired == f]) for f in share]
         chosen = np.concatenate([ids[""][rows], *(ids[f][r] for f, r in twins)])
         if len(np.unique(chosen)) < len(chosen):
             return np.inf
         load = np.concatenate([loads[""][rows], *(loads[f][r] for f, r in twins)])
         phase = np.concatenate([training[rows], *(training[r] for _, r in twins)])
-        imbalance = (levels[rows].sum(axis=0) - expected * len(rows)) ** 2 / (expected * len(rows))
-        return imbalance.sum() + sum(_collinearity(load[phase == p]) for p in (False, True))
+        return imbalance + sum(
+            _collinearity(load[phase == p], spread[p]) for p in (False, True))
 
     rows = _balanced(levels, expected, [eligible[f] for f in paired], rng)
     best = cost(rows)
     for _ in range(rounds if n > 2 else 0):
         i = rng.integers(len(rows))
         before, rows[i] = rows[i], rng.choice(eligible[paired[i]])
-        now = cost(rows)
+        now = cost(rows, best)
         if now < best:
             best = now
         else:
@@ -295,8 +302,8 @@ def _balanced(levels, expected, eligible, rng):
     return np.array(rows)
 
 
-def _collinearity(load):
-    """Return what the collinearity of (MACs, linear, non-linear, comparison) work is too much."""
+def _collinearity(load, spread):
+    """Return by how much (MACs, linear, non-linear, comparison) work is collinear, or too alike."""
     if len(load) < 8:
         return 0.0
     correlation = np.nan_to_num(_correlations(load[:, 0], load[:, 2]))
@@ -304,7 +311,8 @@ def _collinearity(load):
     work = load[:, 1:]
     inflation = np.concatenate([inflation_relative(work, work.sum(axis=1)), inflation_log(work)])
     inflation = np.maximum(np.nan_to_num(inflation) / (MAX_INFLATION / 2) - 1, 0)
-    return 100 * (excess**2).sum() + 10 * (inflation**2).sum()
+    narrow = max(0, spread - np.log(load[:, 0]).std())
+    return 100 * (excess**2).sum() + 10 * (inflation**2).sum() + 20 * narrow**2
 
 
 # Report -------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def step(row, family, seed=0, builders=BUILDERS):
     -------
     callable
         Returns a tensor on the device: of inference the model's output, of training the loss,
-        before the update. Training carries its state from step to step. The first call compiles.
+        before the update. Training carries its state from step to step. The first calls compile.
 
     Raises
     ------
@@ -95,10 +95,20 @@ def _random(rng, tensor, row):
 
 
 def _forward_tensorflow(model, x):
+    return _traced(lambda x: model(x, training=False), x)
+
+
+def _traced(function, x):
+    """Return the graph of a function of `x`, which takes no argument and checks none."""
     import tensorflow as tf
 
-    forward = tf.function(lambda x: model(x, training=False))
-    return lambda: forward(x)
+    function = tf.function(function)
+    graph = function.get_concrete_function(x)
+
+    def run():
+        return graph(x)
+    run.function = function  # the graph alone does not keep the variables
+    return run
 
 
 def _forward_jax(model, x):
@@ -122,7 +132,6 @@ def _forward_torch(model, x):
 def _train_tensorflow(model, x, loss, optimizer):
     import tensorflow as tf
 
-    @tf.function
     def train(x):
         with tf.GradientTape() as tape:
             value = loss(model(x, training=True))
@@ -131,7 +140,7 @@ def _train_tensorflow(model, x, loss, optimizer):
                         model.trainable_variables)
         return value
 
-    return lambda: train(x)
+    return _traced(train, x)
 
 
 def _train_jax(model, x, loss, optimizer):

@@ -145,7 +145,8 @@ def _transformer(table):
     division = ones * _priced({"div": 1})
     vectors = b * t * (2 * n + 1)
     return _estimate(table, macs, 0, 12 * n * w * w, 4 * b * n * t * w, [
-        (scores, softmax), (b * w, (division, division, 0 * division)), *_norm_parts(table.normalization, vectors * w, vectors)])
+        (scores, softmax), (b * w, (division, division, 0 * division)),
+        *_norm_parts(table.normalization, vectors * w, vectors)])
 
 
 #: Family -> function of a model set that estimates its rows: ``macs`` of the step, ``forward_macs``

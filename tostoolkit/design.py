@@ -1,9 +1,6 @@
-"""The design of a model set: balanced factors, classes of work that tell apart, matched pairs.
+"""The design of a model set: how far its classes of work tell apart, and its matched pairs.
 
-A coefficient of a scaling law is identified as far as its predictor varies on its own. In a plain
-grid MACs and non-linear work grow together, so that a set is drawn: by exchange of rows (Fedorov,
-"Theory of Optimal Experiments", 1972; Atkinson, Donev, Tobias, "Optimum Experimental Designs, with
-SAS", 2007, section 12.3), against the balance of the levels and the collinearity of the work.
+A coefficient of a scaling law is identified as far as its predictor varies on its own.
 """
 
 from dataclasses import dataclass
@@ -11,7 +8,6 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from .predictors import add_indices
 
@@ -78,19 +74,28 @@ def inflation_log(work) -> np.ndarray:
 
 
 def _inflation(unit, varies):
-    """Return the diagonal of the inverse of the columns' products; NaN where none varies."""
+    """Return the diagonal of the inverse of the columns' products; NaN where none varies.
+
+    The ridge keeps columns that are collinear outright from being no number: they get 10^12.
+    """
     inflation = np.full(len(varies), np.nan)
-    inflation[varies] = np.diag(np.linalg.pinv(unit.T @ unit, rcond=1e-12))
+    inflation[varies] = np.diag(np.linalg.inv(unit.T @ unit + 1e-12 * np.eye(unit.shape[1])))
     return inflation
 
 
-def _correlations(macs, nonlinear):
+def correlations(macs, nonlinear):
     """Return Pearson's (of the logs) and Spearman's correlation over rows with non-linear work."""
     some = np.asarray(nonlinear) > 0
     x, y = np.log(np.asarray(macs, float)[some]), np.log(np.asarray(nonlinear, float)[some])
     if some.sum() < 3 or not (np.ptp(x) and np.ptp(y)):
         return np.nan, np.nan
-    return _correlation(x, y), _correlation(rankdata(x), rankdata(y))
+    return _correlation(x, y), _correlation(_ranks(x), _ranks(y))
+
+
+def _ranks(x):
+    """Return ranks, ties at their mean, up to a constant."""
+    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - counts / 2)[inverse]
 
 
 def _correlation(x, y):
@@ -118,7 +123,7 @@ def design_correlation(rows) -> float:
     some = int((rows.tos_nonlinear > 0).sum())
     if some < 3:
         raise ValueError(f"rows: {some} have non-linear work; a correlation needs 3")
-    return _correlations(rows.macs, rows.tos_nonlinear)[0]
+    return correlations(rows.macs, rows.tos_nonlinear)[0]
 
 
 # Pairs --------------------------------------------------------------------------------------
@@ -170,7 +175,7 @@ def matched_pairs(model_set, factor="activation", baseline=None, n=None, seed=0)
         raise ValueError(f"baseline: none is known of {factor!r}; give one of its levels")
     baseline = PAIR_BASELINES[factor] if baseline is None else baseline
     twins = model_set[model_set[factor] != baseline].assign(**{factor: baseline})
-    twins = twins[~_keys(twins, factors).isin(_keys(model_set, factors))]
+    twins = twins[~keys(twins, factors).isin(keys(model_set, factors))]
     twins = twins.drop_duplicates(factors)
     if n is not None and not 0 <= n <= len(twins):
         raise ValueError(f"n: {n!r} pairs cannot be made; {len(twins)} rows have another level of "
@@ -185,7 +190,8 @@ def matched_pairs(model_set, factor="activation", baseline=None, n=None, seed=0)
     return pairs
 
 
-def _keys(table, factors):
+def keys(table, factors):
+    """Return the rows' levels of `factors` as one index, equal where all of them are."""
     return pd.MultiIndex.from_frame(table[factors].astype(str))
 
 
@@ -194,125 +200,7 @@ def count_pairs(table, factor, baseline) -> int:
     others = [f for f in factors_of(table) if f != factor]
     table = table.drop_duplicates([*others, factor])
     level = table[factor] == baseline
-    return int(_keys(table[~level], others).isin(_keys(table[level], others)).sum())
-
-
-# Drawing ------------------------------------------------------------------------------------
-
-def draw(grid, work, n, rng, pairs=PAIR_BASELINES, rounds=4000) -> pd.DataFrame:
-    """Return `n` rows of a grid of factors: balanced, not collinear, with matched pairs.
-
-    A sixth of the rows are twins in the activation, a tenth in the normalisation. The rest begin
-    as levels in balance; then a row is exchanged for another wherever that lowers the sum of the
-    imbalance of levels (chi-square), of what correlation and variance inflation, by estimated
-    work, exceed half of what is allowed, and of what the spread of MACs falls short of an even one.
-
-    Parameters
-    ----------
-    grid : pandas.DataFrame
-        Factors only, more than `n` rows.
-    work : function
-        Estimates the work of rows (`work_estimates.WORK`).
-    n : int
-    rng : numpy.random.Generator
-    pairs : mapping
-        Factor -> baseline.
-    rounds : int
-        Exchanges tried.
-    """
-    share = {f: n // (6 if f == "activation" else 10) for f in pairs}
-    paired = np.concatenate([np.repeat(list(share), list(share.values())),
-                             np.repeat("", n - 2 * sum(share.values()))]).astype(object)
-    twin_of = {f: grid.assign(**{f: b}) for f, b in pairs.items()}
-    eligible = {"": np.arange(len(grid)), **{
-        f: np.flatnonzero(grid[f] != b) for f, b in pairs.items()}}
-    columns = ["macs", "linear", "nonlinear", "comparison"]
-    every = {"": grid, **twin_of}
-    names = pd.factorize(pd.concat([_keys(t, list(grid)).to_series() for t in every.values()]))[0]
-    ids = dict(zip(every, np.split(names, len(every)), strict=True))
-    loads = {f: work(t)[columns].to_numpy(float) for f, t in every.items()}
-    training = (grid.phase == "training").to_numpy()
-    # the spread of log MACs that rows evenly over their range have
-    spread = {p: np.ptp(np.log(loads[""][training == p, 0])) / np.sqrt(12) if any(training == p)
-              else 0.0 for p in (False, True)}
-    levels, expected = _one_hot(grid)
-
-    def cost(rows, bound=np.inf):
-        imbalance = ((levels[rows].sum(axis=0) - expected * len(rows)) ** 2
-                     / (expected * len(rows))).sum()
-        if imbalance >= bound:
-            return np.inf
-        twins = [(f, rows[paired == f]) for f in share]
-        chosen = np.concatenate([ids[""][rows], *(ids[f][r] for f, r in twins)])
-        if len(np.unique(chosen)) < len(chosen):
-            return np.inf
-        load = np.concatenate([loads[""][rows], *(loads[f][r] for f, r in twins)])
-        phase = np.concatenate([training[rows], *(training[r] for _, r in twins)])
-        return imbalance + sum(
-            _collinearity(load[phase == p], spread[p]) for p in (False, True))
-
-    rows = _balanced(levels, expected, [eligible[f] for f in paired], rng)
-    best = cost(rows)
-    for _ in range(rounds if n > 2 else 0):
-        i = rng.integers(len(rows))
-        before, rows[i] = rows[i], rng.choice(eligible[paired[i]])
-        now = cost(rows, best)
-        if now < best:
-            best = now
-        else:
-            rows[i] = before
-    drawn = pd.concat([grid.iloc[rows], *(twin_of[f].iloc[rows[paired == f]] for f in share)])
-    drawn = drawn.drop_duplicates()
-    return drawn.sort_values(list(grid), ignore_index=True, key=_order)
-
-
-def _order(column):
-    return column.astype(str) if column.dtype == object else column
-
-
-def _one_hot(grid):
-    """Return levels as columns of 0 and 1, and each one's share of the rows in balance.
-
-    Pairs of phase and dtype, and of phase and each of the factors that pairs are made in, are
-    balanced too, so that each phase is a design of its own.
-    """
-    columns = {c: grid[c].astype(str) for c in grid if grid[c].nunique() > 1}
-    columns |= {f"phase {c}": columns["phase"] + columns[c] for c in ("dtype", *PAIR_BASELINES)
-                if "phase" in columns and c in columns}
-    hot, expected = [], []
-    for values in columns.values():
-        code, names = pd.factorize(values)
-        hot.append(np.eye(len(names), dtype=np.float32)[code])
-        expected += [1 / len(names)] * len(names)
-    return (np.hstack(hot), np.array(expected)) if hot else (np.zeros((len(grid), 0)), np.zeros(0))
-
-
-def _balanced(levels, expected, eligible, rng):
-    """Draw a row for each of `eligible` so that each level appears about equally often."""
-    seen, free, rows = np.zeros(len(expected)), np.ones(len(levels), bool), []
-    weight = levels / expected if len(expected) else levels
-    for among in eligible:
-        among = among[free[among]]
-        among = among if len(among) <= 2000 else rng.choice(among, 2000, replace=False)
-        load = weight[among] @ seen
-        pick = rng.choice(among[load == load.min()])
-        free[pick] = False
-        rows.append(pick)
-        seen += levels[pick]
-    return np.array(rows)
-
-
-def _collinearity(load, spread):
-    """Return by how much (MACs, linear, non-linear, comparison) work is collinear, or too alike."""
-    if len(load) < 8:
-        return 0.0
-    correlation = np.nan_to_num(_correlations(load[:, 0], load[:, 2]))
-    excess = np.maximum(np.abs(correlation) - MAX_CORRELATION / 2, 0)
-    work = load[:, 1:]
-    inflation = np.concatenate([inflation_relative(work, work.sum(axis=1)), inflation_log(work)])
-    inflation = np.maximum(np.nan_to_num(inflation) / (MAX_INFLATION / 2) - 1, 0)
-    narrow = max(0, spread - np.log(load[:, 0]).std())
-    return 100 * (excess**2).sum() + 10 * (inflation**2).sum() + 20 * narrow**2
+    return int(keys(table[~level], others).isin(keys(table[level], others)).sum())
 
 
 # Report -------------------------------------------------------------------------------------
@@ -394,7 +282,7 @@ def design_report(counted, costs="cmos", response=None) -> DesignReport:
             raise ValueError(f"counted: {len(part)} configurations in {phase}; a design of three "
                              "classes of work needs 8")
         total = part[response] if response else part.tos
-        values = zip(("logs", "ranks"), _correlations(part.macs, part.tos_nonlinear), strict=True)
+        values = zip(("logs", "ranks"), correlations(part.macs, part.tos_nonlinear), strict=True)
         criteria += [(phase, "correlation of MACs and non-linear TOs", scale, value,
                       MAX_CORRELATION) for scale, value in values]
         for names in (_CLASSES, _SPLIT):

@@ -2,7 +2,7 @@
 
 from .transformers import encoder
 
-#: Channels of a group normalisation's groups are the filters over this.
+#: Groups of a group normalisation.
 GROUPS = 8
 
 
@@ -42,24 +42,12 @@ def build(row, family="feed_forward", builders=None):
         keras.config.set_dtype_policy(before)
 
 
-def _activated(row):
-    """Return the initializer of the weights before an activation, by keyword.
-
-    Weights of Keras' usual size grow through exponentials until they overflow; with a tenth of a
-    unit of variance the exponentials stay near 1.
-    """
-    import keras
-
-    return (keras.initializers.VarianceScaling(0.1, "fan_in", seed=int(row.get("depth", 0)))
-            if row["activation"] == "exponential" else "glorot_uniform")
-
-
 def _feed_forward(row):
     import keras
 
     layers = [keras.Input((int(row["input_size"]),))]
     for _ in range(int(row["depth"])):
-        layers.append(keras.layers.Dense(int(row["width"]), kernel_initializer=_activated(row)))
+        layers.append(keras.layers.Dense(int(row["width"])))
         if row["batch_norm"]:
             layers.append(keras.layers.BatchNormalization())
         layers.append(keras.layers.Activation(row["activation"]))
@@ -69,14 +57,12 @@ def _feed_forward(row):
 def _convolutional(row):
     import keras
 
-    side, kernel, start = int(row["image_size"]), int(row["kernel"]), _activated(row)
+    side, kernel = int(row["image_size"]), int(row["kernel"])
     layers = [keras.Input((side, side, 3))]
     for i in range(int(row["depth"])):
         layers.append(
-            keras.layers.DepthwiseConv2D(kernel, padding="same", depthwise_initializer=start)
-            if row["depthwise"] and i else
-            keras.layers.Conv2D(int(row["filters"]), kernel, padding="same",
-                                kernel_initializer=start))
+            keras.layers.DepthwiseConv2D(kernel, padding="same") if row["depthwise"] and i
+            else keras.layers.Conv2D(int(row["filters"]), kernel, padding="same"))
         layers += NORMALIZATIONS[row["normalization"]]()
         layers.append(keras.layers.Activation(row["activation"]))
         if row["pooling"] != "none" and side >= 4:

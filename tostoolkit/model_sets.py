@@ -3,23 +3,23 @@
 A model set is a pandas table, one row a configuration, with a ``configuration`` name and a column
 for every factor, the ``phase`` and the ``dtype`` policy of the step among them;
 ``table.attrs["family"]`` names the function in `BUILDERS` that builds a row. The draw is that of
-`design.draw`: factors in balance, MACs and non-linear work not collinear, matched pairs.
+`drawing.draw`: factors in balance, MACs and non-linear work not collinear, matched pairs.
 """
-
-from math import prod
 
 import numpy as np
 import pandas as pd
 
-from .design import PAIR_BASELINES, draw, label
+from .design import PAIR_BASELINES, label
+from .drawing import candidates, draw
 from .introspection import abstract
 from .model_builders import BUILDERS, build
 from .predictors import count_row
 from .work_estimates import WORK
 
-#: Those that the rules for training know (`training_counters.ACTIVATION_GRADIENTS`).
+#: Those that the rules for training know (`training_counters.ACTIVATION_GRADIENTS`), but for
+#: relu6, which is relu to a meter, and exponential, which in a deep network overflows.
 ACTIVATIONS = ("relu", "linear", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu",
-               "selu", "softplus", "softsign", "exponential", "mish", "hard_sigmoid")
+               "selu", "softplus", "softsign", "mish", "hard_sigmoid")
 PHASES = ("inference", "training")
 DTYPES = ("float32", "mixed_bfloat16")
 
@@ -52,12 +52,12 @@ LEVELS = {
     "transformer": {
         "small": {"blocks": (1, 2, 4), "width": (32, 64, 128, 256), "heads": (1, 2, 4, 8, 16),
                   "sequence": (16, 64, 256), "normalization": ("none", "layer", "rms"),
-                  "activation": tuple(a for a in ACTIVATIONS if a != "exponential"),
+                  "activation": ACTIVATIONS,
                   "batch_size": (1, 4, 16), "vocabulary": (1000,)},
         "large": {"blocks": (1, 2, 4, 8), "width": (256, 512, 1024, 2048),
                   "heads": (2, 4, 8, 16, 32), "sequence": (64, 256, 1024, 2048),
                   "normalization": ("none", "layer", "rms"),
-                  "activation": tuple(a for a in ACTIVATIONS if a != "exponential"),
+                  "activation": ACTIVATIONS,
                   "batch_size": (4, 16, 64), "vocabulary": (32000,)},
     },
 }
@@ -218,7 +218,7 @@ def _model_set(family, size, n, seed, phases, dtypes, given):
     for name, values in levels.items():
         _check_levels(name, values)
     rng = np.random.default_rng(seed)
-    grid = _candidates(levels, rng, everything=n is None)
+    grid = candidates(levels, rng, everything=n is None)
     if "heads" in grid:
         grid = grid[grid.width % grid.heads == 0]
         if grid.empty:
@@ -252,18 +252,6 @@ def _check_levels(name, values):
 
 _SIZES = ("depth", "width", "input_size", "filters", "kernel", "image_size", "batch_size",
           "blocks", "heads", "sequence", "vocabulary")
-
-
-def _candidates(levels, rng, everything, most=20_000):
-    """Return every combination of the levels, or where they are many `most` distinct ones."""
-    total = prod(map(len, levels.values()))
-    codes = (np.arange(total) if everything or total <= most
-             else np.sort(rng.choice(total, most, replace=False)))
-    table = {}
-    for name, values in reversed(levels.items()):
-        codes, position = np.divmod(codes, len(values))
-        table[name] = [values[i] for i in position]
-    return pd.DataFrame({name: table[name] for name in levels})
 
 
 def count_models(rows, client=None, builders=BUILDERS) -> pd.DataFrame:

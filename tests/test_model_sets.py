@@ -83,7 +83,7 @@ def test_sets_are_balanced_and_within_bounds(drawn, family, size):
         if factor not in ("activation", "normalization", "batch_norm"):  # baselines have twins
             assert counts.max() <= 2 * counts.min(), (factor, counts)
     assert models.activation.value_counts().min() >= 3
-    low, high, most = model_sets.BOUNDS[family][size]
+    low, high, _ = model_sets.BOUNDS[family][size]
     work = WORK[family](models)
     assert work.forward_macs.between(low, high).all()
 
@@ -230,7 +230,8 @@ def test_runs_of_before_there_were_phases_are_counted():
 
 @pytest.mark.parametrize(("kwargs", "word"), [
     ({"depths": ()}, "depths: no value"), ({"widths": (0,)}, "widths: 0"),
-    ({"input_sizes": ("16",)}, "input_sizes: '16'"), ({"batch_sizes": (True,)}, "batch_sizes: True"),
+    ({"input_sizes": ("16",)}, "input_sizes: '16'"),
+    ({"batch_sizes": (True,)}, "batch_sizes: True"),
     ({"n": 0}, "n: 0"), ({"size": "huge"}, "size: 'huge' is unknown; use one of small, large"),
     ({"phases": ("test",)}, "phases: 'test'"), ({"dtypes": ("float8",)}, "dtypes: 'float8'"),
     ({"phases": ()}, "phases: no value"),

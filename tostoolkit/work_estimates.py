@@ -2,7 +2,7 @@
 
 Estimates, good to some tens of percent, without building a model; the counts are those of
 `count_models`. Ops per element are those of the rules and of the trace, prices those of the
-``cmos`` table in float32.
+``cmos`` table.
 """
 
 from functools import cache
@@ -39,24 +39,25 @@ _POOLS = MappingProxyType({
 
 
 @cache
-def _prices():
-    costs = load_cost_table("cmos").costs["float32"]
+def _prices(dtype):
+    costs = load_cost_table("cmos").costs[dtype]
     return {op: (OP_KINDS[op], float(costs[op])) for op in costs.index}
 
 
-def _priced(ops):
+def _priced(ops, dtype="float32"):
     """Return the price of a dict op -> count, by class of work."""
     found = dict.fromkeys(CLASSES, 0.0)
     for op, k in ops.items():
-        kind, price = _prices()[op]
+        kind, price = _prices(dtype)[op]
         found[kind] += k * price
     return np.array([found[c] for c in CLASSES])
 
 
-def _mapped(column, ops):
+def _mapped(column, ops, dtypes=None):
     """Return an array (rows, classes): the price of what each level of a column takes."""
-    levels = {level: _priced(ops(level)) for level in column.unique()}
-    return np.stack([levels[v] for v in column])
+    pairs = list(zip(column, ["float32"] * len(column) if dtypes is None else dtypes, strict=True))
+    levels = {(level, dtype): _priced(ops(level), dtype) for level, dtype in set(pairs)}
+    return np.stack([levels[pair] for pair in pairs])
 
 
 def _activation(name, backward):
@@ -77,19 +78,27 @@ def _estimate(table, macs, first, parameters, activated, parts):
         Each of the three an array (rows, classes) of prices per element.
     """
     training = (table.phase == "training").to_numpy()
+    dtypes = table.dtype.str.removeprefix("mixed_").tolist()
+    one = pd.Series(1, table.index)
+    low = np.array([d != "float32" for d in dtypes])
     step_macs = np.where(training, 3 * macs - first, macs)
-    work = np.outer(step_macs, _priced({"mac": 1}))
-    work += np.outer(activated, _priced({"add": 1}))  # biases
+    work = step_macs[:, None] * _mapped(one, lambda _: {"mac": 1}, dtypes)
+    work += activated[:, None] * _mapped(one, lambda _: {"add": 1}, dtypes)  # biases
     work += np.outer(training * parameters, _priced({"add": 1, "mul": 1}))
     # mixed precision converts the weights in each step, forward and backward
-    work += np.outer((table.dtype != "float32") * parameters * (1 + training), [0, 0, 4168])
-    rates = [_mapped(table.activation, lambda a, b=b: _activation(a, b)) for b in (False, True)]
+    convert = _priced({"convert": 1}), _priced({"convert": 1}, "bfloat16")
+    work += np.outer(low * parameters, convert[0]) + np.outer(low * parameters * training,
+                                                              convert[1])
+    # the loss: a division a sample
+    work += np.outer(training * table.batch_size.to_numpy(float), _priced({"div": 1}))
+    # normalisations and the softmax of attention are computed in float32, and converted to and fro
+    work += np.outer(low * (1 + training) * sum(e for e, r in parts if r[2].any()), sum(convert))
+    rates = [_mapped(table.activation, lambda a, b=b: _activation(a, b), dtypes)
+             for b in (False, True)]
     for elements, (inference, forward, backward) in [
             (activated, (rates[0], rates[0], rates[1])), *parts]:
         rate = np.where(training[:, None], forward + backward, inference)
         work += np.asarray(elements, float)[:, None] * rate
-    # the loss: a division a sample
-    work += np.outer(training * table.batch_size.to_numpy(float), _priced({"div": 1}))
     elements = activated + sum(np.asarray(e, float) for e, _ in parts)
     return pd.DataFrame({"macs": step_macs, "elements": elements, "forward_macs": macs,
                          **{c: work[:, i] for i, c in enumerate(CLASSES)}}, index=table.index)
@@ -146,6 +155,7 @@ def _transformer(table):
     vectors = b * t * (2 * n + 1)
     return _estimate(table, macs, 0, 12 * n * w * w, 4 * b * n * t * w, [
         (scores, softmax), (b * w, (division, division, 0 * division)),
+        (b * t * w, (0 * division, 0 * division, division)),
         *_norm_parts(table.normalization, vectors * w, vectors)])
 
 

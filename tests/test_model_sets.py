@@ -33,7 +33,7 @@ def client():
         yield client
 
 
-def check_design(models, counted):
+def check_design(counted):
     report = tos.design_report(counted)
     assert report.met, str(report)
     limits = report.criteria.limit.groupby("phase").value_counts()
@@ -45,17 +45,12 @@ def check_design(models, counted):
     assert (report.criteria.xs("span of MACs", level="criterion").value > 100).all()
 
 
-@pytest.mark.parametrize("family", ["feed_forward", "convolutional"])
-def test_design_of_the_small_sets_by_their_counts(drawn, family):
+@pytest.mark.parametrize("family", BUILDERS)
+def test_design_of_the_small_sets_by_their_counts(drawn, client, family):
     models = drawn[family, "small"]
-    check_design(models, tos.count_models(models))
-
-
-def test_design_of_the_small_transformers_counted_on_a_cluster(drawn, client):
-    models = drawn["transformer", "small"]
     counted = tos.count_models(models, client)
-    check_design(models, counted)
-    some = models.iloc[::20]  # each worker's rows, in their places
+    check_design(counted)
+    some = models.iloc[::24]  # the workers' rows, each in its place
     own, found = tos.count_models(some), counted.loc[some.index]
     pd.testing.assert_frame_equal(own, found[own.columns])
     assert not found[found.columns.difference(own.columns)].to_numpy().any()
@@ -65,7 +60,7 @@ def test_design_of_the_small_transformers_counted_on_a_cluster(drawn, client):
 @pytest.mark.parametrize("family", BUILDERS)
 def test_design_of_the_large_sets_by_their_counts(drawn, client, family):
     models = drawn[family, "large"]
-    check_design(models, tos.count_models(models, client))
+    check_design(tos.count_models(models, client))
 
 
 @pytest.mark.parametrize(("family", "size"), SETS)

@@ -52,7 +52,7 @@ def inflation_relative(work, total) -> np.ndarray:
     --------
     >>> work = np.array([[1.0, 0.0], [0.0, 2.0], [9.0, 1.0]])
     >>> inflation_relative(work, work.sum(axis=1)).round(1).tolist()
-    [1.3, 1.2]
+    [2.5, 1.5]
     """
     columns = np.column_stack([work, np.ones(len(work))]) / np.asarray(total, float)[:, None]
     lengths = np.sqrt((columns**2).sum(axis=0))
@@ -65,7 +65,7 @@ def inflation_log(work) -> np.ndarray:
     The scale of the power law. A column that does not vary has NaN.
 
     >>> inflation_log(np.array([[1, 9], [9, 0], [99, 9], [999, 0]])).round(2).tolist()
-    [1.25, 1.25]
+    [1.21, 1.21]
     """
     logs = np.log1p(np.asarray(work, float))
     logs = logs - logs.mean(axis=0)

@@ -82,8 +82,11 @@ def draw(grid, work, n, rng, pairs=PAIR_BASELINES, rounds=3000) -> pd.DataFrame:
             return np.inf
         load = np.concatenate([loads[""][rows], *(loads[f][r] for f, r in twins)])
         phase = np.concatenate([training[rows], *(training[r] for _, r in twins)])
-        return imbalance + sum(
-            _collinearity(load[phase == p], spread[p]) for p in (False, True))
+        total = imbalance
+        for p in (False, True):
+            if total < bound:
+                total += _collinearity(load[phase == p], spread[p])
+        return total
 
     rows = _balanced(levels, expected, [eligible[f] for f in paired], rng)
     best = cost(rows)

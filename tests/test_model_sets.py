@@ -3,15 +3,16 @@
 from collections import Counter
 
 import keras
+import numpy as np
 import pandas as pd
 import pytest
 from dask.distributed import Client, LocalCluster
 
 import tostoolkit as tos
-from tostoolkit import drawing, model_sets
+from tostoolkit import design, drawing, model_sets
 from tostoolkit.model_builders import BUILDERS, build
 from tostoolkit.training_counters import ACTIVATION_GRADIENTS
-from tostoolkit.work_estimates import WORK
+from tostoolkit.work_estimates import CLASSES, WORK
 
 SETS = [(family, size) for family in BUILDERS for size in ("small", "large")]
 
@@ -45,7 +46,24 @@ def check_design(counted):
     assert (report.criteria.xs("span of MACs", level="criterion").value > 100).all()
 
 
-@pytest.mark.parametrize("family", BUILDERS)
+@pytest.mark.parametrize(("family", "size"), SETS)
+def test_design_of_every_set_by_its_estimates(drawn, family, size):
+    """Of the same measures as the report by counts, which is slow for transformers."""
+    models = drawn[family, size]
+    work = WORK[family](models)
+    for _, part in work.groupby(models.phase):
+        classes = part[list(CLASSES)].to_numpy()
+        assert np.abs(design.correlations(part.macs, part.nonlinear)).max() <= 0.3
+        assert design.inflation_relative(classes, classes.sum(axis=1)).max() < 5
+        assert design.inflation_log(classes).max() < 5
+        assert part.macs.max() / part.macs.min() > 100
+    (other,) = design.PAIR_BASELINES.keys() & set(models) - {"activation"}
+    assert design.count_pairs(models, "activation", "relu") >= 12
+    assert design.count_pairs(models, other, design.PAIR_BASELINES[other]) >= 8
+
+
+@pytest.mark.parametrize("family", [
+    "feed_forward", "convolutional", pytest.param("transformer", marks=pytest.mark.prove)])
 def test_design_of_the_small_sets_by_their_counts(drawn, client, family):
     models = drawn[family, "small"]
     counted = tos.count_models(models, client)
@@ -129,7 +147,7 @@ def test_whole_grid_is_every_combination_once():
 
 def test_a_large_grid_is_sampled_without_repeats():
     levels = {"a": tuple(range(300)), "b": tuple(range(300)), "c": (True, False)}
-    table = drawing.candidates(levels, drawing.np.random.default_rng(0), False, 5000)
+    table = drawing.candidates(levels, np.random.default_rng(0), False, 5000)
     assert len(table) == len(table.drop_duplicates()) == 5000
     assert table.a.nunique() == 300
     assert set(table.c) == {True, False}

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from .energy import idle, measure
 from .energy_meters import MeterError, cpu_name, find_meter
 from .model_sets import BUILDERS
 from .runs_file import LIBRARIES
+from .steps import step as _step
 
 
 def describe(meter="auto") -> dict:
@@ -144,45 +144,3 @@ def _free():
     gc.collect()
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
         sys.modules["torch"].cuda.empty_cache()
-
-
-def _step(row, family, seed, builders=BUILDERS):
-    """Return one compiled forward pass of the row's model, without arguments."""
-    import keras
-
-    keras.utils.set_random_seed(seed)
-    keras.backend.clear_session(free_memory=True)
-    model = builders[family](row)
-    shape = (int(row["batch_size"]), *model.input_shape[1:])
-    x = keras.ops.convert_to_tensor(
-        np.random.default_rng(seed).standard_normal(shape, dtype="float32"))
-    return FORWARD[keras.backend.backend()](model, x)
-
-
-def _forward_tensorflow(model, x):
-    import tensorflow as tf
-
-    forward = tf.function(lambda x: model(x, training=False))
-    return lambda: forward(x)
-
-
-def _forward_jax(model, x):
-    import jax
-
-    trained = [v.value for v in model.trainable_variables]
-    fixed = [v.value for v in model.non_trainable_variables]
-    forward = jax.jit(lambda t, n, x: model.stateless_call(t, n, x, training=False)[0])
-    return lambda: forward(trained, fixed, x)
-
-
-def _forward_torch(model, x):
-    import torch
-
-    def forward():
-        with torch.no_grad():
-            return model(x, training=False)
-    return forward
-
-
-#: Keras backend -> function that compiles a forward pass.
-FORWARD = {"tensorflow": _forward_tensorflow, "jax": _forward_jax, "torch": _forward_torch}

@@ -203,10 +203,10 @@ def find_predictor(name) -> Predictor:
         op, dtype = name.split()
         return Predictor(f"number of {op} in {dtype}", "op", _column(name, zero=True))
     raise ValueError(f"{name}: no such predictor{did_you_mean(name, PREDICTORS)}; "
-                     "tos.predictors() lists them")
+                     "tos.predictor_table() lists them")
 
 
-def predictors(costs="cmos") -> pd.DataFrame:
+def predictor_table(costs="cmos") -> pd.DataFrame:
     """Return the name, definition and unit of every predictor.
 
     ``mac conv3x3`` and its like, by kernel, and ``exp float32`` and its like, by op, are
@@ -214,7 +214,7 @@ def predictors(costs="cmos") -> pd.DataFrame:
 
     Examples
     --------
-    >>> predictors().loc["bytes", "unit"]
+    >>> predictor_table().loc["bytes", "unit"]
     'B'
     """
     return pd.DataFrame(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .fits import FITS, Solution, group_means, jackknife_covariance, resamples
+from .fits import FITS, Solution, group_means, jackknife, resamples
 from .terms import term_values
 
 #: Draws for the intervals of those fits that have no other, and where they begin.
@@ -45,23 +45,35 @@ def design_matrix(x, form, scales):
     return np.column_stack([np.ones(len(x)), np.log(x) if FITS[form].scale == "log" else x / scales])
 
 
-def freedom(data):
-    return int(data.codes.max()) + 1 - data.design.shape[1]
-
-
 def uncertainty(form, data, found: Solution, random):
-    """Return the coefficients' covariance and the ends of their 95 % intervals."""
+    """Return the coefficients' covariance, degrees of freedom, and ends of their 95 % intervals.
+
+    Percentiles of the bootstrap are narrow where few configurations decide a coefficient
+    (Hesterberg, American Statistician 69(4), 2015, section 3.3), so coefficients that no bound
+    holds get the jackknife's interval where that is wider.
+    """
     from scipy.stats import t
 
     kind = FITS[form].intervals
+    n, k = int(data.codes.max()) + 1, data.design.shape[1]
+    freedom = np.full(k, float(n - k))
     if kind == "bootstrap":
         draws = np.array(list(resamples(
             FITS[form].solve, *data.arrays(), random, BOOTSTRAP, SEED)))
-        return np.atleast_2d(np.cov(draws.T)), *np.quantile(draws, [0.025, 0.975], axis=0)
-    covariance = found.covariance if kind == "model" else jackknife_covariance(
-        data.design, data.y, data.codes, found)
-    half = t.ppf(0.975, freedom(data)) * np.sqrt(np.diag(covariance))
-    return covariance, found.coefficients - half, found.coefficients + half
+        lower, upper = np.quantile(draws, [0.025, 0.975], axis=0)
+        free = found.coefficients > 0
+        inner = Solution(found.coefficients[free], found.weights)
+        own, freedom[free] = jackknife(data.design[:, free], data.y, data.codes, inner)
+        half = t.ppf(0.975, freedom[free]) * np.sqrt(np.diag(own))
+        lower[free] = np.minimum(lower[free], (inner.coefficients - half).clip(0))
+        upper[free] = np.maximum(upper[free], inner.coefficients + half)
+        return np.atleast_2d(np.cov(draws.T)), freedom, lower, upper
+    if kind == "model":
+        covariance = found.covariance
+    else:
+        covariance, freedom = jackknife(data.design, data.y, data.codes, found)
+    half = t.ppf(0.975, freedom) * np.sqrt(np.diag(covariance))
+    return covariance, freedom, found.coefficients - half, found.coefficients + half
 
 
 def scatter(form, data, found):

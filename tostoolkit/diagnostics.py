@@ -94,7 +94,7 @@ def factor_columns(runs, configuration="configuration") -> list[str]:
     """Return the columns of a runs file that the model set varied.
 
     They stand before ``family`` (as `run_sweep` writes them); where there is no such column, they
-    are those with few values for their runs that are no floats.
+    are those of text and of truth values, with few values for their runs.
 
     Examples
     --------
@@ -105,8 +105,7 @@ def factor_columns(runs, configuration="configuration") -> list[str]:
     if "family" in runs:
         before = list(runs.columns[:list(runs.columns).index("family")])
     else:
-        before = [c for c in runs if not pd.api.types.is_float_dtype(runs[c])
-                  and runs[c].map(lambda v: not isinstance(v, list | dict)).all()
+        before = [c for c in runs if runs[c].map(lambda v: isinstance(v, str | bool)).all()
                   and runs[c].nunique() <= max(2, len(runs) ** 0.5)]
     return [c for c in before if c not in skip]
 
@@ -135,8 +134,10 @@ def _influence(law, runs, data, mean, weights):
     distance = np.einsum("gi,ij,gj->g", gap, information, gap) / (k * scatter)
     first = np.unique(data.codes, return_index=True)[1]
     size = np.bincount(data.codes)
+    groups = {law.group: data.groups[first]} if law.effects else {}
     table = pd.DataFrame({
-        law.configuration: runs[law.configuration].to_numpy()[first], "cooks_distance": distance,
+        law.configuration: runs[law.configuration].to_numpy()[first], **groups,
+        "cooks_distance": distance,
         "residual": np.bincount(data.codes, _ratio(law, data, mean)) / size, "n_runs": size})
     return table.sort_values("cooks_distance", ascending=False, ignore_index=True)
 

@@ -6,10 +6,11 @@ the jackknife over configurations: with A = X'WX,
 
     b_(-g) = b - (A - X_g'W_g X_g)^-1 X_g'W_g (y_g - X_g b),   V = (G-1)/G sum_g (b_(-g) - b)(...)'
 
-and Student's t with G - k degrees of freedom. It is exact for least squares, one step for gamma,
-allows for any dependence among a configuration's repeats, and errs on the wide side (Cameron and
-Miller, J. Human Resources 50(2), 2015, section VI.B: CV3; Bell and McCaffrey, Survey Methodology
-28(2), 2002).
+and Student's t with the degrees of freedom that V has if the weighted residuals are independent
+and alike (Satterthwaite's: twice the squared mean of V over its variance). It is exact for least
+squares, one step for gamma, allows for any dependence among a configuration's repeats and any
+unlike scatter, and errs on the wide side (Bell and McCaffrey, Survey Methodology 28(2), 2002;
+Cameron and Miller, J. Human Resources 50(2), 2015, sections VI.B and VI.D: CV3).
 """
 
 import warnings
@@ -180,23 +181,44 @@ def moderated_variance(values, codes):
     return np.full(len(values), squares.sum() / d.sum())
 
 
+def _parts(x, codes, weights):
+    """Return X_g'W_g X_g of each configuration, shape (G, k, k)."""
+    k = x.shape[1]
+    parts = np.zeros((codes.max() + 1, k, k))
+    np.add.at(parts, codes, (x * weights[:, None])[:, :, None] * x[:, None, :])
+    return parts
+
+
 def left_out(x, y, codes, solution):
     """Return the coefficients without each configuration in turn, shape (G, k)."""
     b, w = solution.coefficients, solution.weights
-    n, k = codes.max() + 1, x.shape[1]
-    xw = x * w[:, None]
-    parts = np.zeros((n, k, k))
-    np.add.at(parts, codes, xw[:, :, None] * x[:, None, :])
-    scores = np.zeros((n, k))
-    np.add.at(scores, codes, xw * (y - x @ b)[:, None])
-    rest = parts.sum(0) - parts
-    return b - np.einsum("gij,gj->gi", np.linalg.pinv(rest, hermitian=True), scores)
+    parts = _parts(x, codes, w)
+    scores = np.zeros((len(parts), x.shape[1]))
+    np.add.at(scores, codes, x * (w * (y - x @ b))[:, None])
+    rest = np.linalg.pinv(parts.sum(0) - parts, hermitian=True)
+    return b - np.einsum("gij,gj->gi", rest, scores)
 
 
-def jackknife_covariance(x, y, codes, solution):
-    """Return the covariance of the coefficients by the jackknife over configurations."""
+def jackknife(x, y, codes, solution):
+    """Return the coefficients' covariance by the jackknife over configurations, and its degrees
+    of freedom for each coefficient.
+
+    For coefficient j, V_jj is a sum of squares (a_g'e_g)^2 with a_g = W_g^(1/2) X_g (A - A_g)^-1
+    e_j. Over independent e of one variance its terms covary as M_gh = d_g [g = h] - u_g'A^-1 u_h,
+    u_g = A_g (A - A_g)^-1 e_j, d_g = u_g'(A - A_g)^-1 e_j, so it has tr(M)^2 / tr(M^2) degrees.
+    """
     gap = left_out(x, y, codes, solution) - solution.coefficients
-    return (len(gap) - 1) / len(gap) * gap.T @ gap
+    parts = _parts(x, codes, solution.weights)
+    total = parts.sum(0)
+    rest = np.linalg.pinv(total - parts, hermitian=True)
+    u = parts @ rest  # (G, k, j)
+    d = np.einsum("gkj,gkj->gj", rest, u)
+    inverse = np.linalg.pinv(total, hermitian=True)
+    q = np.einsum("gkj,kl,glj->gj", u, inverse, u)
+    low_rank = np.einsum("kl,glj,gmj->jkm", inverse, u, u)
+    square = (d**2 - 2 * d * q).sum(0) + np.einsum("jkm,jmk->j", low_rank, low_rank)
+    freedom = (d - q).sum(0) ** 2 / square
+    return (len(gap) - 1) / len(gap) * gap.T @ gap, freedom
 
 
 def resamples(solve, x, y, codes, groups, random, n, seed):

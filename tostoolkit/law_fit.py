@@ -8,7 +8,6 @@ import pandas as pd
 
 from .designs import (
     coefficient_table,
-    freedom,
     precision_metrics,
     prepare,
     scatter,
@@ -18,7 +17,7 @@ from .designs import (
 from .fits import FITS
 from .run_checks import check_response, check_size, check_terms, variance_inflation
 from .scaling_law import ScalingLaw, evaluate
-from .terms import by_table, parse_formula
+from .terms import by_table, parse_formula, term_values
 
 
 def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relative",
@@ -78,14 +77,15 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
         raise ValueError(f"costs: {costs!r}, but {by_table(terms)[0]!r} of the runs was priced by "
                          f"{known!r}; use tos.add_indices(runs, {costs!r})")
     costs = costs or known or (None if set(by_table(terms)) & set(runs.columns) else "cmos")
-    data = prepare(runs, terms, response, form, configuration, costs, group)
-    check_terms(data.x, form)
-    check_size(runs, data.x, configuration)
+    x = term_values(runs, terms, costs)
+    check_terms(x, form)
+    check_size(runs, x, configuration)
+    data = prepare(runs, terms, response, form, configuration, group=group, x=x)
     if slope is not None and (form != "mixed" or slope not in terms):
         raise ValueError(f"slope: {slope!r} is for form='mixed' and one of {', '.join(terms)}")
     random = (0,) if slope is None else (0, 1 + terms.index(slope))
     found = FITS[form].solve(*data.arrays(), random)
-    covariance, lower, upper = uncertainty(form, data, found, random)
+    covariance, degrees, lower, upper = uncertainty(form, data, found, random)
     table = coefficient_table(unscaled(
         np.column_stack([found.coefficients, np.sqrt(np.diag(covariance)), lower, upper]),
         data.scales, form), terms)
@@ -104,7 +104,7 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
         pd.DataFrame({"lower": data.x.min(), "upper": data.x.max()}),
         _notes(table, inflation, form, found), configuration, group, random, found.effects or {},
         found.coefficients, covariance, data.scales, scatter(form, data, found),
-        freedom(data), runs.copy(deep=False))
+        float(degrees.min()), runs.copy(deep=False))
     mean = evaluate(law, data.x, data.groups if law.effects else None)[0]
     mean = np.exp(mean) if FITS[form].scale == "log" else mean
     return replace(law, metrics=precision_metrics(runs[response], mean))

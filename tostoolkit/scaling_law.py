@@ -70,7 +70,7 @@ class ScalingLaw:
     covariance: np.ndarray = field(repr=False)
     scales: np.ndarray = field(repr=False)
     sigma: float = field(repr=False)  # scatter of runs on the scale of the fit
-    freedom: int = field(repr=False)
+    freedom: float = field(repr=False)  # of t, for the least sure of the coefficients
     runs: pd.DataFrame | None = field(repr=False, default=None)  # not saved
 
     @property
@@ -290,9 +290,10 @@ def evaluate(law, x, groups=None):
 def _intervals(law, mean, error, spread):
     from scipy.stats import t
 
-    wide = t.ppf(0.975, law.freedom)
-    run = np.hypot(error, spread)
-    frame = pd.DataFrame({
-        "mean": mean, "lower": mean - wide * error, "upper": mean + wide * error,
-        "run_lower": mean - wide * run, "run_upper": mean + wide * run})
+    half = t.ppf(0.975, law.freedom) * error
+    run = np.hypot(half, t.ppf(0.975, law.n_configurations - len(law.solution)) * spread)
+    frame = pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half,
+                          "run_lower": mean - run, "run_upper": mean + run})
+    if law.form == "nonnegative":
+        frame = frame.clip(lower=0)
     return np.exp(frame) if FITS[law.form].scale == "log" else frame

@@ -93,10 +93,25 @@ def _values(rows, name, costs):
     if name in rows:
         return pd.to_numeric(rows[name]).astype(float)
     try:
+        find_predictor(name)
+    except ValueError as error:
+        raise ValueError(f"runs: no column {name!r}, and {error}; the columns are "
+                         f"{', '.join(map(str, rows.columns))}") from None
+    try:
         return predictor_values(rows, name, costs or "cmos").astype(float)
     except ValueError as error:
-        raise ValueError(f"runs: no column {name!r}, nor can it be counted ({error}); there are "
-                         f"{', '.join(map(str, rows.columns))}") from None
+        raise ValueError(f"{name!r} is no column of the runs and cannot be computed: {error}"
+                         ) from None
+
+
+def known_terms(rows, terms) -> bool:
+    """Return whether each name of the terms is a column or a predictor."""
+    def known(name):
+        try:
+            return name in rows or bool(find_predictor(name))
+        except ValueError:
+            return False
+    return all(term in rows or all(map(known, columns_of([term]))) for term in terms)
 
 
 def _split(factor):

@@ -57,7 +57,9 @@ class Fit:
 def _wls(x, y, weights):
     import statsmodels.api as sm
 
-    return Solution(sm.WLS(y, x, weights=weights).fit().params, weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a singular design, which `law_fit` tells by its terms
+        return Solution(sm.WLS(y, x, weights=weights).fit().params, weights)
 
 
 def _linear(x, y, codes, *_):

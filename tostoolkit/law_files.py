@@ -86,7 +86,7 @@ def load_scaling_law(path) -> ScalingLaw:
             effects={group: np.array(values) for group, values in record["effects"]})
         k = len(terms) + 1
         if (law.form not in FITS or law.solution.shape != (k,) or law.covariance.shape != (k, k)
-                or law.scales.shape != (k - 1,)):
+                or law.scales.shape != (k - 1,) or law.ranges.isna().any(axis=None)):
             raise ValueError("its parts do not fit together")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"path: {path.name} is a damaged scaling law ({error}); save it again"

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from .cost_table import CostTable
 from .designs import (
     coefficient_table,
     precision_metrics,
@@ -15,6 +16,7 @@ from .designs import (
     unscaled,
 )
 from .fits import FITS
+from .predictors import predictor_values
 from .run_checks import check_response, check_size, check_terms, variance_inflation
 from .scaling_law import ScalingLaw, evaluate
 from .terms import by_table, parse_formula, term_values
@@ -44,7 +46,7 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
         One of `fits.FITS`.
     configuration : str
         Column that tells which runs repeat one another.
-    costs : str, optional
+    costs : str or CostTable, optional
         Cost table of predictors like ``tos``; that which `add_indices` used, if not given.
     group, slope : str
         For ``mixed``: column with a random intercept for each value, and the predictor whose
@@ -72,6 +74,10 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
     """
     response, terms = parse_formula(predictors, response)
     check_response(runs, response, configuration, form, group)
+    if isinstance(costs, CostTable):  # a table of yours: priced here, since only its name is kept
+        own = [c for c in by_table(terms) if c not in runs]
+        runs = runs.assign(**{c: predictor_values(runs, c, costs) for c in own})
+        costs = costs.name
     known = runs.attrs.get("costs")
     if costs and known and costs != known and set(by_table(terms)) & set(runs.columns):
         raise ValueError(f"costs: {costs!r}, but {by_table(terms)[0]!r} of the runs was priced by "

@@ -104,17 +104,18 @@ def matched_pair_effects(runs, factor, baseline, response="energy_j", factors=No
 def _effect(own, base, level):
     from scipy.stats import t
 
-    joined = own.merge(base, on="repeat", suffixes=("", "_base"))
-    alike = len(joined) == len(own) == len(base)
-    if alike:
-        gap = joined.y - joined.y_base
-        ratio, n, freedom = gap.mean(), len(gap), len(gap) - 1
-        error = gap.std() / n**0.5 if n > 1 else np.nan
+    y, z = own.y.to_numpy(), base.y.to_numpy()
+    both, i, j = np.intersect1d(own["repeat"], base["repeat"], return_indices=True)
+    n = min(len(y), len(z))
+    if len(both) == len(y) == len(z):  # the same repeats, each once
+        gap = y[i] - z[j]
+        ratio, freedom = gap.mean(), n - 1
+        error = gap.std(ddof=1) / n**0.5 if n > 1 else np.nan
     else:
-        ratio, n = own.y.mean() - base.y.mean(), min(len(own), len(base))
-        a, b = own.y.var() / len(own), base.y.var() / len(base)
+        ratio = y.mean() - z.mean()
+        a, b = (v.var(ddof=1) / len(v) if n > 1 else np.nan for v in (y, z))
         error = (a + b) ** 0.5
-        freedom = error**4 / (a**2 / (len(own) - 1) + b**2 / (len(base) - 1)) if n > 1 else 0
+        freedom = error**4 / (a**2 / (len(y) - 1) + b**2 / (len(z) - 1)) if n > 1 else 0
     half = t.ppf(0.975, freedom) * error if n > 1 else np.nan
     return {"level": level, "effect": np.expm1(ratio), "lower": np.expm1(ratio - half),
             "upper": np.expm1(ratio + half), "log_ratio": ratio, "n_repeats": n,

@@ -126,6 +126,8 @@ def _checked_terms(runs, terms, form, configuration, costs):
 
 def _held_out(runs, x, parts, response, form, configuration, group="device"):
     rows, values = [], []
+    used = runs[[response, configuration, *([group] if form == "mixed" else [])]]
+    index, runs = runs.index, used.assign(**{configuration: pd.factorize(used[configuration])[0]})
     for train, test in parts:
         fitted = x.iloc[train]
         try:
@@ -147,7 +149,7 @@ def _held_out(runs, x, parts, response, form, configuration, group="device"):
         rows.append(test)
         values.append(np.exp(mean) if FITS[form].scale == "log" else mean)
     rows, values = np.concatenate(rows), np.concatenate(values)
-    return pd.Series(values, index=runs.index[rows], name=response)
+    return pd.Series(values, index=index[rows], name=response)
 
 
 def compare_predictors(runs, predictors, protocols=("in-sample", "k-fold"), response="energy_j",

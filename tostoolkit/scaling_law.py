@@ -273,7 +273,7 @@ def _with(number, unit):
 
 
 def _brackets(unit):
-    return f"({unit})" if " " in unit else unit
+    return f"({unit})" if " " in unit or "/" in unit else unit
 
 
 def evaluate(law, x, groups=None):

@@ -19,7 +19,8 @@ def paired(effect, seed=0, pairs=24, repeats=3, noise=0.04, drift=0.0):
 
 
 def summary(runs):
-    return tos.matched_pair_summary(tos.matched_pair_effects(runs, "activation", "relu")).loc["gelu"]
+    effects = tos.matched_pair_effects(runs, "activation", "relu")
+    return tos.matched_pair_summary(effects).loc["gelu"]
 
 
 def test_planted_three_per_cent_is_found_and_nothing_where_there_is_none():
@@ -103,6 +104,7 @@ def test_a_single_repeat_is_warned_of_and_the_summary_stands():
 ])
 def test_bad_input_is_an_error_that_names_it(kwargs, words):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        tos.matched_pair_effects(paired(0.0), **{"factor": "activation", "baseline": "relu"} | kwargs)
+        tos.matched_pair_effects(
+            paired(0.0), **{"factor": "activation", "baseline": "relu"} | kwargs)
     for word in words:
         assert word in str(caught.value)

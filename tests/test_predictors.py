@@ -48,8 +48,8 @@ def test_missing_cost_is_an_error():
 def test_every_predictor_has_a_definition_a_unit_and_a_value():
     table = tos.predictor_table()
     assert (table.map(len) > 0).all(axis=None)
-    rows = pd.DataFrame([tos.count_row(MODEL), tos.count_row(shared_and_nested())]).assign(time_s=1.0)
-    added = tos.add_predictors(rows)
+    rows = pd.DataFrame([tos.count_row(MODEL), tos.count_row(shared_and_nested())])
+    added = tos.add_predictors(rows.assign(time_s=1.0))
     assert set(table.index) <= set(added)
     for name in table.index:
         assert added[name].isna().all() == (name in added.attrs["reasons"]), name
@@ -78,7 +78,8 @@ def test_table_with_gaps_is_missing_with_the_reason():
 
 
 def test_one_entry_is_a_new_predictor(monkeypatch):
-    intensity = Predictor("MACs a byte", "MAC/B", lambda rows, table: rows["mac float32"] / rows.bytes)
+    intensity = Predictor(
+        "MACs a byte", "MAC/B", lambda rows, table: rows["mac float32"] / rows.bytes)
     monkeypatch.setattr("tostoolkit.predictors.PREDICTORS", PREDICTORS | {"intensity": intensity})
     rows = pd.DataFrame([tos.count_row(MODEL, b) for b in (1, 2, 4, 8)]).assign(
         configuration=range(4), energy_j=[1.0, 2.0, 3.0, 4.0])

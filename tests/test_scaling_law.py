@@ -235,10 +235,12 @@ def test_nonnegative_holds_at_zero_what_would_be_negative():
 def fleet(devices=8, slope=0.0, seed=0):
     """Runs of one law on devices that differ by a factor, and by an exponent."""
     rng = np.random.default_rng(seed)
-    return pd.concat([
-        synthetic(n=20, seed=100 * seed + i, exponent=0.7 + slope * rng.standard_normal(), noise=0.02).assign(
-            device=f"d{i}").assign(energy_j=lambda r, f=rng.lognormal(0, 0.5): r.energy_j * f)
-        for i in range(devices)], ignore_index=True)
+    parts = []
+    for i in range(devices):
+        exponent, factor = 0.7 + slope * rng.standard_normal(), rng.lognormal(0, 0.5)
+        runs = synthetic(n=20, seed=100 * seed + i, exponent=exponent)
+        parts.append(runs.assign(device=f"d{i}", energy_j=factor * runs.energy_j))
+    return pd.concat(parts, ignore_index=True)
 
 
 def test_mixed_finds_the_exponent_and_the_devices():

@@ -35,14 +35,15 @@ def prepare(runs, terms, response, form, configuration, costs=None, group="devic
     if form == "mixed":  # the same network on two devices is no repeat
         labels = pd.MultiIndex.from_arrays([labels, groups])
     y, scales = runs[response].to_numpy(float), x.abs().mean().to_numpy()
-    return Prepared(x, design_matrix(x, form, scales), np.log(y) if FITS[form].scale == "log" else y,
-                    pd.factorize(labels)[0], groups, scales)
+    y = np.log(y) if FITS[form].scale == "log" else y
+    return Prepared(x, design_matrix(x, form, scales), y, pd.factorize(labels)[0], groups, scales)
 
 
 def design_matrix(x, form, scales):
     """Return the design: a constant, then the terms scaled to order 1, or their logarithms."""
     x = np.asarray(x, float)
-    return np.column_stack([np.ones(len(x)), np.log(x) if FITS[form].scale == "log" else x / scales])
+    x = np.log(x) if FITS[form].scale == "log" else x / scales
+    return np.column_stack([np.ones(len(x)), x])
 
 
 def uncertainty(form, data, found: Solution, random):

@@ -153,5 +153,6 @@ def _residuals(law, runs, data, mean, factors):
         for level, values in own.groupby(level=0):
             n = len(values)
             half = t.ppf(0.975, n - 1) * values.std() / n**0.5 if n > 1 else np.nan
-            rows.append((factor, level, values.mean(), values.mean() - half, values.mean() + half, n))
+            centre = values.mean()
+            rows.append((factor, level, centre, centre - half, centre + half, n))
     return pd.DataFrame(rows, columns=columns)

@@ -121,8 +121,9 @@ def _mixed(x, y, codes, groups, random=(0,)):
         effects[group] = np.zeros(x.shape[1])
         effects[group][list(random)] = values
     k = x.shape[1]
-    return Solution(np.asarray(fit.fe_params), np.ones_like(y), np.asarray(fit.cov_params())[:k, :k],
-                    effects, float(np.sqrt(fit.scale)))
+    covariance = np.asarray(fit.cov_params())[:k, :k]
+    return Solution(np.asarray(fit.fe_params), np.ones_like(y), covariance, effects,
+                    float(np.sqrt(fit.scale)))
 
 
 #: Name -> kind of fit.

@@ -75,7 +75,8 @@ def check_units(runs, response):
             raise ValueError(f"{other}: {int(only.sum())} runs have it and no {response}, so "
                              f"units are mixed; convert {other} into {response} and drop it")
         warnings.warn(f"{other}: stands beside {response}; the law is of {response} alone, in "
-                      f"{response_unit(response)}; drop {other} if it is the one meant", stacklevel=4)
+                      f"{response_unit(response)}; drop {other}, or name it as the response",
+                      stacklevel=4)
 
 
 def check_terms(x, form):

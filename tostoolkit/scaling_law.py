@@ -209,7 +209,8 @@ class ScalingLaw:
         """
         data = prepare(self._fitted(runs), self.predictors, self.response, self.form,
                        self.configuration, self.costs, self.group)
-        draws = np.array(list(resamples(FITS[self.form].solve, *data.arrays(), self.random, n, seed)))
+        solve = FITS[self.form].solve
+        draws = np.array(list(resamples(solve, *data.arrays(), self.random, n, seed)))
         table = unscaled(
             np.column_stack([self.solution, draws.std(0, ddof=1),
                              *np.quantile(draws, [0.025, 0.975], axis=0)]), data.scales, self.form)
@@ -219,7 +220,8 @@ class ScalingLaw:
 
     def _fitted(self, runs):
         if runs is None and self.runs is None:
-            raise ValueError("runs: a law that was loaded holds none; pass the runs it was fitted to")
+            raise ValueError("runs: a law that was loaded holds none; pass the runs that it was "
+                             "fitted to")
         return self.runs if runs is None else runs
 
     def diagnostics(self, runs=None, factors=None):
@@ -246,10 +248,10 @@ class ScalingLaw:
             terms = " ".join(f"({n}{f' / {units[n]}' if units[n] else ''})^{c[n]:.3g}"
                              for n in self.predictors)
             return f"{self.response} = {_with(c['constant'], self.unit)} {terms}"
-        terms = "".join(
-            f" {'-' if c[n] < 0 else '+'} "
-            f"{_with(abs(c[n]), self.unit and units[n] and f'{self.unit}/{_brackets(units[n])}')} {n}"
-            for n in self.predictors)
+        per = {n: f"{self.unit}/{_brackets(units[n])}" if self.unit and units[n] else ""
+               for n in self.predictors}
+        terms = "".join(f" {'-' if c[n] < 0 else '+'} {_with(abs(c[n]), per[n])} {n}"
+                        for n in self.predictors)
         return f"{self.response} = {_with(c['constant'], self.unit)}{terms}"
 
     def _units(self):

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from .comparison import compare_predictors
 from .cost_table import cost_tables, load_cost_table
 from .predictors import predictor_values
-from .validation import compare_predictors, held_out_predictions
+from .validation import held_out_predictions
 
 #: Part of the work whose weight is varied -> (its predictor, the number of its ops).
 PARTS = {"nonlinear": ("tos_nonlinear", "ops_nonlinear"),
@@ -52,7 +53,8 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", multipliers=M
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> runs = pd.DataFrame(10 ** rng.uniform(6, 9, (30, 2)), columns=["mac float32", "exp float32"])
+    >>> runs = pd.DataFrame(10 ** rng.uniform(6, 9, (30, 2)), range(30),
+    ...                     columns=["mac float32", "exp float32"])
     >>> runs = runs.assign(configuration=range(30))
     >>> runs["energy_j"] = predictor_values(runs, "tos") * 1e-12
     >>> table = cost_sensitivity(runs, multipliers=[0, 1, 100], bootstrap=10)
@@ -80,7 +82,7 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", multipliers=M
     rows = []
     for part in PARTS:
         weight = _macs_per_op(runs, part, costs)
-        shipped = _shipped_weights(runs, part)
+        shipped = _shipped_weights(runs, part) or [np.nan]
         best = min(multipliers, key=lambda m: mean[part, m])
         chosen = np.array(multipliers)[np.argmin([draws[part, m] for m in multipliers], axis=0)]
         low, high = np.quantile(chosen, [0.025, 0.975], method="nearest")
@@ -121,7 +123,7 @@ def _macs_per_op(runs, part, costs):
 
 
 def _shipped_weights(runs, part):
-    """Return that cost under each table that ships, prices all the runs' ops and tells ops apart."""
+    """Return that cost under each shipped table that prices all the runs' ops one by one."""
     weights = []
     for name in cost_tables().index.difference(["macs", "flops"]):
         try:

@@ -46,7 +46,8 @@ def parse_formula(predictors, response="energy_j") -> tuple[str, tuple[str, ...]
     else:
         terms = (predictors,) if isinstance(predictors, str) else tuple(predictors)
     if not terms:
-        raise ValueError("predictors: none given; pass 'macs', a list, or 'energy_j ~ macs + bytes'")
+        raise ValueError("predictors: none given; pass 'macs', a list of terms, or a formula, "
+                         "'energy_j ~ macs + bytes'")
     twice = [term for i, term in enumerate(terms) if term in terms[:i]]
     if twice:
         raise ValueError(f"predictors: {twice[0]!r} is named twice; name it once")

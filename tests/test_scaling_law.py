@@ -132,6 +132,9 @@ def changed(**columns):
     (changed(), {"response": "joules"}, ["'joules'"]),
     (changed(), {"predictors": "linear", "form": "quadratic"}, ["'quadratic'", "power"]),
     (changed(), {"predictors": []}, ["none given"]),
+    (synthetic(n=10, repeats=1), {"predictors": "linear", "form": "weighted"},
+     ["weighted", "repeats", "relative"]),
+    (changed(energy_j=0.0), {"predictors": "linear"}, ["30 of 30", "not positive"]),
     (changed(), {"predictors": "energy_j ~ linear * nonlinear"}, ["linear * nonlinear", ":"]),
     (changed(), {"predictors": "energy_j ~ linear + linear"}, ["'linear'", "twice"]),
     (changed(), {"predictors": "linear", "slope": "linear"}, ["slope", "mixed"]),
@@ -384,3 +387,25 @@ def test_equation_carries_units():
     text = tos.fit_scaling_law(runs, "energy_j ~ macs + tos_elementwise").equation()
     assert text == "energy_j = 1 J + 2e-09 J/MAC macs + 1e-13 J/TO tos_elementwise"
     assert "(macs / MAC)^" in tos.fit_scaling_law(runs, "macs", form="power").equation()
+
+
+def test_gamma_without_a_positive_law_is_an_error():
+    """Energies unrelated to two predictors, over four decades: the line ends below zero."""
+    rng = np.random.default_rng(26)
+    runs = pd.DataFrame({"a": 10 ** rng.uniform(0, 3, 12), "b": 10 ** rng.uniform(0, 3, 12),
+                         "configuration": range(12), "energy_j": 10 ** rng.uniform(0, 4, 12)})
+    with pytest.raises(ValueError, match="positive law .*nonnegative"):
+        tos.fit_scaling_law(runs, ["a", "b"], form="gamma")
+
+
+def test_law_of_a_table_of_ones_own():
+    runs = model_runs()
+    table = tos.load_cost_table("cmos")
+    mine = type(table)("mine", "twice cmos", "TO", table.rows.assign(cost=2 * table.costs))
+    bare = runs.drop(columns="tos")
+    bare.attrs.clear()
+    law = tos.fit_scaling_law(bare, "tos", costs=mine)
+    assert law.costs == "mine"
+    assert law.coefficients.estimate.tos == pytest.approx(
+        tos.fit_scaling_law(runs, "tos").coefficients.estimate.tos / 2)
+    assert len(law.bootstrap(20)) == 2

@@ -394,7 +394,7 @@ def test_gamma_without_a_positive_law_is_an_error():
     rng = np.random.default_rng(26)
     runs = pd.DataFrame({"a": 10 ** rng.uniform(0, 3, 12), "b": 10 ** rng.uniform(0, 3, 12),
                          "configuration": range(12), "energy_j": 10 ** rng.uniform(0, 4, 12)})
-    with pytest.raises(ValueError, match="positive law .*nonnegative"):
+    with pytest.raises(ValueError, match=r"positive law .*nonnegative"):
         tos.fit_scaling_law(runs, ["a", "b"], form="gamma")
 
 

@@ -37,3 +37,27 @@ def test_rule_equals_trace_in_floating_point(build):
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="heads: a width of 10 does not divide into 4"):
         tos.encoder(1, 10, 4, 10, 10)
+
+
+def test_the_encoder_of_before_is_the_default():
+    with tos.abstract():
+        plain = tos.encoder(1, 8, 2, 10, 4)
+        given = tos.encoder(1, 8, 2, 10, 4, activation="gelu", normalization="layer")
+    assert [type(layer) for layer in plain.layers] == [type(layer) for layer in given.layers]
+    assert (tos.count_ops(plain).to_numpy() == tos.count_ops(given).to_numpy()).all()
+
+
+@pytest.mark.parametrize(("normalization", "per_vector"), [("layer", 16), ("rms", 8), ("none", 0)])
+def test_normalization_of_an_encoder(normalization, per_vector):
+    with tos.abstract():
+        model, bare = (tos.encoder(1, 8, 2, 10, 4, activation="tanh", normalization=kind)
+                       for kind in (normalization, "none"))
+    assert model.count_params() - bare.count_params() == 3 * per_vector
+    counts = tos.count_ops(model, 2)["float32"].sum()
+    assert counts["tanh"] == 2 * 4 * 4 * 8
+    assert counts["mac"] == tos.count_ops(bare, 2)["float32"].sum()["mac"]
+
+
+def test_unknown_normalization_is_named():
+    with pytest.raises(ValueError, match="normalization: 'batch' is unknown; use one of layer"):
+        tos.encoder(1, 8, 2, 10, 4, normalization="batch")

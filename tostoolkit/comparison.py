@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from .designs import precision_metrics
+from .regression import precision_metrics
 from .run_checks import check_response
 from .terms import known_terms, parse_formula
 from .validation import checked_terms, folds, held_out

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .designs import prepare
 from .fits import FITS, Solution, left_out
+from .regression import prepare
 from .run_checks import correlation, variance_inflation
 from .scaling_law import evaluate
 

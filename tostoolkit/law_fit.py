@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from .cost_table import CostTable
-from .designs import (
+from .fits import FITS
+from .predictors import predictor_values
+from .regression import (
     coefficient_table,
     precision_metrics,
     prepare,
@@ -15,8 +17,6 @@ from .designs import (
     uncertainty,
     unscaled,
 )
-from .fits import FITS
-from .predictors import predictor_values
 from .run_checks import check_response, check_size, check_terms, variance_inflation
 from .scaling_law import ScalingLaw, evaluate
 from .terms import by_table, parse_formula, term_values

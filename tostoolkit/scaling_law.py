@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .designs import coefficient_table, design_matrix, prepare, unscaled
 from .fits import FITS, resamples
+from .regression import coefficient_table, design_matrix, prepare, unscaled
 from .run_checks import response_unit
 from .terms import by_table, columns_of, term_unit, term_values
 

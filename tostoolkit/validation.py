@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from .designs import design_matrix, precision_metrics, prepare
 from .fits import FITS
+from .regression import design_matrix, precision_metrics, prepare
 from .run_checks import check_response, check_size, check_terms
 from .terms import parse_formula, term_values
 

@@ -108,3 +108,15 @@ def test_bad_input_is_an_error_that_names_it(kwargs, words):
             paired(0.0), **{"factor": "activation", "baseline": "relu"} | kwargs)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("family", ["feed_forward", "convolutional", "transformer"])
+def test_pairs_of_the_sets_are_found(family):
+    """A set says which of its configurations are twins by its factors alone."""
+    table = getattr(tos, family)()
+    runs = pd.concat([table.assign(family=family, repeat=r) for r in range(2)], ignore_index=True)
+    noise = 0.01 * np.random.default_rng(0).standard_normal(len(runs))
+    runs["energy_j"] = np.where(runs.activation == "relu", 1.0, 1.2) * np.exp(noise)
+    pairs = tos.matched_pair_effects(runs, "activation", "relu")
+    assert len(pairs) >= 12
+    assert pairs.effect.mean() == pytest.approx(0.2, abs=0.01)

@@ -325,8 +325,8 @@ def test_only_laws_are_overwritten_and_loaded(tmp_path):
 
 def model_runs():
     """Counted small networks with an energy of 1 J + 2 nJ/MAC + 1e-13 J/TO of other work."""
-    with tos.abstract():
-        rows = tos.add_indices(tos.count_models(tos.feed_forward(n=12)))
+    rows = tos.add_indices(tos.count_models(
+        tos.feed_forward(n=12, phases=("inference",), dtypes=("float32",))))
     energy = 1 + 2e-9 * rows.macs + 1e-13 * rows.tos_elementwise
     return rows.assign(energy_j=energy, device="gpu", phase="inference")
 
@@ -409,3 +409,23 @@ def test_law_of_a_table_of_ones_own():
     assert law.coefficients.estimate.tos == pytest.approx(
         tos.fit_scaling_law(runs, "tos").coefficients.estimate.tos / 2)
     assert len(law.bootstrap(20)) == 2
+
+
+def test_law_of_training_prices_a_training_step():
+    import keras
+
+    runs = model_runs()
+    training = runs.assign(phase="training", configuration=runs.configuration + " training",
+                           energy_j=3 * runs.energy_j, macs=3 * runs.macs)
+    law = tos.fit_scaling_law(training, "macs")
+    model = keras.Sequential([keras.Input((256,)), keras.layers.Dense(1024, "relu"),
+                              keras.layers.Dense(512)])
+    step = tos.count_row(model, 256, phase="training", loss="mse", optimizer="sgd")
+    macs = step["mac float32"]
+    c = law.coefficients.estimate
+    assert law.predict(model, batch_size=256, loss="mse", optimizer="sgd") == pytest.approx(
+        c.constant + c.macs * macs)
+    both = tos.fit_scaling_law(pd.concat([runs, training], ignore_index=True), "macs")
+    assert set(both.phases) == {"inference", "training"}
+    with pytest.raises(ValueError, match="phase: the law is of inference, training; say which"):
+        both.predict(model)

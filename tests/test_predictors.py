@@ -4,6 +4,7 @@ import pytest
 from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
+from tostoolkit.predictors import PREDICTORS, Predictor, find_predictor
 
 MODEL = small_classifier()
 
@@ -42,3 +43,55 @@ def test_missing_cost_is_an_error():
     rows = pd.DataFrame([tos.count_row(MODEL)])
     with pytest.raises(ValueError, match="exp in float32"):
         tos.add_indices(rows, "horowitz45")
+
+
+def test_every_predictor_has_a_definition_a_unit_and_a_value():
+    table = tos.predictor_table()
+    assert (table.map(len) > 0).all(axis=None)
+    rows = pd.DataFrame([tos.count_row(MODEL), tos.count_row(shared_and_nested())])
+    added = tos.add_predictors(rows.assign(time_s=1.0))
+    assert set(table.index) <= set(added)
+    for name in table.index:
+        assert added[name].isna().all() == (name in added.attrs["reasons"]), name
+    assert not set(added.attrs["reasons"]) & {"tos", "macs", "bytes", "mac attention", "time_s"}
+
+
+def test_predictors_add_up():
+    rows = tos.add_predictors(pd.DataFrame(
+        [tos.count_row(MODEL), tos.count_row(shared_and_nested())]))
+    kinds = [c for c in PREDICTORS if c.startswith("mac ")]
+    assert rows[kinds].sum(axis=1).tolist() == rows.macs.tolist()
+    assert rows["mac conv"].tolist() == rows["mac conv3x3"].fillna(0).tolist()
+    assert rows.tos.to_numpy() == pytest.approx(
+        (rows.tos_linear + rows.tos_nonlinear + rows.tos_comparison).to_numpy())
+    assert rows.tos.to_numpy() == pytest.approx((rows.tos_mac + rows.tos_elementwise).to_numpy())
+    assert rows.tos.to_numpy() == pytest.approx(rows["tos_cmos"].to_numpy())
+    ops = rows.ops_linear + rows.ops_nonlinear + rows.ops_comparison
+    assert (ops == rows.macs + rows.ops_elementwise).all()
+
+
+def test_table_with_gaps_is_missing_with_the_reason():
+    rows = tos.add_predictors(pd.DataFrame([tos.count_row(MODEL)]), ["tos_horowitz45", "bytes"])
+    assert rows["tos_horowitz45"].isna().all()
+    assert set(rows.attrs["reasons"]) == {"tos_horowitz45"}
+    assert "exp in float32" in rows.attrs["reasons"]["tos_horowitz45"]
+
+
+def test_one_entry_is_a_new_predictor(monkeypatch):
+    intensity = Predictor(
+        "MACs a byte", "MAC/B", lambda rows, table: rows["mac float32"] / rows.bytes)
+    monkeypatch.setattr("tostoolkit.predictors.PREDICTORS", PREDICTORS | {"intensity": intensity})
+    rows = pd.DataFrame([tos.count_row(MODEL, b) for b in (1, 2, 4, 8)]).assign(
+        configuration=range(4), energy_j=[1.0, 2.0, 3.0, 4.0])
+    law = tos.fit_scaling_law(rows, "energy_j ~ intensity")
+    assert "J/(MAC/B) intensity" in law.equation()
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("mcs", ["mcs", "did you mean 'macs'"]), ("mac conv3x", ["no such predictor"]),
+])
+def test_unknown_predictor_is_an_error(name, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        find_predictor(name)
+    for word in words:
+        assert word in str(caught.value)

@@ -15,7 +15,7 @@ _NAMES = {
     "data_movement": ["count_bytes"],
     "cost_table": ["cost_tables", "load_cost_table"],
     "report": ["Report", "compare", "cost_shares", "transistor_ops"],
-    "predictors": ["add_indices", "count_row"],
+    "predictors": ["add_indices", "add_predictors", "count_row", "predictor_table"],
     "design": ["DesignReport", "design_correlation", "design_report", "matched_pairs"],
     "transformers": ["decoder", "encoder"],
     "model_sets": ["feed_forward", "convolutional", "transformer", "count_models"],
@@ -25,8 +25,16 @@ _NAMES = {
     "run_order": ["informative_order"],
     "sweep": ["run_sweep"],
     "ec_nas": ["ec_nas_model"],
-    "scaling_law": ["ScalingLaw", "fit_scaling_law", "precision_metrics", "variance_inflation"],
-    "validation": ["compare_predictors", "held_out_predictions"],
+    "regression": ["precision_metrics"],
+    "run_checks": ["variance_inflation"],
+    "scaling_law": ["ScalingLaw"],
+    "law_files": ["load_scaling_law"],
+    "law_fit": ["fit_scaling_law"],
+    "validation": ["held_out_predictions", "permutation_check"],
+    "comparison": ["compare_predictors"],
+    "noise": ["noise_ceiling"],
+    "pair_effects": ["matched_pair_effects", "matched_pair_summary"],
+    "sensitivity": ["cost_sensitivity", "table_sensitivity"],
 }
 
 __version__ = "0.1.0"

@@ -98,10 +98,15 @@ def load_cost_table(name) -> CostTable:
     if path.suffix == ".csv" and path.is_file():
         return _load(path)
     raise ValueError(
-        f"costs: no cost table {str(name)!r}{_did_you_mean(str(name), shipped)}; there are "
+        f"costs: no cost table {str(name)!r}{did_you_mean(str(name), shipped)}; there are "
         f"{', '.join(shipped)}, or give the path of a CSV file with the columns "
         f"{', '.join(COLUMNS)}"
     )
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the cost tables that ship, without reading them."""
+    return tuple(_shipped())
 
 
 def _shipped():
@@ -110,7 +115,8 @@ def _shipped():
             if f.name.endswith(".csv")}
 
 
-def _did_you_mean(word, words):
+def did_you_mean(word, words) -> str:
+    """Return a hint at the word meant, for an error message; empty where none is close."""
     close = get_close_matches(word, words, 1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
@@ -140,7 +146,7 @@ def _check(name, about, rows):
         for value in rows[column]:
             if value not in known:
                 raise ValueError(
-                    f"{name}: unknown {column} {value!r}{_did_you_mean(str(value), known)}; "
+                    f"{name}: unknown {column} {value!r}{did_you_mean(str(value), known)}; "
                     f"known are {', '.join(known)}")
     costs = pd.to_numeric(rows.cost, errors="coerce")
     if not (costs >= 0).all():

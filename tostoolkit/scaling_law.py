@@ -1,44 +1,51 @@
 """Energy scaling laws: energy ~ predictors, fitted with statsmodels.
 
-Three forms, for a response y and predictors x_i (indices such as transistor operations):
+For a response y and terms x_i (indices such as transistor operations, see `terms`), a law is
 
-* ``linear``: y = c_0 + sum_i c_i x_i, least squares of the absolute error;
-* ``relative``: the same law, least squares of the relative error (weights 1 / y^2);
-* ``power``: log y = log c_0 + sum_i c_i log x_i, least squares of the log error.
+    y = c_0 + sum_i c_i x_i        or, for the forms ``power`` and ``mixed``,
+    y = c_0 prod_i x_i^(c_i)
 
-R^2 alone proves nothing where energies span decades, so every fit reports relative error too.
+and `fits.FITS` says how its coefficients are found. R^2 alone proves nothing where energies span
+decades, so every law reports relative error too.
 """
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-FORMS = ("linear", "relative", "power")
-UNITS = {"energy_j": "J", "time_s": "s"}
+from .fits import FITS, resamples
+from .regression import coefficient_table, design_matrix, prepare, unscaled
+from .run_checks import response_unit
+from .terms import by_table, columns_of, term_unit, term_values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScalingLaw:
     """A fitted law, with what is needed to judge it.
 
     Attributes
     ----------
     form : str
-        ``linear``, ``relative`` or ``power``.
+        One of `fits.FITS`.
     response : str
         Column that it predicts, with the unit in its name: ``energy_j``.
     predictors : tuple of str
+        Its terms.
     coefficients : pandas.DataFrame
         Index: ``constant`` and the predictors; ``estimate``, ``std_error``, ``lower``, ``upper``
-        (95 %). In units of the response per unit of the predictor; exponents for ``power``.
+        (95 %). In units of the response per unit of the predictor; exponents where the law is one
+        of powers.
     metrics : pandas.Series
         In-sample, as `precision_metrics` returns them.
     n_runs, n_configurations : int
-    device : str
-        Where the runs were measured.
+    devices, phases : tuple of str
+        Where, and of which phase, the runs were measured; it predicts for no other.
+    costs : str or None
+        Cost table of the predictors that depend on one, where the runs or the caller said it.
+    ranges : pandas.DataFrame
+        ``lower``, ``upper`` of each term over the fitted runs; beyond is extrapolation.
     notes : tuple of str
         What a reader must know: coefficients that are negative or not identified.
     """
@@ -50,56 +57,210 @@ class ScalingLaw:
     metrics: pd.Series
     n_runs: int
     n_configurations: int
-    device: str
+    devices: tuple
+    phases: tuple[str, ...]
+    costs: str | None
+    ranges: pd.DataFrame
     notes: tuple[str, ...]
-    _fit: Any = field(repr=False, compare=False)
-    _scales: np.ndarray = field(repr=False, compare=False)
+    configuration: str = field(repr=False)
+    group: str = field(repr=False)  # column of the random effects, and of whom it predicts for
+    random: tuple[int, ...] = field(repr=False)  # columns of the design with random coefficients
+    effects: dict = field(repr=False)  # group -> what is added to the coefficients
+    solution: np.ndarray = field(repr=False)  # coefficients of the scaled design
+    covariance: np.ndarray = field(repr=False)
+    scales: np.ndarray = field(repr=False)
+    sigma: float = field(repr=False)  # scatter of runs on the scale of the fit
+    freedom: float = field(repr=False)  # of t, for the least sure of the coefficients
+    runs: pd.DataFrame | None = field(repr=False, default=None)  # not saved
 
-    def predict(self, runs, interval=False):
-        """Return the predicted response for each row of `runs`.
+    @property
+    def device(self) -> str:
+        """The devices, as text."""
+        return ", ".join(map(str, self.devices)) or "unknown device"
+
+    @property
+    def unit(self) -> str:
+        """Unit of what it predicts: J; s for a law of time."""
+        return response_unit(self.response)
+
+    def predict(self, runs, interval=False, *, batch_size=1, phase=None, device=None, costs=None,
+                **counting):
+        """Return the predicted response for each row of `runs`, or for a Keras model.
 
         Parameters
         ----------
-        runs : pandas.DataFrame
-            Holds the predictors' columns.
+        runs : pandas.DataFrame or keras.Model
+            Rows that hold the terms' columns, or counts to compute them from; a model is counted.
         interval : bool
-            Also the 95 % confidence interval of the law (of the mean, not of a new run).
+            Also 95 % intervals: of the mean, and of a new run.
+        batch_size : int
+            Of the model, with ``input_shape`` and all else that `count_row` takes as `counting`.
+        phase : str, optional
+            Of the model; can be left out where the law is of one phase.
+        device : str, optional
+            On which it is to be: one that the law was fitted on. Needed for a model where the law
+            is of several.
+        costs : CostTable, optional
+            The table of a law whose predictors were priced by a table of yours.
 
         Returns
         -------
-        pandas.Series, or DataFrame with ``mean``, ``lower``, ``upper``.
+        pandas.Series, or DataFrame with ``mean``, ``lower``, ``upper``, ``run_lower``,
+        ``run_upper``; for a model a float, or such a row. In `unit`.
 
         Raises
         ------
         ValueError
-            A predictor's column is missing.
+            A predictor's column is missing; a device or a phase that the law was not fitted on.
+
+        Warns
+        -----
+        UserWarning
+            A term beyond the range that was fitted.
         """
-        _need(runs, self.predictors)
-        design = _design(runs, self.predictors, self.form, self._scales)
-        frame = self._fit.get_prediction(design).summary_frame(alpha=0.05)
-        frame = frame[["mean", "mean_ci_lower", "mean_ci_upper"]].set_axis(
-            ["mean", "lower", "upper"], axis=1).set_axis(runs.index)
-        frame = np.exp(frame) if self.form == "power" else frame
-        return frame if interval else frame["mean"]
+        is_model = not isinstance(runs, pd.DataFrame)
+        if is_model:
+            runs = self._count(runs, batch_size, phase, counting, costs)
+        table = runs.attrs.get("costs")
+        if table and self.costs and table != self.costs and by_table(self.predictors):
+            raise ValueError(f"costs: the runs are priced by {table!r} and the law by "
+                             f"{self.costs!r}; use tos.add_indices(runs, {self.costs!r})")
+        x = term_values(runs, self.predictors, costs or self.costs)
+        check = x.to_numpy()
+        if not np.isfinite(check).all():
+            raise ValueError("runs: values of " + ", ".join(x.columns[~np.isfinite(check).all(0)])
+                             + " are missing or not finite")
+        self._same("phase", set(runs["phase"]) if "phase" in runs else set(), self.phases)
+        groups = self._groups(runs, device)
+        self._warn_beyond(x)
+        mean, error, spread = evaluate(self, x, groups)
+        frame = _intervals(self, mean, error, spread).set_axis(runs.index)
+        if is_model:
+            frame = frame.iloc[0].rename(self.response)
+            return frame if interval else float(frame["mean"])
+        return frame if interval else frame["mean"].rename(self.response)
+
+    def _count(self, model, batch_size, phase, counting, costs):
+        from .predictors import count_row
+
+        if phase is None:
+            if len(self.phases) > 1:
+                raise ValueError(f"phase: the law is of {', '.join(self.phases)}; say which")
+            phase = self.phases[0]
+        self._same("phase", {phase}, self.phases)
+        if "time_s" in columns_of(self.predictors):
+            raise ValueError("time_s: this law needs the measured time, which no count of a model "
+                             "tells; fit one without it")
+        table = by_table(self.predictors)
+        if table and not (self.costs or costs):
+            raise ValueError(f"costs: which table priced {table[0]!r} was not said when the law "
+                             "was fitted; give tos.fit_scaling_law(..., costs='cmos')")
+        if phase != "inference":
+            counting = counting | {"phase": phase}
+        return pd.DataFrame([count_row(model, batch_size, **counting)]).assign(phase=phase)
+
+    def _same(self, what, given, known):
+        other = sorted(map(str, set(given) - set(known)))
+        if other and known:
+            raise ValueError(f"{what}: the law was fitted on {', '.join(map(str, known))}, not on "
+                             f"{', '.join(other)}; fit one to runs of that {what}")
+
+    def _groups(self, runs, device):
+        """Return each row's group of the random effects, once all are among the fitted ones."""
+        if device is not None:
+            if not self.devices:
+                raise ValueError("device: the law was fitted to runs without a device; give them "
+                                 "a column 'device'")
+            self._same("device", {device}, self.devices)
+        if "device" in runs:
+            self._same("device", set(runs["device"].dropna()), self.devices)
+        if not self.effects:
+            return None
+        if self.group == "device" and device is not None:
+            return np.full(len(runs), device, dtype=object)
+        if self.group not in runs:
+            raise ValueError(f"{self.group}: the law has an effect for each of "
+                             f"{', '.join(map(str, self.effects))}; say which, as a column of the "
+                             "runs" + (" or device=" if self.group == "device" else ""))
+        self._same(self.group, set(runs[self.group]), tuple(self.effects))
+        return runs[self.group].to_numpy()
+
+    def _warn_beyond(self, x):
+        for name in self.predictors:
+            low, high = self.ranges.loc[name]
+            beyond = ((x[name] < low * (1 - 1e-9)) | (x[name] > high * (1 + 1e-9))).sum()
+            if beyond:
+                warnings.warn(f"{name}: {beyond} of {len(x)} values lie beyond those fitted, "
+                              f"{low:.3g} to {high:.3g}; this is extrapolation", stacklevel=3)
+
+    def bootstrap(self, n=1000, seed=0, runs=None) -> pd.DataFrame:
+        """Return percentile intervals of the coefficients over draws of the configurations.
+
+        Parameters
+        ----------
+        n, seed : int
+        runs : pandas.DataFrame, optional
+            The fitted runs; needed where the law was loaded.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Like `coefficients`; ``attrs["n"]`` draws could be fitted.
+        """
+        data = prepare(self._fitted(runs), self.predictors, self.response, self.form,
+                       self.configuration, self.costs, self.group)
+        solve = FITS[self.form].solve
+        draws = np.array(list(resamples(solve, *data.arrays(), self.random, n, seed)))
+        table = unscaled(
+            np.column_stack([self.solution, draws.std(0, ddof=1),
+                             *np.quantile(draws, [0.025, 0.975], axis=0)]), data.scales, self.form)
+        out = coefficient_table(table, self.predictors)
+        out.attrs["n"] = len(draws)
+        return out
+
+    def _fitted(self, runs):
+        if runs is None and self.runs is None:
+            raise ValueError("runs: a law that was loaded holds none; pass the runs that it was "
+                             "fitted to")
+        return self.runs if runs is None else runs
+
+    def diagnostics(self, runs=None, factors=None):
+        """Return what may be wrong with the law: see `diagnostics.Diagnostics`."""
+        from .diagnostics import diagnose
+
+        return diagnose(self, self._fitted(runs), factors)
+
+    def save(self, path):
+        """Write the law to a JSON file; see `law_files.save_law`."""
+        from .law_files import save_law
+
+        save_law(self, path)
 
     def equation(self) -> str:
-        """Return the law as text, with its numbers.
+        """Return the law as text, with its numbers and their units.
 
         Examples
         --------
-        ``energy_j = 0.0123 + 4.56e-15 tos``
+        ``energy_j = 0.0123 J + 4.56e-15 J/TO tos``
         """
-        c = self.coefficients["estimate"]
-        if self.form == "power":
-            terms = " ".join(f"{name}^{c[name]:.3g}" for name in self.predictors)
-            return f"{self.response} = {c['constant']:.3g} {terms}"
-        terms = "".join(f" {'-' if c[n] < 0 else '+'} {abs(c[n]):.3g} {n}" for n in self.predictors)
-        return f"{self.response} = {c['constant']:.3g}{terms}"
+        c, units = self.coefficients["estimate"], self._units()
+        if FITS[self.form].scale == "log":
+            terms = " ".join(f"({n}{f' / {units[n]}' if units[n] else ''})^{c[n]:.3g}"
+                             for n in self.predictors)
+            return f"{self.response} = {_with(c['constant'], self.unit)} {terms}"
+        per = {n: f"{self.unit}/{_brackets(units[n])}" if self.unit and units[n] else ""
+               for n in self.predictors}
+        terms = "".join(f" {'-' if c[n] < 0 else '+'} {_with(abs(c[n]), per[n])} {n}"
+                        for n in self.predictors)
+        return f"{self.response} = {_with(c['constant'], self.unit)}{terms}"
+
+    def _units(self):
+        return {n: term_unit(n, self.costs) for n in self.predictors}
 
     def __str__(self):
-        m = self.metrics
+        m, of = self.metrics, "time" if self.unit in ("s", "ms", "us", "ns") else "energy"
         lines = [
-            f"{self.equation()}   [{UNITS.get(self.response, '')}; {self.form} fit; "
+            f"{self.equation()}   [law of {of}, {'+'.join(self.phases)}; {self.form} fit; "
             f"{self.n_runs} runs of {self.n_configurations} configurations; {self.device}]",
             f"R2 {m.r2:.4f}, log-space R2 {m.log_r2:.4f}; relative error: mean "
             f"{m.mean_relative_error:.2%}, median {m.median_relative_error:.2%}; precision "
@@ -109,173 +270,32 @@ class ScalingLaw:
         return "\n".join(lines)
 
 
-def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relative",
-                    configuration="configuration") -> ScalingLaw:
-    """Return the law that explains `response` by `predictors` over measured runs.
-
-    Intervals are cluster-robust over configurations, since repeats of one configuration are not
-    independent (Cameron and Miller, J. Human Resources 50(2), 2015, section II).
-
-    Parameters
-    ----------
-    runs : pandas.DataFrame
-        One row a measured run; the columns named here, and ``device`` if there are several.
-    predictors : sequence of str
-        One column, or several for classes of work with a coefficient each.
-    response : str
-        ``energy_j``; ``time_s`` where no energy was measured, and then it is a law of time.
-    form : {"relative", "linear", "power"}
-    configuration : str
-        Column that tells which runs repeat one another.
-
-    Raises
-    ------
-    ValueError
-        A missing column, a missing or non-positive response, runs of several devices, a constant
-        predictor, a predictor of 0 in a power law, fewer configurations than coefficients.
-
-    Examples
-    --------
-    >>> runs = pd.DataFrame({"tos": [1e9, 2e9, 4e9, 8e9], "configuration": list("abcd")})
-    >>> runs["energy_j"] = 2.0 + 3e-9 * runs.tos
-    >>> law = fit_scaling_law(runs)
-    >>> law.coefficients.estimate.round(12).tolist()
-    [2.0, 3e-09]
-    """
-    import statsmodels.api as sm
-
-    predictors = (predictors,) if isinstance(predictors, str) else tuple(predictors)
-    check_runs(runs, predictors, response, form, configuration)
-    y = runs[response].to_numpy(float)
-    scales = runs[list(predictors)].abs().mean().to_numpy(float)
-    design = _design(runs, predictors, form, scales)
-    groups = pd.factorize(runs[configuration])[0]
-    weights = np.ones_like(y) if form != "relative" else (y.mean() / y) ** 2
-    model = sm.WLS(np.log(y) if form == "power" else y, design, weights=weights)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an exact fit has no variance to report on
-        fit = model.fit(cov_type="cluster", cov_kwds={"groups": groups})
-        table = np.column_stack([fit.params, fit.bse, fit.conf_int(0.05)])
-    if form == "power":
-        table[0] = [np.exp(table[0, 0]), np.exp(table[0, 0]) * table[0, 1], *np.exp(table[0, 2:])]
-    else:
-        table = table / np.array([1.0, *scales])[:, None]
-    coefficients = pd.DataFrame(
-        table, index=["constant", *predictors], columns=["estimate", "std_error", "lower", "upper"])
-    law = ScalingLaw(
-        form, response, predictors, coefficients, pd.Series(dtype=float), len(runs),
-        runs[configuration].nunique(), _device(runs), _notes(coefficients, form), fit, scales)
-    metrics = precision_metrics(y, law.predict(runs).to_numpy())
-    return ScalingLaw(**{**law.__dict__, "metrics": metrics})
+def _with(number, unit):
+    return f"{number:.3g} {unit}".rstrip()
 
 
-def precision_metrics(measured, predicted) -> pd.Series:
-    """Return how well predictions fit measurements.
-
-    ``r2`` and ``log_r2`` (1 - residual / total sum of squares, of the values and of their logs;
-    missing where a prediction is not positive), ``mean_relative_error``,
-    ``median_relative_error`` (of abs(predicted / measured - 1)), and ``precision``, 1 - mean
-    relative error.
-
-    Parameters
-    ----------
-    measured, predicted : array of float, shape (n,)
-
-    Examples
-    --------
-    >>> metrics = precision_metrics([1.0, 2.0, 4.0], [1.1, 2.0, 4.0])
-    >>> round(float(metrics.mean_relative_error), 4)
-    0.0333
-    """
-    y, p = np.asarray(measured, float), np.asarray(predicted, float)
-    error = np.abs(p / y - 1)
-    log_r2 = np.nan if (p <= 0).any() else _r2(np.log(y), np.log(p))
-    return pd.Series({
-        "r2": _r2(y, p), "log_r2": log_r2,
-        "mean_relative_error": error.mean(), "median_relative_error": np.median(error),
-        "precision": 1 - error.mean(),
-    })
+def _brackets(unit):
+    return f"({unit})" if " " in unit or "/" in unit else unit
 
 
-def _r2(y, p):
-    total = ((y - y.mean()) ** 2).sum()
-    return 1 - ((y - p) ** 2).sum() / total if total else np.nan
+def evaluate(law, x, groups=None):
+    """Return mean, standard error and scatter of a new run, on the scale of the fit."""
+    design = design_matrix(x, law.form, law.scales)
+    added = 0.0 if groups is None else np.einsum(
+        "ij,ij->i", design, np.array([law.effects[g] for g in groups]))
+    mean = design @ law.solution + added
+    error = np.sqrt(np.einsum("ij,jk,ik->i", design, law.covariance, design).clip(0))
+    spread = law.sigma * (np.abs(mean) if FITS[law.form].scale == "relative" else 1.0)
+    return mean, error, spread
 
 
-def _design(runs, predictors, form, scales):
-    """Return the design matrix: a constant, then the predictors scaled to order 1."""
-    x = runs[list(predictors)].to_numpy(float)
-    x = np.log(x) if form == "power" else x / scales
-    return np.column_stack([np.ones(len(x)), x])
+def _intervals(law, mean, error, spread):
+    from scipy.stats import t
 
-
-def _device(runs):
-    return runs["device"].iloc[0] if "device" in runs else "unknown device"
-
-
-def _need(runs, columns):
-    missing = [c for c in columns if c not in runs]
-    if missing:
-        raise ValueError(
-            f"runs: no column {', '.join(map(repr, missing))}; there are {', '.join(runs.columns)}")
-
-
-def check_runs(runs, predictors, response, form, configuration):
-    """Raise ValueError, or warn, where `runs` cannot support the fit that is asked for."""
-    if form not in FORMS:
-        raise ValueError(f"form: {form!r} is unknown; use one of {', '.join(FORMS)}")
-    _need(runs, [*predictors, response, configuration])
-    y = runs[response]
-    if y.isna().any():
-        other = "; fit response='time_s' instead, a law of time" if response == "energy_j" else ""
-        raise ValueError(
-            f"{response}: missing in {int(y.isna().sum())} of {len(runs)} runs; drop them{other}")
-    if (y <= 0).any():
-        raise ValueError(f"{response}: {int((y <= 0).sum())} of {len(runs)} values are not "
-                         "positive (a counter that wrapped or failed); drop those runs")
-    if "device" in runs and runs["device"].nunique() > 1:
-        raise ValueError(f"device: runs of {runs['device'].nunique()} devices, "
-                         f"{sorted(runs['device'].unique())}; fit one device at a time")
-    for name in predictors:
-        x = runs[name]
-        if not np.isfinite(x).all():
-            raise ValueError(f"{name}: {int((~np.isfinite(x)).sum())} values are missing")
-        if x.nunique() < 2:
-            raise ValueError(f"{name}: constant at {x.iloc[0]:g}, so it explains nothing; leave "
-                             "it out or vary it")
-        if form == "power" and (x <= 0).any():
-            raise ValueError(f"{name}: has values that are not positive, which a power law "
-                             "cannot take; use form='relative'")
-    n = runs[configuration].nunique()
-    if n < len(predictors) + 2:
-        raise ValueError(f"{configuration}: {n} configurations cannot determine "
-                         f"{len(predictors) + 1} coefficients; measure more, or use fewer terms")
-    for name, value in variance_inflation(runs, predictors).items():
-        if value > 10:
-            warnings.warn(
-                f"{name}: variance inflation {value:.0f}; the other predictors nearly determine "
-                "it, so its coefficient is not identified", stacklevel=3)
-
-
-def variance_inflation(runs, predictors) -> dict:
-    """Return the variance inflation factor of each predictor given the others; 1 is none.
-
-    Belsley, Kuh, Welsch, Regression Diagnostics, 1980, section 3.2; above 5 is a warning sign.
-    """
-    predictors = list(predictors)
-    if len(predictors) < 2:
-        return dict.fromkeys(predictors, 1.0)
-    inverse = np.linalg.pinv(np.corrcoef(runs[predictors].to_numpy(float).T))
-    return dict(zip(predictors, np.diag(inverse), strict=True))
-
-
-def _notes(coefficients, form):
-    notes = []
-    for name, c in coefficients.drop("constant").iterrows():
-        if c.estimate < 0:
-            notes.append(f"the coefficient of {name} is negative, {c.estimate:.3g} "
-                         f"[{c.lower:.3g}, {c.upper:.3g}]: no physical cost of that work")
-        elif c.lower <= 0:
-            notes.append(f"the coefficient of {name} is not told from 0: "
-                         f"[{c.lower:.3g}, {c.upper:.3g}]")
-    return tuple(notes)
+    half = t.ppf(0.975, law.freedom) * error
+    run = np.hypot(half, t.ppf(0.975, law.n_configurations - len(law.solution)) * spread)
+    frame = pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half,
+                          "run_lower": mean - run, "run_upper": mean + run})
+    if law.form == "nonnegative":
+        frame = frame.clip(lower=0)
+    return np.exp(frame) if FITS[law.form].scale == "log" else frame

@@ -1,0 +1,245 @@
+"""Kinds of fit: how a law's coefficients are found, and how sure they are.
+
+Each entry of `FITS` solves for the coefficients b of y = X b with statsmodels (SciPy for the
+non-negative one) and gives the weights w with which it weighed the residuals. Intervals come from
+the jackknife over configurations: with A = X'WX,
+
+    b_(-g) = b - (A - X_g'W_g X_g)^-1 X_g'W_g (y_g - X_g b),   V = (G-1)/G sum_g (b_(-g) - b)(...)'
+
+and Student's t with the degrees of freedom that V has if the weighted residuals are independent
+and alike (Satterthwaite's: twice the squared mean of V over its variance). It is exact for least
+squares, one step for gamma, allows for any dependence among a configuration's repeats and any
+unlike scatter, and errs on the wide side (Bell and McCaffrey, Survey Methodology 28(2), 2002;
+Cameron and Miller, J. Human Resources 50(2), 2015, sections VI.B and VI.D: CV3).
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Solution(NamedTuple):
+    """Coefficients of the design's columns, the weights used, and what only mixed effects have:
+    covariance, group -> coefficients to add, residual standard deviation."""
+
+    coefficients: np.ndarray
+    weights: np.ndarray
+    covariance: np.ndarray | None = None
+    effects: dict | None = None
+    sigma: float | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A kind of fit.
+
+    Attributes
+    ----------
+    description : str
+    solve : callable
+        design (n, k), response (n,), configuration codes (n,), groups (n,), random columns ->
+        Solution. Design and response are logarithms where `scale` is ``log``.
+    scale : {"absolute", "relative", "log"}
+        On which the scatter of runs is alike, so on which a new run's interval is built.
+    intervals : {"jackknife", "bootstrap", "model"}
+    """
+
+    description: str
+    solve: Callable
+    scale: str
+    intervals: str = "jackknife"
+
+
+def _wls(x, y, weights):
+    import statsmodels.api as sm
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a singular design, which `law_fit` tells by its terms
+        return Solution(sm.WLS(y, x, weights=weights).fit().params, weights)
+
+
+def _linear(x, y, codes, *_):
+    return _wls(x, y, np.ones_like(y))
+
+
+def _relative(x, y, codes, *_):
+    # the weights are those of the configuration's mean: with each run's own, runs that were low by
+    # chance would weigh more, which biases the law down by twice the squared scatter
+    return _wls(x, y, (y.mean() / group_means(y, codes)) ** 2)
+
+
+def _weighted(x, y, codes, *_):
+    mean = group_means(y, codes)
+    return _wls(x, y, 1 / (moderated_variance(y / mean, codes) * (mean / y.mean()) ** 2))
+
+
+def _gamma(x, y, codes, *_):
+    import statsmodels.api as sm
+
+    start = _relative(x, y, codes).coefficients
+    family = sm.families.Gamma(sm.families.links.Identity())
+    fitted = x @ start
+    if (fitted <= 0).any():  # not a mean of a gamma; a constant law always is
+        start = np.r_[y.mean(), np.zeros(x.shape[1] - 1)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the link's domain, which is checked below
+        try:
+            params = sm.GLM(y, x, family=family).fit(start_params=start, maxiter=200).params
+        except ValueError:
+            params = np.full(x.shape[1], np.nan)
+    fitted = x @ params
+    if not (fitted > 0).all():
+        raise ValueError("form: 'gamma' needs a positive law over all runs and finds none here; "
+                         "use form='nonnegative', 'relative' or 'power'")
+    return Solution(params, (y.mean() / fitted) ** 2)
+
+
+def _nonnegative(x, y, codes, *_):
+    from scipy.optimize import nnls
+
+    weights = (y.mean() / group_means(y, codes)) ** 2
+    root = np.sqrt(weights)
+    return Solution(nnls(x * root[:, None], y * root)[0], weights)
+
+
+def _mixed(x, y, codes, groups, random=(0,)):
+    """log y = X b + Z u_group, u normal; on the means of the log over repeats."""
+    import statsmodels.api as sm
+
+    first = np.unique(codes, return_index=True)[1]
+    mean, design = group_means(y, codes)[first], x[first]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a variance at 0 is told by `scaling_law`
+        fit = sm.MixedLM(mean, design, groups[first], exog_re=design[:, list(random)]).fit(
+            reml=True, method=["lbfgs", "powell"])
+    effects = {}
+    for group, values in fit.random_effects.items():
+        effects[group] = np.zeros(x.shape[1])
+        effects[group][list(random)] = values
+    k = x.shape[1]
+    covariance = np.asarray(fit.cov_params())[:k, :k]
+    return Solution(np.asarray(fit.fe_params), np.ones_like(y), covariance, effects,
+                    float(np.sqrt(fit.scale)))
+
+
+#: Name -> kind of fit.
+FITS = MappingProxyType({
+    "linear": Fit("least squares of the absolute error", _linear, "absolute"),
+    "relative": Fit("least squares of the relative error, weights 1 / mean of repeats squared",
+                    _relative, "relative"),
+    "weighted": Fit("least squares weighted by the repeats' variance, moderated", _weighted,
+                    "relative"),
+    "power": Fit("least squares of the log error", _linear, "log"),
+    "gamma": Fit("generalised linear model, gamma with identity link", _gamma, "relative"),
+    "nonnegative": Fit("least squares of the relative error, no coefficient below 0", _nonnegative,
+                       "relative", "bootstrap"),
+    "mixed": Fit("linear mixed model of the logs, random intercept (and slope) by group", _mixed,
+                 "log", "model"),
+})
+
+
+def group_means(values, codes):
+    """Return, for each value, the mean of the values with its code."""
+    return (np.bincount(codes, values) / np.maximum(np.bincount(codes), 1))[codes]
+
+
+def moderated_variance(values, codes):
+    """Return, for each value, the variance of its group, drawn to that of all groups.
+
+    s~^2 = (d0 s0^2 + d s^2) / (d0 + d): three repeats alone tell too little of a variance to
+    weigh by. d0 and s0 come from the spread of the log variances (Smyth, Statistical Applications
+    in Genetics and Molecular Biology 3(1), 2004, sections 4 and 6.2).
+
+    Raises
+    ------
+    ValueError
+        No group has two values that differ.
+
+    Examples
+    --------
+    >>> moderated_variance(np.array([1.0, 3, 1, 3]), np.array([0, 0, 1, 1])).tolist()
+    [2.0, 2.0, 2.0, 2.0]
+    """
+    from scipy.optimize import brentq
+    from scipy.special import digamma, polygamma
+
+    n = np.bincount(codes)
+    squares = np.bincount(codes, (values - group_means(values, codes)) ** 2)
+    d = n - 1
+    known = (d > 0) & (squares > 0)
+    if not known.any():
+        raise ValueError("form: 'weighted' needs the variance of repeats, and no configuration "
+                         "has two that differ; use form='relative'")
+    s2 = squares[known] / d[known]
+    spread = np.log(s2) - digamma(d[known] / 2) + np.log(d[known] / 2)
+    excess = (spread.var(ddof=1) if known.sum() > 1 else 0) - polygamma(1, d[known] / 2).mean()
+    if excess > 1e-6:
+        d0 = 2 * brentq(lambda h: polygamma(1, h) - excess, 1e-4, 1e7)
+        s0 = np.exp(spread.mean() + digamma(d0 / 2) - np.log(d0 / 2))
+        return ((d0 * s0 + squares) / (d0 + d))[codes]
+    return np.full(len(values), squares.sum() / d.sum())
+
+
+def _parts(x, codes, weights):
+    """Return X_g'W_g X_g of each configuration, shape (G, k, k)."""
+    k = x.shape[1]
+    parts = np.zeros((codes.max() + 1, k, k))
+    np.add.at(parts, codes, (x * weights[:, None])[:, :, None] * x[:, None, :])
+    return parts
+
+
+def left_out(x, y, codes, solution):
+    """Return the coefficients without each configuration in turn, shape (G, k)."""
+    b, w = solution.coefficients, solution.weights
+    parts = _parts(x, codes, w)
+    scores = np.zeros((len(parts), x.shape[1]))
+    np.add.at(scores, codes, x * (w * (y - x @ b))[:, None])
+    rest = np.linalg.pinv(parts.sum(0) - parts, hermitian=True)
+    return b - np.einsum("gij,gj->gi", rest, scores)
+
+
+def jackknife(x, y, codes, solution):
+    """Return the coefficients' covariance by the jackknife over configurations, and its degrees
+    of freedom for each coefficient.
+
+    For coefficient j, V_jj is a sum of squares (a_g'e_g)^2 with a_g = W_g^(1/2) X_g (A - A_g)^-1
+    e_j. Over independent e of one variance its terms covary as M_gh = d_g [g = h] - u_g'A^-1 u_h,
+    u_g = A_g (A - A_g)^-1 e_j, d_g = u_g'(A - A_g)^-1 e_j, so it has tr(M)^2 / tr(M^2) degrees.
+    """
+    gap = left_out(x, y, codes, solution) - solution.coefficients
+    parts = _parts(x, codes, solution.weights)
+    total = parts.sum(0)
+    rest = np.linalg.pinv(total - parts, hermitian=True)
+    u = parts @ rest  # (G, k, j)
+    d = np.einsum("gkj,gkj->gj", rest, u)
+    inverse = np.linalg.pinv(total, hermitian=True)
+    q = np.einsum("gkj,kl,glj->gj", u, inverse, u)
+    low_rank = np.einsum("kl,glj,gmj->jkm", inverse, u, u)
+    square = (d**2 - 2 * d * q).sum(0) + np.einsum("jkm,jmk->j", low_rank, low_rank)
+    freedom = (d - q).sum(0) ** 2 / square
+    return (len(gap) - 1) / len(gap) * gap.T @ gap, freedom
+
+
+def resamples(solve, x, y, codes, groups, random, n, seed):
+    """Yield the coefficients of `n` draws of the configurations, with replacement.
+
+    A draw that cannot be fitted, as one without two values of a predictor, is left out.
+    """
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    members = np.split(order, ends[:-1])
+    rng = np.random.default_rng(seed)
+    for _ in range(n):
+        drawn = [members[i] for i in rng.integers(0, len(members), len(members))]
+        rows = np.concatenate(drawn)
+        new = np.repeat(np.arange(len(drawn)), [len(d) for d in drawn])
+        if np.linalg.matrix_rank(x[rows]) < x.shape[1]:
+            continue
+        try:
+            yield solve(x[rows], y[rows], new, groups[rows], random).coefficients
+        except (ValueError, np.linalg.LinAlgError):
+            continue

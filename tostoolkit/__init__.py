@@ -20,7 +20,7 @@ _NAMES = {
     "transformers": ["decoder", "encoder"],
     "energy": ["Measurement", "measure", "meters"],
     "sweep": ["run_sweep", "load_runs"],
-    "ec_nas": ["ec_nas_model"],
+    "datasets": ["ec_nas_model", "read_runs"],
     "scaling_law": ["ScalingLaw", "fit_scaling_law", "precision_metrics", "variance_inflation"],
     "validation": ["compare_predictors", "held_out_predictions"],
 }

@@ -148,7 +148,7 @@ def join_counts(dataset, runs, counts, name="counts") -> pd.DataFrame:
         table = counts.xs(part, level="part").reindex(runs[dataset.model])
         lacking = table.isna().any(axis=1).to_numpy() & (batches[part] != 0).to_numpy()
         if lacking.any():
-            raise ValueError(f"{name}: no counts of {part} of {table.index[lacking][0]!r} and of "
+            raise ValueError(f"{name}: no counts of the {part} of {table.index[lacking][0]} and of "
                              f"{lacking.sum() - 1} more runs; {_RECOUNT}")
         total = total + table.fillna(0).to_numpy() * batches[part].to_numpy()[:, None]
     table = pd.DataFrame(total, columns=counts.columns, index=runs.index)
@@ -179,8 +179,8 @@ def read_counts(dataset, runs, counts) -> pd.DataFrame:
     if table.index.names != index:
         missing = [c for c in index if c not in table]
         if missing:
-            raise ValueError(f"{name}: no column {', '.join(map(repr, missing))}, so it is no table "
-                             f"of counts of this data set; {_RECOUNT}")
+            raise ValueError(f"{name}: no column {', '.join(map(repr, missing))}, so it is no "
+                             f"table of counts of this data set; {_RECOUNT}")
         table = table.set_index(index)
     model = runs[dataset.model].min()
     fresh = count_dataset(dataset, runs[runs[dataset.model] == model])

@@ -39,11 +39,12 @@ def ec_nas_bench(path=None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a run: ``dataset``, ``configuration`` and ``architecture`` (hash of the cell), ``space`` (``4V9E``: at most 4
-        vertices and 9 edges), ``repeat``, ``trainable_params``, ``matrix``, ``operations`` (as
-        `ec_nas_model` takes them), ``time_s``, ``energy_j`` (GPU, as measured), ``cpu_energy_j``,
-        ``reported_energy_kwh`` (which includes a power-usage-effectiveness factor of 1.59),
-        ``device``, ``phase``, ``batch_size``, ``defect`` (none).
+        One row a run: ``dataset``, ``configuration`` and ``architecture`` (hash of the cell),
+        ``space`` (``4V9E``: at most 4 vertices and 9 edges), ``repeat``, ``trainable_params``,
+        ``matrix``, ``operations`` (as `ec_nas_model` takes them), ``time_s``, ``energy_j`` (GPU, as
+        measured), ``cpu_energy_j``, ``reported_energy_kwh`` (which includes a
+        power-usage-effectiveness factor of 1.59), ``device``, ``phase``, ``batch_size``,
+        ``defect`` (none).
 
     Raises
     ------

@@ -44,9 +44,9 @@ def gaissa_seaa2023(path=None) -> pd.DataFrame:
     pandas.DataFrame
         One row a run: ``dataset``, ``configuration`` and ``architecture``, ``device``,
         ``environment``, ``repeat``, ``phase``, ``batch_size``, ``epochs``, ``train_batches`` and
-        ``validation_batches`` of an epoch, ``images``, ``energy_j``, ``time_s``, ``gpu_usage_percent``,
-        ``published_gflops``, ``defect`` (none). The small models leave the big GPUs largely idle:
-        ``gpu_usage_percent`` says how far.
+        ``validation_batches`` of an epoch, ``images``, ``energy_j``, ``time_s``,
+        ``gpu_usage_percent`` (the small models leave the big GPUs largely idle),
+        ``published_gflops``, ``defect`` (none).
 
     Raises
     ------

@@ -2,9 +2,9 @@
 
 Banbury et al., "MLPerf Tiny Benchmark", NeurIPS Datasets and Benchmarks 2021. Results of the closed
 division of rounds v0.7 to v1.2, Apache-2.0; use of the results is subject to MLCommons' policy.
-The networks: github.com/mlcommons/tiny, ``benchmark/training``: ``anomaly_detection/keras_model.py``,
-``image_classification/keras_model.py`` (``resnet_v1_eembc``, 16 filters), ``keyword_spotting/
-keras_model.py`` (``ds_cnn``), ``visual_wake_words/vww_model.py`` (``mobilenet_v1``).
+The networks: github.com/mlcommons/tiny, in ``benchmark/training``, the files ``keras_model.py`` of
+``anomaly_detection``, ``image_classification`` (``resnet_v1_eembc``, 16 filters) and
+``keyword_spotting`` (``ds_cnn``), and ``visual_wake_words/vww_model.py`` (``mobilenet_v1``).
 """
 
 import hashlib
@@ -89,8 +89,8 @@ def mlperf_tiny(path=None) -> pd.DataFrame:
     pandas.DataFrame
         One row a result: ``dataset``, ``configuration`` and ``benchmark`` (``ad``, ``ic``, ``kws``,
         ``vww``), ``device`` (organisation and system, spelt the same in all rounds), ``round``,
-        ``organisation``, ``system``, ``phase``, ``batch_size``, ``energy_j``, ``time_s``, ``defect``:
-        12 results of Syntiant in v1.1 and v1.2 are those of v1.0, submitted again.
+        ``organisation``, ``system``, ``phase``, ``batch_size``, ``energy_j``, ``time_s``,
+        ``defect``: 12 results of Syntiant in v1.1 and v1.2 are those of v1.0, submitted again.
 
     Raises
     ------
@@ -161,8 +161,9 @@ def _table(path):
         values = local[["energy_uj_per_inf", "throughput_inf_per_s_in_energy_mode"]].to_numpy()
     else:
         values = [
-            parse_result(fetch(raw_url(REPOSITORY + r, COMMITS[r], p), "mlperf_tiny", p).read_text())
-            for r, p in zip(table["round"], table.path, strict=True)]
+            parse_result(fetch(raw_url(REPOSITORY + round_, COMMITS[round_], result), "mlperf_tiny",
+                               result).read_text())
+            for round_, result in zip(table["round"], table.path, strict=True)]
     table[["energy", "throughput"]] = values
     digest = hashlib.sha256("".join(
         f"{row.round} {row.path} {row.energy:.3f} {row.throughput:.3f}\n"

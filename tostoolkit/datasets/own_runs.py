@@ -75,8 +75,8 @@ def read_runs(csv, models, *, model="model", energy="energy_j", unit="J", device
     >>> measured = pd.DataFrame({"model": ["small", "small"], "energy_mj": [1.5, 1.6]})
     >>> runs = read_runs(measured, {"small": small}, energy="energy_mj", unit="mJ", device="my GPU",
     ...                  batch_size=32)
-    >>> runs[["device", "batch_size", "energy_j", "mac float32"]].iloc[0].tolist()
-    ['my GPU', 32, 0.0015, 1024]
+    >>> runs[["batch_size", "energy_j", "mac float32"]].to_numpy().tolist()
+    [[32.0, 0.0015, 1024.0], [32.0, 0.0016, 1024.0]]
     """
     table = csv if isinstance(csv, pd.DataFrame) else _read(csv)
     table = table.reset_index(drop=True)
@@ -150,8 +150,8 @@ def _phases(table, phase):
     phases = table[phase] if phase in table else pd.Series(phase, index=table.index)
     wrong = ~phases.isin(["inference", "training"])
     if wrong.any():
-        raise ValueError(f"phase: {_where(wrong)}: {phases[wrong].iloc[0]!r} is neither 'inference' "
-                         "nor 'training', nor a column of the file")
+        raise ValueError(f"phase: {_where(wrong)}: {phases[wrong].iloc[0]!r} is neither "
+                         "'inference' nor 'training', nor a column of the file")
     return phases
 
 
@@ -163,7 +163,7 @@ def _batch_sizes(table, batch_size):
         sizes = pd.Series(batch_size, index=table.index)
     wrong = (sizes < 1) | (sizes % 1 != 0)
     if wrong.any():
-        raise ValueError(f"batch_size: {_where(wrong)}: {sizes[wrong].iloc[0]!r} is no number of "
+        raise ValueError(f"batch_size: {_where(wrong)}: {sizes[wrong].iloc[0]:g} is no number of "
                          "samples; give whole numbers from 1")
     return sizes.astype("int64")
 

@@ -1,99 +1,144 @@
 """Families of Keras models whose energy is to be explained: factors as columns, models on demand.
 
 A model set is a pandas table, one row a configuration, with a ``configuration`` name and a column
-for every factor; ``table.attrs["family"]`` names the function in `BUILDERS` that builds a row.
+for every factor, the ``phase`` and the ``dtype`` policy of the step among them;
+``table.attrs["family"]`` names the function in `BUILDERS` that builds a row. The draw is that of
+`design.draw`: factors in balance, MACs and non-linear work not collinear, matched pairs.
 """
 
-from itertools import product
+from math import prod
 
 import numpy as np
 import pandas as pd
 
+from .design import PAIR_BASELINES, draw, label
 from .introspection import abstract
+from .model_builders import BUILDERS, build
 from .predictors import count_row
+from .work_estimates import WORK
 
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu", "softplus")
+#: Those that the rules for training know (`training_counters.ACTIVATION_GRADIENTS`).
+ACTIVATIONS = ("relu", "linear", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu",
+               "selu", "softplus", "softsign", "exponential", "mish", "hard_sigmoid")
+PHASES = ("inference", "training")
+DTYPES = ("float32", "mixed_bfloat16")
+
+#: Of a training step; a rule counts both (`training_counters`). SGD adds no non-linear work, which
+#: Adam does for every weight: it would tie the non-linear work to the MACs.
+LOSS, OPTIMIZER = "mean_squared_error", "sgd"
+
+#: Family -> size -> levels of its factors. ``small``: forward passes of about 0.2 to 60 ms on a CPU
+#: of a few cores. ``large``: up to what fills a data-centre GPU (80 GB; 10^12 MACs are tens of ms
+#: at the tensor-float-32 rate that dense models reach there).
+LEVELS = {
+    "feed_forward": {
+        "small": {"depth": (1, 2, 4, 8), "width": (64, 128, 256, 512, 1024, 2048),
+                  "activation": ACTIVATIONS, "batch_norm": (False, True),
+                  "input_size": (16, 128, 1024, 8192), "batch_size": (64, 256, 1024)},
+        "large": {"depth": (1, 2, 4, 8), "width": (512, 1024, 2048, 4096, 8192, 16384),
+                  "activation": ACTIVATIONS, "batch_norm": (False, True),
+                  "input_size": (64, 512, 4096, 32768), "batch_size": (1024, 4096, 16384)},
+    },
+    "convolutional": {
+        "small": {"depth": (2, 3, 4), "filters": (8, 16, 32, 64), "kernel": (1, 3, 5),
+                  "depthwise": (False, True), "normalization": ("none", "batch", "layer", "group"),
+                  "pooling": ("none", "max", "average"), "activation": ACTIVATIONS,
+                  "image_size": (16, 32, 64), "batch_size": (8, 32)},
+        "large": {"depth": (2, 3, 4), "filters": (32, 64, 128, 256), "kernel": (1, 3, 5),
+                  "depthwise": (False, True), "normalization": ("none", "batch", "layer", "group"),
+                  "pooling": ("none", "max", "average"), "activation": ACTIVATIONS,
+                  "image_size": (32, 64, 128), "batch_size": (64, 256, 512)},
+    },
+    "transformer": {
+        "small": {"blocks": (1, 2, 4), "width": (32, 64, 128, 256), "heads": (1, 2, 4, 8, 16),
+                  "sequence": (16, 64, 256), "normalization": ("none", "layer", "rms"),
+                  "activation": tuple(a for a in ACTIVATIONS if a != "exponential"),
+                  "batch_size": (1, 4, 16), "vocabulary": (1000,)},
+        "large": {"blocks": (1, 2, 4, 8), "width": (256, 512, 1024, 2048),
+                  "heads": (2, 4, 8, 16, 32), "sequence": (64, 256, 1024, 2048),
+                  "normalization": ("none", "layer", "rms"),
+                  "activation": tuple(a for a in ACTIVATIONS if a != "exponential"),
+                  "batch_size": (4, 16, 64), "vocabulary": (32000,)},
+    },
+}
+
+#: Family -> size -> (least and most MACs of a forward pass, most elements of its activations).
+BOUNDS = {
+    "feed_forward": {"small": (1e6, 1.5e9, 1.5e7), "large": (1e9, 1e12, 6e8)},
+    "convolutional": {"small": (1e6, 1e9, 1e7), "large": (1e8, 1e12, 1e9)},
+    "transformer": {"small": (1e6, 1.5e9, 1.5e7), "large": (1e9, 1e12, 1e9)},
+}
 
 
-def feed_forward(depths=(1, 2, 4), widths=(64, 256, 1024), activations=ACTIVATIONS,
-                 batch_norms=(False, True), input_sizes=(16, 256, 4096),
-                 batch_size=256, n=72, seed=0) -> pd.DataFrame:
+def feed_forward(size="small", n=96, seed=0, phases=PHASES, dtypes=DTYPES, *, depths=None,
+                 widths=None, activations=None, batch_norms=None, input_sizes=None,
+                 batch_sizes=None) -> pd.DataFrame:
     """Return a feed-forward model set: `n` configurations drawn from the grid of the factors.
 
-    Non-linear work grows with depth x width and MACs with depth x width^2, so the two go
-    together in a plain grid. The draw is the best of 500 stratified ones: every level of every
-    factor as often as any other, least correlation between log MACs and log non-linear
-    elements. The input size moves MACs alone, and softmax, sigmoid and the like move non-linear
-    work alone.
+    Hidden layers of one width, each a dense layer, batch normalisation or not, and the activation;
+    then ten outputs. The input size moves MACs alone, the activation non-linear work alone.
 
     Parameters
     ----------
-    depths : sequence of int
-        Numbers of hidden layers.
-    widths : sequence of int
-        Units of each hidden layer.
-    activations : sequence of str
-    batch_norms : sequence of bool
-        Batch normalisation before each activation.
-    input_sizes : sequence of int
-        Features of the input.
-    batch_size : int
-        Samples of a step.
+    size : {"small", "large"}
+        Levels of the factors that are not given: for a CPU, or for a data-centre GPU (`LEVELS`).
+        Where none is given, configurations are within `BOUNDS`.
     n : int or None
         Configurations to draw; None takes the whole grid.
     seed : int
+        Of the draw.
+    phases : sequence of {"inference", "training"}
+    dtypes : sequence of str
+        Keras dtype policies: ``float32``, ``mixed_bfloat16``, ``bfloat16``, ``mixed_float16``.
+    depths, widths, input_sizes, batch_sizes : sequence of int, optional
+        Hidden layers, units of each, features of the input, samples of a step.
+    activations : sequence of str, optional
+        Names of Keras activations.
+    batch_norms : sequence of bool, optional
+        Batch normalisation before each activation.
 
     Returns
     -------
     pandas.DataFrame
         ``configuration``, ``depth``, ``width``, ``activation``, ``batch_norm``, ``input_size``,
-        ``batch_size``.
+        ``batch_size``, ``phase``, ``dtype``.
 
     Raises
     ------
     ValueError
-        An empty factor, or a size that is no integer of at least 1.
+        An empty factor, a size that is no integer of at least 1, an unknown phase, dtype or size.
 
     Examples
     --------
     >>> feed_forward(n=2).columns.tolist()[:3]
     ['configuration', 'depth', 'width']
     """
-    table = _grid("feed_forward", {
-        "depths": depths, "widths": widths, "activations": activations,
-        "batch_norms": batch_norms, "input_sizes": input_sizes, "batch_size": batch_size})
-    if n is None or n >= len(table):
-        return table
-    if n < 1:
-        raise ValueError(f"n: {n!r} configurations cannot be drawn; give at least 1, or None")
-    macs = np.log(table.width * (table.input_size + (table.depth - 1) * table.width))
-    weight = table.activation.map({"relu": 0.05}).fillna(3.0)  # in MACs, roughly
-    work = np.log(table.depth * table.width * weight)
-    rng = np.random.default_rng(seed)
-    draws = [_stratified(table, n, rng) for _ in range(500 if n > 2 else 1)]
-    best = min(draws, key=lambda rows: abs(np.corrcoef(macs[rows], work[rows])[0, 1])
-               if len(rows) > 2 else 0.0)
-    drawn = table.loc[np.sort(best)].reset_index(drop=True)
-    drawn.attrs = table.attrs
-    return drawn
+    return _model_set("feed_forward", size, n, seed, phases, dtypes, {
+        "depth": depths, "width": widths, "activation": activations, "batch_norm": batch_norms,
+        "input_size": input_sizes, "batch_size": batch_sizes})
 
 
-def convolutional(depths=(2, 4), filters=(16, 64), kernels=(1, 3, 5), depthwise=(False, True),
-                  activations=("relu", "sigmoid", "gelu", "silu"), batch_norms=(False, True),
-                  image_size=32, batch_size=32, n=48, seed=0) -> pd.DataFrame:
+def convolutional(size="small", n=96, seed=0, phases=PHASES, dtypes=DTYPES, *, depths=None,
+                  filters=None, kernels=None, depthwise=None, normalizations=None, poolings=None,
+                  activations=None, image_sizes=None, batch_sizes=None) -> pd.DataFrame:
     """Return a convolutional model set: `n` configurations drawn from the grid of the factors.
+
+    Blocks of convolution, normalisation, activation and pooling; then the mean of each channel and
+    ten outputs.
 
     Parameters
     ----------
-    depths : sequence of int
-        Blocks of convolution, normalisation and activation.
-    filters, kernels : sequence of int
-        Channels of a block, side of its kernel.
-    depthwise : sequence of bool
-        Depthwise instead of full convolutions after the first.
-    activations, batch_norms, batch_size, n, seed
+    size, n, seed, phases, dtypes, batch_sizes, activations
         As in `feed_forward`.
-    image_size : int
+    depths, filters, kernels : sequence of int, optional
+        Blocks, channels of a block, side of its kernel.
+    depthwise : sequence of bool, optional
+        Depthwise instead of full convolutions after the first.
+    normalizations : sequence of {"none", "batch", "layer", "group"}, optional
+        Layer normalisation is over the channels; group normalisation has 8 groups.
+    poolings : sequence of {"none", "max", "average"}, optional
+        Over 2 x 2, after each block, while the image has a side of at least 4.
+    image_sizes : sequence of int, optional
         Side of the image, in pixels, with three channels.
 
     Returns
@@ -107,173 +152,178 @@ def convolutional(depths=(2, 4), filters=(16, 64), kernels=(1, 3, 5), depthwise=
 
     Examples
     --------
-    >>> len(convolutional(n=None))
-    192
+    >>> convolutional(n=8).phase.value_counts().tolist()
+    [4, 4]
     """
-    table = _grid("convolutional", {
-        "depths": depths, "filters": filters, "kernels": kernels, "depthwise": depthwise,
-        "activations": activations, "batch_norms": batch_norms, "image_size": image_size,
-        "batch_size": batch_size})
-    if n is None or n >= len(table):
-        return table
-    if n < 1:
-        raise ValueError(f"n: {n!r} configurations cannot be drawn; give at least 1, or None")
-    rows = _stratified(table, n, np.random.default_rng(seed))
-    drawn = table.loc[np.sort(rows)].reset_index(drop=True)
-    drawn.attrs = table.attrs
-    return drawn
+    return _model_set("convolutional", size, n, seed, phases, dtypes, {
+        "depth": depths, "filters": filters, "kernel": kernels, "depthwise": depthwise,
+        "normalization": normalizations, "pooling": poolings, "activation": activations,
+        "image_size": image_sizes, "batch_size": batch_sizes})
 
 
-#: Argument -> column of a factor, where the two differ.
-_COLUMNS = {"depths": "depth", "widths": "width", "activations": "activation",
-            "batch_norms": "batch_norm", "input_sizes": "input_size", "kernels": "kernel"}
-_SIZES = ("depths", "widths", "input_sizes", "filters", "kernels", "image_size", "batch_size")
+def transformer(size="small", n=96, seed=0, phases=PHASES, dtypes=DTYPES, *, blocks=None,
+                widths=None, heads=None, sequences=None, normalizations=None, activations=None,
+                batch_sizes=None, vocabulary=None) -> pd.DataFrame:
+    """Return a set of transformer encoders: `n` configurations drawn from the grid of the factors.
 
+    The MACs of a token grow with the width squared, the exponentials of its attention with heads x
+    sequence, those of its network with the width: heads and sequence part the two.
 
-def _grid(family, arguments):
-    """Return every combination of the levels, as a model set."""
-    levels = {}
-    for name, values in arguments.items():
-        values = (values,) if name in ("image_size", "batch_size") else tuple(values)
-        if not values:
-            raise ValueError(f"{name}: no value given; pass at least one")
-        for value in values:
-            if name in _SIZES and (
-                    isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name}: {value!r} is no integer of at least 1")
-        levels[_COLUMNS.get(name, name)] = values
-    table = pd.DataFrame(list(product(*levels.values())), columns=list(levels))
-    varied = [name for name, values in levels.items() if len(values) > 1] or list(levels)[:1]
-    labels = table[varied].apply(
-        lambda row: " ".join(f"{k}={v}" for k, v in row.items()), axis=1)
-    table.insert(0, "configuration", labels)
-    table.attrs["family"] = family
-    return table
+    Parameters
+    ----------
+    size, n, seed, phases, dtypes, batch_sizes, activations
+        As in `feed_forward`; the activation is that of the network in each block.
+    blocks, widths, heads, sequences : sequence of int, optional
+        As `transformers.encoder` has them; combinations in which heads do not divide the width are
+        left out.
+    normalizations : sequence of {"none", "layer", "rms"}, optional
+    vocabulary : int, optional
+        Tokens known; 1000 for small, 32000 for large sets.
 
-
-def _stratified(table, n, rng):
-    """Draw n rows so that each level of each factor appears about equally often."""
-    order = rng.permutation(len(table))
-    factors = [c for c in table.columns if c != "configuration" and table[c].nunique() > 1]
-    codes = np.column_stack([pd.factorize(table[c])[0] for c in factors])[order]
-    seen = [np.zeros(codes[:, j].max() + 1) for j in range(codes.shape[1])]
-    free = np.ones(len(table), bool)
-    chosen = []
-    for _ in range(n):
-        load = sum(seen[j][codes[:, j]] * len(seen[j]) for j in range(codes.shape[1]))
-        pick = int(np.argmin(np.where(free, load, np.inf)))
-        free[pick] = False
-        chosen.append(order[pick])
-        for j in range(codes.shape[1]):
-            seen[j][codes[pick, j]] += 1
-    return np.array(chosen)
-
-
-def build(row, family="feed_forward"):
-    """Return the Keras model of one row of a model set.
+    Returns
+    -------
+    pandas.DataFrame
 
     Raises
     ------
     ValueError
-        `family` is not one of `BUILDERS`.
+        As `feed_forward`; heads none of which divides a width.
 
     Examples
     --------
-    >>> table = feed_forward(n=1)
-    >>> build(table.iloc[0], table.attrs["family"]).count_params() > 0
-    True
+    >>> transformer(n=2).attrs["family"]
+    'transformer'
     """
-    if family not in BUILDERS:
-        raise ValueError(f"family: {family!r} is unknown; there are {', '.join(BUILDERS)}")
-    return BUILDERS[family](row)
+    return _model_set("transformer", size, n, seed, phases, dtypes, {
+        "blocks": blocks, "width": widths, "heads": heads, "sequence": sequences,
+        "normalization": normalizations, "activation": activations, "batch_size": batch_sizes,
+        "vocabulary": None if vocabulary is None else (vocabulary,)})
 
 
-def _feed_forward(row):
-    import keras
-
-    layers = [keras.Input((int(row["input_size"]),))]
-    for _ in range(int(row["depth"])):
-        layers.append(keras.layers.Dense(int(row["width"])))
-        if row["batch_norm"]:
-            layers.append(keras.layers.BatchNormalization())
-        layers.append(keras.layers.Activation(row["activation"]))
-    return keras.Sequential([*layers, keras.layers.Dense(10)])
+#: Factors whose levels are words.
+_WORDS = {"phase": PHASES, "dtype": (*DTYPES, "bfloat16", "mixed_float16"),
+          "pooling": ("none", "max", "average")}
+_PLURALS = {"depthwise": "depthwise", "filters": "filters", "blocks": "blocks", "heads": "heads"}
 
 
-def _convolutional(row):
-    import keras
+def _model_set(family, size, n, seed, phases, dtypes, given):
+    if size not in LEVELS[family]:
+        raise ValueError(f"size: {size!r} is unknown; use one of {', '.join(LEVELS[family])}")
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        raise ValueError(f"n: {n!r} configurations cannot be drawn; give at least 1, or None")
+    own = all(values is None for values in given.values())
+    levels = {name: LEVELS[family][size][name] if values is None else tuple(values)
+              for name, values in given.items()}
+    levels |= {"phase": tuple(phases), "dtype": tuple(dtypes)}
+    for name, values in levels.items():
+        _check_levels(name, values)
+    rng = np.random.default_rng(seed)
+    grid = _candidates(levels, rng, everything=n is None)
+    if "heads" in grid:
+        grid = grid[grid.width % grid.heads == 0]
+        if grid.empty:
+            raise ValueError(f"heads: none of {levels['heads']} divides any of the widths "
+                             f"{levels['width']}")
+    if own and n is not None:
+        low, high, most = BOUNDS[family][size]
+        work = WORK[family](grid)
+        grid = grid[work.forward_macs.between(low, high) & (work.elements <= most)]
+    grid = grid.reset_index(drop=True)
+    varied = [name for name, values in levels.items() if len(values) > 1] or list(levels)[:1]
+    if n is not None and n < len(grid):
+        pairs = {f: b for f, b in PAIR_BASELINES.items()
+                 if f in varied and b in levels[f]}
+        grid = draw(grid, WORK[family], n, rng, pairs)
+    grid.insert(0, "configuration", label(grid, varied))
+    grid.attrs["family"] = family
+    return grid
 
-    layers = [keras.Input((int(row["image_size"]),) * 2 + (3,))]
-    for i in range(int(row["depth"])):
-        kernel = int(row["kernel"])
-        layers.append(
-            keras.layers.DepthwiseConv2D(kernel, padding="same") if row["depthwise"] and i
-            else keras.layers.Conv2D(int(row["filters"]), kernel, padding="same"))
-        if row["batch_norm"]:
-            layers.append(keras.layers.BatchNormalization())
-        layers.append(keras.layers.Activation(row["activation"]))
-    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
-    return keras.Sequential(layers)
+
+def _check_levels(name, values):
+    argument = _PLURALS.get(name, name + "s" if name != "vocabulary" else name)
+    if not values:
+        raise ValueError(f"{argument}: no value given; pass at least one")
+    for value in values:
+        if name in _WORDS and value not in _WORDS[name]:
+            raise ValueError(f"{argument}: {value!r} is unknown; use {', '.join(_WORDS[name])}")
+        if name in _SIZES and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{argument}: {value!r} is no integer of at least 1")
 
 
-#: Family -> function that builds the Keras model of a row.
-BUILDERS = {"feed_forward": _feed_forward, "convolutional": _convolutional}
+_SIZES = ("depth", "width", "input_size", "filters", "kernel", "image_size", "batch_size",
+          "blocks", "heads", "sequence", "vocabulary")
 
 
-def count_models(rows) -> pd.DataFrame:
+def _candidates(levels, rng, everything, most=20_000):
+    """Return every combination of the levels, or where they are many `most` distinct ones."""
+    total = prod(map(len, levels.values()))
+    codes = (np.arange(total) if everything or total <= most
+             else np.sort(rng.choice(total, most, replace=False)))
+    table = {}
+    for name, values in reversed(levels.items()):
+        codes, position = np.divmod(codes, len(values))
+        table[name] = [values[i] for i in position]
+    return pd.DataFrame({name: table[name] for name in levels})
+
+
+def count_models(rows, client=None, builders=BUILDERS) -> pd.DataFrame:
     """Return a model set, or measured runs of one, with all that `count_row` counts added.
 
-    Each configuration is built once, without allocating weights, and counted per batch of its
-    ``batch_size``; a count is 0 where a model has none of an op.
+    Each configuration is built once, under its dtype policy and without allocating weights, and
+    counted per batch of its ``batch_size``, in its ``phase``; a count is 0 where a model has none
+    of an op. A training step is that of `steps.step`.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Rows of a model set; or of a runs file, whose ``family`` column says how they are built.
+        Rows of a model set; or of a runs file, whose ``family`` column says how each is built.
+    client : dask.distributed.Client, optional
+        Spreads the configurations over its workers, which need tostoolkit; the result is the same.
+    builders : mapping of str to function
+        As for `build`.
 
     Raises
     ------
     ValueError
-        Rows that do not say which family they are of, or not one family.
+        Rows that do not say which family they are of; what `build` and `count_row` raise.
 
     Examples
     --------
-    >>> counted = count_models(feed_forward(n=2))
+    >>> counted = count_models(feed_forward(n=2, dtypes=("float32",)))
     >>> bool((counted["mac float32"] > 0).all())
     True
     """
-    families = {rows.attrs["family"]} if "family" in rows.attrs else set(rows.get("family", ()))
-    if len(families) != 1:
-        raise ValueError(f"rows: of {len(families)} families, {sorted(families)}; name one in "
-                         "rows.attrs['family'], or count one at a time")
-    family, = families
-    configurations = rows.drop_duplicates("configuration")
-    with abstract():
-        counts = [count_row(build(row, family), int(row["batch_size"]))
-                  for _, row in configurations.iterrows()]
-    table = pd.DataFrame(counts, index=configurations.configuration).fillna(0).astype("int64")
-    table = table.loc[rows.configuration].set_index(rows.index)
-    return pd.concat([rows, table], axis=1)
+    if "family" not in rows and "family" not in rows.attrs:
+        raise ValueError("rows: they do not say which family they are of; name it in "
+                         "rows.attrs['family'], or in a column 'family'")
+    family = rows["family"] if "family" in rows else rows.attrs["family"]
+    key = pd.MultiIndex.from_frame(pd.DataFrame(
+        {"family": family, "configuration": rows.configuration}, index=rows.index))
+    first = ~key.duplicated()
+    tasks = [(row.to_dict(), f) for (f, _), (_, row) in zip(
+        key[first], rows[first].iterrows(), strict=True)]
+    if client is None:
+        counts = _count(tasks, builders)
+    else:  # several chunks a worker, as configurations differ in how long they take
+        pieces = min(len(tasks), 4 * max(1, len(client.scheduler_info()["workers"])))
+        chunks = [tasks[i::pieces] for i in range(pieces)]
+        counts = [None] * len(tasks)
+        for i, found in enumerate(client.gather(client.map(
+                _count, chunks, builders=builders, pure=False))):
+            counts[i::pieces] = found
+    table = pd.DataFrame(counts, index=key[first]).fillna(0).astype("int64")
+    counted = pd.concat([rows, table.loc[key].set_index(rows.index)], axis=1)
+    counted.attrs = dict(rows.attrs)
+    return counted
 
 
-def design_correlation(rows) -> float:
-    """Return the correlation of log MACs and log non-linear TOs over the rows of a counted set.
-
-    Rows need ``macs`` and ``tos_nonlinear`` (`add_indices`); those with no non-linear work have
-    no logarithm and are left out.
-
-    Raises
-    ------
-    ValueError
-        Fewer than three rows with non-linear work.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"macs": [1, 10, 100], "tos_nonlinear": [5, 50, 500]})
-    >>> round(design_correlation(rows), 6)
-    1.0
-    """
-    rows = rows[rows.tos_nonlinear > 0]
-    if len(rows) < 3:
-        raise ValueError(f"rows: {len(rows)} have non-linear work; a correlation needs 3")
-    return float(np.corrcoef(np.log(rows.macs), np.log(rows.tos_nonlinear))[0, 1])
+def _count(tasks, builders):
+    """Return the counts of (row, family) pairs."""
+    counts = []
+    for row, family in tasks:
+        with abstract():
+            model = build(row, family, builders)
+        counts.append(count_row(
+            model, int(row["batch_size"]), phase=row.get("phase", "inference"), loss=LOSS,
+            optimizer=row.get("optimizer", OPTIMIZER)))
+    return counts

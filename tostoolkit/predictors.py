@@ -11,9 +11,9 @@ from math import prod
 import pandas as pd
 
 from .cost_table import load_cost_table
-from .data_movement import movement_table
+from .data_movement import count_bytes, movement_table
 from .introspection import layer_calls
-from .op_count import OP_COUNTERS, count_calls
+from .op_count import OP_COUNTERS, count_calls, count_ops
 from .op_kinds import DTYPES, LINEAR, OP_KINDS
 
 #: Which contraction a layer's MACs are: kind of layer -> name of the class of MACs.
@@ -37,15 +37,23 @@ def contraction(call) -> str:
     return name
 
 
-def count_row(model, batch_size=1, input_shape=None, counters=OP_COUNTERS) -> dict:
+def count_row(model, batch_size=1, input_shape=None, counters=OP_COUNTERS, phase="inference",
+              loss=None, optimizer=None) -> dict:
     """Return all that is counted of a model, as one flat row.
+
+    Parameters
+    ----------
+    model, batch_size, input_shape, counters, phase, loss, optimizer
+        As for `count_ops`, with its errors.
 
     Returns
     -------
     dict
         ``parameters`` (trainable), ``layers`` (calls that do arithmetic), ``elements`` (outputs
         of those), ``bytes`` (weights and activations moved), ``mac <class>`` (MACs by
-        `contraction`), and ``<op> <dtype>`` for every op kind: ``"exp float32"``. All per batch.
+        `contraction`), and ``<op> <dtype>`` for every op kind: ``"exp float32"``. All per step of
+        one batch; of a training step ``layers`` and ``elements`` are those of its forward pass,
+        MACs those of all of it, ``bytes`` as `count_bytes` defines them.
 
     Examples
     --------
@@ -56,20 +64,28 @@ def count_row(model, batch_size=1, input_shape=None, counters=OP_COUNTERS) -> di
 'mac dense': 32, 'mac float32': 32, 'add float32': 4}
     """
     calls = layer_calls(model, batch_size, input_shape)
-    counts = count_calls(calls, counters)
-    working = counts.to_numpy().any(axis=1)
-    macs = counts.loc[:, [op == "mac" for _, op in counts.columns]].sum(axis=1).to_numpy()
+    if phase == "inference":
+        counts, movement = count_calls(calls, counters), movement_table(calls)
+    else:
+        counts = count_ops(model, batch_size, phase, input_shape=input_shape, counters=counters,
+                           loss=loss, optimizer=optimizer)
+        movement = count_bytes(model, batch_size, input_shape, phase, optimizer)
+    forward = counts[counts.index.get_level_values("kind") == "forward"] if (
+        phase == "training") else counts
+    working = set(forward.index[forward.to_numpy().any(axis=1)].get_level_values("layer"))
+    class_of = {call.path: f"mac {contraction(call)}" for call in calls}
+    macs = counts.loc[:, [op == "mac" for _, op in counts.columns]].sum(axis=1)
     by_class = Counter()
-    for call, n in zip(calls, macs, strict=True):
-        if n:
-            by_class[f"mac {contraction(call)}"] += int(n)
+    for (layer, _), n in macs.items():
+        if n:  # a trace tells the parts of a layer apart: "attention/query"
+            while layer not in class_of and "/" in layer:
+                layer = layer.rpartition("/")[0]
+            by_class[class_of.get(layer, "mac other")] += int(n)
     return {
         "parameters": sum(prod(w.shape) for w in model.trainable_weights),
-        "layers": int(working.sum()),
-        "elements": sum(
-            t.size for call, works in zip(calls, working, strict=True) if works
-            for t in call.outputs),
-        "bytes": int(movement_table(calls).to_numpy().sum()),
+        "layers": sum(call.path in working for call in calls),
+        "elements": sum(t.size for call in calls if call.path in working for t in call.outputs),
+        "bytes": int(movement.to_numpy().sum()),
         **by_class,
         **{f"{op} {dtype}": int(n) for (dtype, op), n in counts.sum().items()},
     }

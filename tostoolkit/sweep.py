@@ -17,7 +17,8 @@ import pandas as pd
 
 from .energy import Measurement, idle, measure
 from .energy_meters import cpu_name, find_meter
-from .model_sets import BUILDERS, build
+from .model_sets import BUILDERS
+from .steps import step as _step
 
 #: Configuration of the rows that hold the device's idle baseline.
 IDLE = "idle"
@@ -237,48 +238,6 @@ def _check_lines(path, text):
 def _damaged(path, line, what):
     return ValueError(f"{path.name}: line {line} is damaged: {what}; restore the file from a copy, "
                       "or delete that line and let tos.run_sweep measure the run again")
-
-
-def _step(row, family, seed):
-    """Return one compiled forward pass of the row's model, without arguments."""
-    import keras
-
-    keras.utils.set_random_seed(seed)
-    keras.backend.clear_session(free_memory=True)
-    model = build(row, family)
-    shape = (int(row["batch_size"]), *model.input_shape[1:])
-    x = keras.ops.convert_to_tensor(
-        np.random.default_rng(seed).standard_normal(shape, dtype="float32"))
-    return FORWARD[keras.backend.backend()](model, x)
-
-
-def _forward_tensorflow(model, x):
-    import tensorflow as tf
-
-    forward = tf.function(lambda x: model(x, training=False))
-    return lambda: forward(x)
-
-
-def _forward_jax(model, x):
-    import jax
-
-    trained = [v.value for v in model.trainable_variables]
-    fixed = [v.value for v in model.non_trainable_variables]
-    forward = jax.jit(lambda t, n, x: model.stateless_call(t, n, x, training=False)[0])
-    return lambda: forward(trained, fixed, x)
-
-
-def _forward_torch(model, x):
-    import torch
-
-    def forward():
-        with torch.no_grad():
-            return model(x, training=False)
-    return forward
-
-
-#: Keras backend -> function that compiles a forward pass.
-FORWARD = {"tensorflow": _forward_tensorflow, "jax": _forward_jax, "torch": _forward_torch}
 
 
 def _provenance(started):

@@ -39,10 +39,25 @@ def decoder(blocks, width, heads, vocabulary, context, feed_forward=4, name="dec
     return keras.Model(tokens, logits(x), name=name)
 
 
-def encoder(blocks, width, heads, vocabulary, context, classes=2, feed_forward=4, name="encoder"):
+def encoder(blocks, width, heads, vocabulary, context, classes=2, feed_forward=4, name="encoder",
+            activation="gelu", normalization="layer"):
     """Return a transformer that classifies a sequence by the mean of its vectors.
 
     Parameters and errors as for `decoder`; every token sees every other.
+
+    Parameters
+    ----------
+    classes : int
+        Outputs, without a softmax.
+    activation : str
+        Keras activation of the network in a block.
+    normalization : {"layer", "rms", "none"}
+        Before attention, before the network, and at the end.
+
+    Raises
+    ------
+    ValueError
+        Also an unknown `normalization`.
 
     Examples
     --------
@@ -55,7 +70,8 @@ def encoder(blocks, width, heads, vocabulary, context, classes=2, feed_forward=4
     import keras
 
     tokens, x = _embedded(width, heads, vocabulary, context)
-    x = _blocks(x, blocks, width, heads, feed_forward, causal=False)
+    x = _blocks(x, blocks, width, heads, feed_forward, causal=False, activation=activation,
+                normalization=normalization)
     x = keras.layers.GlobalAveragePooling1D(name="mean")(x)
     return keras.Model(tokens, keras.layers.Dense(classes, name="classes")(x), name=name)
 
@@ -74,14 +90,27 @@ def _embedded(width, heads, vocabulary, context):
     return tokens, x + layers.Embedding(context, width, name="position_embedding")(positions)
 
 
-def _blocks(x, blocks, width, heads, feed_forward, causal):
+#: Name -> Keras layer that normalises a token's vector; None leaves it as it is.
+NORMALIZATIONS = {"layer": "LayerNormalization", "rms": "RMSNormalization", "none": None}
+
+
+def _blocks(x, blocks, width, heads, feed_forward, causal, activation="gelu",
+            normalization="layer"):
     from keras import layers
 
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"normalization: {normalization!r} is unknown; use one of "
+                         f"{', '.join(NORMALIZATIONS)}")
+    kind = NORMALIZATIONS[normalization]
+
+    def norm(x, name):
+        return getattr(layers, kind)(name=name)(x) if kind else x
+
     for i in range(blocks):
-        y = layers.LayerNormalization(name=f"block_{i}_norm_1")(x)
+        y = norm(x, f"block_{i}_norm_1")
         attention = layers.MultiHeadAttention(heads, width // heads, name=f"block_{i}_attention")
         x = x + attention(y, y, use_causal_mask=causal)
-        y = layers.LayerNormalization(name=f"block_{i}_norm_2")(x)
-        y = layers.Dense(feed_forward * width, activation="gelu", name=f"block_{i}_wide")(y)
+        y = norm(x, f"block_{i}_norm_2")
+        y = layers.Dense(feed_forward * width, activation=activation, name=f"block_{i}_wide")(y)
         x = x + layers.Dense(width, name=f"block_{i}_narrow")(y)
-    return layers.LayerNormalization(name="norm")(x)
+    return norm(x, "norm")

@@ -15,8 +15,8 @@ import pandas as pd
 
 from ..introspection import abstract
 from ..predictors import count_row
-from .step_row import count_step_row
 
+ONCE = ["layers", "elements"]
 IN_PROCESSES = 200  # more models than these are counted in as many processes as there are cores
 
 
@@ -125,15 +125,14 @@ def _in_processes(arguments, workers):
 def _count_job(build, step, part, run):
     with abstract():
         model = build(run, part)
-    step = step(run)
-    count = count_row if step.get("phase", "inference") == "inference" else count_step_row
-    return count(model, **step)
+    return count_row(model, **step(run))
 
 
 def join_counts(dataset, runs, counts, name="counts") -> pd.DataFrame:
     """Return `runs` with the counts of what was measured added as columns.
 
-    ``parameters`` are those of the model; everything else is the sum over its parts.
+    ``parameters`` are those of the model; everything else is the sum over its parts. Layers and
+    elements, which `count_row` counts once for a training step, are not taken away from it.
 
     Raises
     ------
@@ -150,7 +149,9 @@ def join_counts(dataset, runs, counts, name="counts") -> pd.DataFrame:
         if lacking.any():
             raise ValueError(f"{name}: no counts of the {part} of {table.index[lacking][0]} and of "
                              f"{lacking.sum() - 1} more runs; {_RECOUNT}")
-        total = total + table.fillna(0).to_numpy() * batches[part].to_numpy()[:, None]
+        times = pd.DataFrame(dict.fromkeys(counts.columns, batches[part]))
+        times[ONCE] = times[ONCE].clip(lower=0)
+        total = total + table.fillna(0).to_numpy() * times.to_numpy()
     table = pd.DataFrame(total, columns=counts.columns, index=runs.index)
     first = counts.xs(next(iter(dataset.steps)), level="part").parameters
     table["parameters"] = runs[dataset.model].map(first)

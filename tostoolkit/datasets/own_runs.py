@@ -7,7 +7,6 @@ import pandas as pd
 
 from ..introspection import abstract
 from ..predictors import count_row
-from .step_row import count_step_row
 
 #: Unit -> joules.
 JOULES = MappingProxyType({
@@ -209,10 +208,8 @@ def _counted(runs, models, loss, optimizer, input_shape):
     for name, size, phase in runs[keys].drop_duplicates().itertuples(index=False):
         if name not in built:
             built[name] = _build(name, models[name])
-        if phase == "inference":
-            rows[name, size, phase] = count_row(built[name], size, input_shape)
-        else:
-            rows[name, size, phase] = count_step_row(built[name], size, phase, loss, optimizer)
+        rows[name, size, phase] = count_row(built[name], size, input_shape, phase=phase, loss=loss,
+                                            optimizer=optimizer)
     counts = pd.DataFrame(rows.values(), index=pd.MultiIndex.from_tuples(rows, names=keys))
     clash = counts.columns.intersection(runs.columns)
     if len(clash):

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import io
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ import tostoolkit as tos
 from tostoolkit.datasets import counting, cunningham, ec_nas, files, gaissa, mlperf
 
 ROOT = f"EC-NAS-Bench-{ec_nas.COMMIT}/{ec_nas.DATA}"
+DERIVED = Path(__file__).parent.parent / "data/derived"
 COUNTED = {"parameters", "layers", "elements", "bytes"}
 
 
@@ -175,6 +177,8 @@ def test_cunningham_keeps_failed_counters_out(load):
     assert len(runs) == 10_000  # 6,000 forward, and backward all but the 2,000 poolings
     assert runs.groupby("phase").size().to_dict() == {"inference": 6000, "backward": 4000}
     assert set(runs.device) == {"broadwell-ep", "raptorlake"}
+    first = runs.iloc[0]  # 396,645.16 microjoules and 17,666.69994 microseconds in conv.csv
+    assert (first.energy_j, first.time_s) == pytest.approx((0.39664516, 0.01766669994))
     assert set(runs[runs.layer_kind == "MaxPooling2D"].phase) == {"inference"}
     failed = runs[runs.defect != ""]
     assert failed.groupby("phase").size().to_dict() == {"inference": 12, "backward": 1}
@@ -383,15 +387,21 @@ def test_stored_counts_are_the_same_and_stale_ones_are_refused(two_models, tmp_p
         assert "tos.datasets.count(name).to_csv(file)" in str(caught.value)
 
 
-def test_stored_ec_nas_counts_are_those_counted_now(load):
-    load("ec_nas_bench")
-    from test_data import DATA
-
-    counted = tos.datasets.counted("ec_nas_bench", counts=DATA / "derived/03_ec_nas_counts.csv")
-    assert len(counted) == 2805
-    assert (counted.parameters == counted.trainable_params).all()
+@pytest.mark.filterwarnings("ignore:cunningham2025. 13 of 10000 rows left out")
+@pytest.mark.parametrize(("name", "file", "rows"), [
+    ("ec_nas_bench", "ec_nas", 2805), ("cunningham2025", "cunningham", 9987),
+    ("gaissa_seaa2023", "gaissa", 369)])
+def test_stored_counts_are_those_counted_now(load, name, file, rows):
+    """Refused by `counted` if they were not."""
+    load(name)
+    counted = tos.datasets.counted(name, counts=DERIVED / f"03_{file}_counts.csv")
+    assert len(counted) == rows
     assert counted.columns.is_unique
     assert set(counted) >= COUNTED
+    assert counted[list(COUNTED)].notna().all(axis=None)
+    assert (counted[[*COUNTED - {"parameters"}]] > 0).all(axis=None)
+    if name == "ec_nas_bench":
+        assert (counted.parameters == counted.trainable_params).all()
 
 
 def test_dask_client_counts_the_same(two_models):

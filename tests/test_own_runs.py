@@ -115,3 +115,5 @@ def test_missing_files_are_errors(table, tmp_path):
         read_runs(tmp_path / "none.csv", {})
     with pytest.raises(FileNotFoundError, match="models: 'small': there is no file"):
         read_runs(table.iloc[[0]], {"small": tmp_path / "none.keras"})
+    with pytest.raises(TypeError, match="models: 'small' is a int; give a Keras model"):
+        read_runs(table.iloc[[0]], {"small": 3})

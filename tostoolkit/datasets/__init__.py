@@ -50,7 +50,7 @@ def counted(name, path=None, counts=None, workers=None, client=None):
         What `count` returned, or the CSV file it was written to, which saves the counting. Its
         first model is counted again, and must agree.
     workers : int, optional
-        Processes to count in.
+        Processes to count in, where there are more than 200 models; 0 counts here.
     client : dask.distributed.Client, optional
         Counts on its workers.
 

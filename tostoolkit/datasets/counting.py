@@ -76,7 +76,8 @@ def count_dataset(dataset, runs, workers=None, client=None) -> pd.DataFrame:
     runs : pandas.DataFrame
         As ``dataset.load`` returns them.
     workers : int, optional
-        Processes, where there are more than 200 models to count; as many as cores when left out.
+        Processes, where there are more than 200 models to count; as many as cores when left out,
+        none at 0. A script that counts in processes needs ``if __name__ == "__main__":``.
     client : dask.distributed.Client, optional
         Counts on its workers.
 
@@ -91,7 +92,7 @@ def count_dataset(dataset, runs, workers=None, client=None) -> pd.DataFrame:
                            for run, part in jobs.values()), strict=True))
     if client is not None:
         rows = client.gather(client.map(_count_job, *arguments, pure=False, batch_size=64))
-    elif len(jobs) > IN_PROCESSES:
+    elif len(jobs) > IN_PROCESSES and workers != 0:
         rows = _in_processes(arguments, workers)
     else:
         rows = list(map(_count_job, *arguments))

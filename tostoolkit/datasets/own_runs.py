@@ -62,6 +62,8 @@ def read_runs(csv, models, *, model="model", energy="energy_j", unit="J", device
     ------
     FileNotFoundError
         `csv` or a model's file is not there.
+    TypeError
+        A model that is none.
     ValueError
         A missing column; a model that `models` lacks; an unknown unit or several; an energy that
         is missing, no number or not positive; rows that are copies of one another. The message
@@ -228,5 +230,8 @@ def _build(name, model):
         return keras.saving.load_model(model)
     if hasattr(model, "layers"):
         return model
+    if not callable(model):
+        raise TypeError(f"models: {name!r} is a {type(model).__name__}; give a Keras model, a "
+                        "function that returns one, or the path of a .keras file")
     with abstract():
         return model()

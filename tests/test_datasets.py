@@ -1,22 +1,48 @@
-"""Loaders of published measurements. The data are not part of the repository."""
+"""Loaders of published measurements, and the models that they measured rebuilt.
 
+The data are not part of the repository: tests that need them skip where there is no copy and no
+network.
+"""
+
+import dataclasses
+import hashlib
 import io
 import tarfile
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import tostoolkit as tos
-from tostoolkit import datasets
+from tostoolkit.datasets import counting, cunningham, ec_nas, files, gaissa, mlperf
 
-ROOT = f"EC-NAS-Bench-{datasets.EC_NAS_COMMIT}/{datasets._EC_NAS_DATA}"
+ROOT = f"EC-NAS-Bench-{ec_nas.COMMIT}/{ec_nas.DATA}"
+DERIVED = Path(__file__).parent.parent / "data/derived"
+COUNTED = {"parameters", "layers", "elements", "bytes"}
 
 
 def published():
     """Return the archive of EC-NAS-Bench; skip the test where there is no copy and no network."""
     try:
-        return datasets.ec_nas_archive()
+        return ec_nas.ec_nas_archive()
     except FileNotFoundError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Return name -> runs as published; skip where they can be neither found nor fetched."""
+    def runs(name):
+        if name not in loaded:
+            try:
+                loaded[name] = tos.datasets.DATASETS[name].load()
+            except FileNotFoundError as error:
+                pytest.skip(str(error))
+        return loaded[name].copy()
+
+    loaded = {}
+    return runs
 
 
 @pytest.fixture
@@ -28,49 +54,76 @@ def offline(monkeypatch):
     def fail(*args, **kwargs):
         raise requests.exceptions.ConnectionError("no network")
 
-    monkeypatch.setattr(datasets, "_local_folders", list)
+    monkeypatch.setattr(files, "local_folders", list)
     monkeypatch.setattr(pooch, "retrieve", fail)
 
 
-def archive_with(tmp_path, files):
+def archive_with(tmp_path, members):
     path = tmp_path / "EC-NAS-Bench-x.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
-        for name, text in files.items():
+        for name, text in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text))
     return path
 
 
-def test_ec_nas_bench_as_published():
-    runs = tos.datasets.ec_nas_bench(published())
-    assert len(runs) == 2805
-    assert len(runs.drop_duplicates(["architecture", "space"])) == 2623
-    assert set(runs.device) == {"Quadro RTX 6000"}
-    assert (runs.energy_j > 0).all()
-    # the total holds GPU and CPU and a power-usage-effectiveness of 1.59, so it is no measurement
-    factor = runs.reported_energy_kwh * 3.6e6 / (runs.energy_j + runs.cpu_energy_j)
-    assert factor.between(1.5, 1.7).mean() > 0.99
-
+# Files
 
 def test_folder_environment_and_neighbours_are_searched(tmp_path, monkeypatch):
     archive = published()
-    assert datasets._locate(archive.parent, archive.name, "x", "u") == archive
+    assert files.locate(archive.parent, archive.name, "x", "u") == archive
     monkeypatch.setenv("TOSTOOLKIT_DATA", str(archive.parent))
     monkeypatch.chdir(tmp_path)
-    assert datasets._locate(None, "EC-NAS-Bench-*.tar.gz", "x", "u") == archive
+    assert files.locate(None, archive.name, "x", "u") == archive
 
 
-def test_no_network_and_no_copy_says_what_to_do(offline):
+@pytest.mark.parametrize(("name", "commit"), [
+    ("ec_nas_bench", ec_nas.COMMIT), ("cunningham2025", cunningham.COMMIT),
+    ("gaissa_seaa2023", gaissa.COMMIT), ("mlperf_tiny", mlperf.COMMITS["v0.7"])])
+def test_no_network_and_no_copy_says_what_to_do(offline, name, commit):
     with pytest.raises(FileNotFoundError) as caught:
-        tos.datasets.ec_nas_bench()
-    for word in ("ec_nas_bench(path=", "TOSTOOLKIT_DATA", "https://", datasets.EC_NAS_COMMIT):
+        getattr(tos.datasets, name)()
+    for word in (f"{name}(path=", "TOSTOOLKIT_DATA", "https://", commit):
         assert word in str(caught.value)
 
 
-def test_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no EC-NAS-Bench-\*\.tar\.gz"):
-        tos.datasets.ec_nas_bench(tmp_path)
+@pytest.mark.parametrize(("name", "file"), [
+    ("ec_nas_bench", r"EC-NAS-Bench-\*\.tar\.gz"), ("cunningham2025", "conv.csv"),
+    ("gaissa_seaa2023", gaissa.FILE), ("mlperf_tiny", mlperf.FILE)])
+def test_empty_folder_is_an_error(tmp_path, name, file):
+    with pytest.raises(FileNotFoundError, match=f"no .*{file}"):
+        getattr(tos.datasets, name)(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "file"), [
+    ("cunningham2025", "broadwell-ep-2025-05-05T11-01-26/conv.csv"),
+    ("gaissa_seaa2023", gaissa.FILE), ("mlperf_tiny", mlperf.FILE)])
+def test_damaged_file_is_an_error(tmp_path, name, file):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("batch_size\n1\n")
+    with pytest.raises(ValueError, match=r"SHA-256 .* damaged"):
+        getattr(tos.datasets, name)(tmp_path)
+
+
+def test_what_is_fetched_is_asked_for_with_its_hash(monkeypatch, tmp_path, load):
+    load("gaissa_seaa2023")
+    whole = files.find_local(None, gaissa.FILE, "")
+    asked = {}
+
+    def retrieve(url, known_hash, fname, path):
+        asked.update(url=url, known_hash=known_hash)
+        return whole
+
+    import pooch
+    if whole is None:
+        pytest.skip("fetched itself; there is no copy to serve")
+    monkeypatch.setattr(files, "local_folders", list)
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    assert len(tos.datasets.gaissa_seaa2023()) == 369
+    assert asked == {"known_hash": gaissa.SHA256, "url": (
+        f"https://raw.githubusercontent.com/GAISSA-UPC/seaa2023_ect/{gaissa.COMMIT}/data/metrics/"
+        f"processed/{gaissa.FILE}")}
 
 
 def test_other_archive_is_an_error(tmp_path):
@@ -86,3 +139,289 @@ def test_truncated_archive_is_an_error(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="damaged"):
         tos.datasets.ec_nas_bench(path)
+
+
+# What was measured
+
+@pytest.mark.parametrize("name", tos.datasets.DATASETS)
+def test_runs_are_tidy(load, name):
+    runs = load(name)
+    assert set(runs.dataset) == {name}
+    for column in ("configuration", "device", "phase", "batch_size", "time_s", "defect"):
+        assert runs[column].notna().all(), column
+    assert runs.index.is_unique
+    assert (runs.time_s > 0).all()
+    good = runs[runs.defect != "the counter wrapped"]
+    good = good[good.defect != "the counter did not advance"]
+    assert (good.energy_j > 0).all()
+    assert runs.energy_j.isna().sum() == len(runs) - len(good)
+    assert {c for c in runs if c.endswith("_j")} <= {"energy_j", "cpu_energy_j"}
+    # joules, seconds: from microcontrollers to data-centre GPUs, power lies in between
+    power = (good.energy_j / good.time_s).median()
+    low, high = {"mlperf_tiny": (1e-3, 1), "cunningham2025": (5, 200)}.get(name, (20, 400))
+    assert low < power < high
+
+
+def test_ec_nas_bench_as_published(load):
+    runs = load("ec_nas_bench")
+    assert len(runs) == 2805
+    assert len(runs.drop_duplicates(["architecture", "space"])) == 2623
+    assert set(runs.device) == {"Quadro RTX 6000"}
+    # the total holds GPU and CPU and a power-usage-effectiveness of 1.59, so it is no measurement
+    factor = runs.reported_energy_kwh * 3.6e6 / (runs.energy_j + runs.cpu_energy_j)
+    assert factor.between(1.5, 1.7).mean() > 0.99
+
+
+def test_cunningham_keeps_failed_counters_out(load):
+    runs = load("cunningham2025")
+    assert len(runs) == 10_000  # 6,000 forward, and backward all but the 2,000 poolings
+    assert runs.groupby("phase").size().to_dict() == {"inference": 6000, "backward": 4000}
+    assert set(runs.device) == {"broadwell-ep", "raptorlake"}
+    first = runs.iloc[0]  # 396,645.16 microjoules and 17,666.69994 microseconds in conv.csv
+    assert (first.energy_j, first.time_s) == pytest.approx((0.39664516, 0.01766669994))
+    assert set(runs[runs.layer_kind == "MaxPooling2D"].phase) == {"inference"}
+    failed = runs[runs.defect != ""]
+    assert failed.groupby("phase").size().to_dict() == {"inference": 12, "backward": 1}
+    assert failed.energy_j.isna().all()
+    with pytest.warns(UserWarning, match="13 of 10000 rows left out"):
+        kept = counting.measured(runs, "cunningham2025")
+    assert len(kept) == 9987
+    assert kept.attrs["left_out"] == {"the counter did not advance": 8, "the counter wrapped": 5}
+
+
+def test_gaissa_is_in_megajoules_whatever_its_card_says(load):
+    runs = load("gaissa_seaa2023")
+    assert len(runs) == 369
+    assert runs.groupby("device").architecture.nunique().to_dict() == {
+        "GeForce GTX 750 Ti": 2, "GeForce RTX 3070": 5, "GeForce RTX 3090": 5}
+    power = runs.energy_j / runs.time_s  # of a board between idle and its limit, 350 W the highest
+    assert power.between(20, 350).all()
+    seen = runs.epochs * 32 * (runs.train_batches + runs.validation_batches)
+    assert (seen == runs.images).all()
+    assert (runs.epochs > gaissa.HEAD_EPOCHS).all()
+
+
+def test_mlperf_tiny_is_in_microjoules_and_names_are_one(load):
+    runs = load("mlperf_tiny")
+    assert len(runs) == 114
+    assert set(runs.benchmark) == {"ad", "ic", "kws", "vww"}
+    # GreenWaves' gap9_650_240 in v1.0: 27.711 microjoules an image
+    row = runs[(runs.system == "gap9_650_240") & (runs.benchmark == "ic")]
+    assert row.energy_j.tolist() == pytest.approx([27.711e-6])
+    assert runs.device.str.contains("H7A3ZI").sum() == 22
+    assert set(runs.device[runs.organisation == "STMicroelectronics"]) == {
+        f"STMicroelectronics NUCLEO-{board}" for board in ("H7A3ZI-Q", "U575ZI-Q", "L4R5ZI")}
+    again = runs[runs.defect != ""]
+    assert len(again) == 12
+    assert set(again.organisation) == {"syntiant"}
+    assert set(again["round"]) == {"v1.1", "v1.2"}
+
+
+def test_mlperf_tiny_fetched_result_by_result_is_the_local_copy(load, monkeypatch, tmp_path):
+    local = load("mlperf_tiny")
+    file = files.find_local(None, mlperf.FILE, "")
+    if file is None:
+        pytest.skip("no local copy to compare with")
+    table = pd.read_csv(file).set_index(["round", "path"])
+
+    def fetch(url, name, pattern, sha256=None):
+        round_ = next(r for r, commit in mlperf.COMMITS.items() if f"/{commit}/" in url)
+        assert url.startswith(f"https://raw.githubusercontent.com/mlcommons/tiny_results_{round_}/")
+        row = table.loc[(round_, url.split(mlperf.COMMITS[round_] + "/")[1])]
+        result = tmp_path / hashlib.sha256(url.encode()).hexdigest()
+        result.write_text(
+            f"0 ulp-ml: Median energy cost is {row.energy_uj_per_inf:.3f} uJ/inf.\n"
+            f"0 ulp-ml: Median throughput is {row.throughput_inf_per_s_in_energy_mode:.3f} "
+            "inf./sec.\n")
+        return result
+
+    monkeypatch.setattr(mlperf, "find_local", lambda *args: None)
+    monkeypatch.setattr(mlperf, "fetch", fetch)
+    pd.testing.assert_frame_equal(tos.datasets.mlperf_tiny(), local)
+    table.iloc[5, table.columns.get_loc("energy_uj_per_inf")] *= 2
+    with pytest.raises(ValueError, match="not those published"):
+        tos.datasets.mlperf_tiny()
+
+
+def test_log_that_is_no_energy_run_is_an_error():
+    with pytest.raises(ValueError, match="no median energy"):
+        mlperf.parse_result("Median throughput is 3.0 inf./sec.")
+
+
+# The models
+
+@pytest.mark.parametrize(("benchmark", "parameters", "macs"), [
+    # parameters by hand; MACs as SiliconLabs/mltk publishes them, mltk/models/tinyml/*.py,
+    # "Total MACs"; 221,794 also in NXP/eiq-model-zoo, visual-wake-word/README.md
+    ("ad", 269_992, 264_192), ("ic", 78_666, 12_502e3), ("kws", 24_908, 2_657e3),
+    ("vww", 221_794, 7_490e3)])
+def test_mlperf_models_have_the_published_size(benchmark, parameters, macs):
+    with tos.abstract():
+        trained = tos.datasets.mlperf_tiny_model(benchmark, folded=False)
+        deployed = tos.datasets.mlperf_tiny_model(benchmark)
+    assert trained.count_params() == parameters
+    for model in (trained, deployed):
+        assert tos.count_row(model)["mac float32"] == pytest.approx(macs, abs=500)
+    assert not any(type(layer).__name__ == "BatchNormalization" for layer in deployed.layers)
+
+
+def test_int8_counts_rename_what_is_quantised():
+    with tos.abstract():
+        row = tos.count_row(tos.datasets.mlperf_tiny_model("kws"))
+    int8 = tos.datasets.as_int8(pd.DataFrame([row])).iloc[0]
+    assert int8["mac int8"] == row["mac float32"]
+    assert int8["exp float32"] == 12
+    assert "mac float32" not in int8
+    assert 4 * int8["bytes"] == row["bytes"]
+    assert tos.add_indices(int8.to_frame().T).tos.iloc[0] < tos.add_indices(
+        pd.DataFrame([row])).tos.iloc[0]
+
+
+@pytest.mark.parametrize("architecture", gaissa.ARCHITECTURES)
+def test_gaissa_models_have_the_published_flops(load, architecture):
+    """Twice the MACs, within what TensorFlow's profiler adds for biases and normalisation."""
+    runs = load("gaissa_seaa2023")
+    gflops, = runs[runs.architecture == architecture].published_gflops.unique()
+    with tos.abstract():
+        model = tos.datasets.gaissa_model(architecture)
+        frozen = tos.datasets.gaissa_model(architecture, frozen=True)
+    assert 2e-9 * tos.count_row(model)["mac float32"] == pytest.approx(gflops, rel=0.01)
+    assert len(frozen.trainable_weights) == 2 * (1 + len(gaissa.ARCHITECTURES[architecture][2]))
+
+
+def test_unknown_models_are_errors():
+    with pytest.raises(ValueError, match="'lenet' is not one of mobilenet_v2"):
+        tos.datasets.gaissa_model("lenet")
+    with pytest.raises(ValueError, match="'asr' is not one of ad"):
+        tos.datasets.mlperf_tiny_model("asr")
+
+
+# Counts
+
+def closed_form(run):
+    """Return the MACs and the bias additions of a forward pass of a layer, by hand."""
+    if run.layer_kind == "Dense":
+        outputs, fan_in = run.outputs, run.inputs
+    else:
+        side = (run.side - run.kernel) // run.stride + 1
+        outputs, fan_in = side**2 * run.outputs, run.kernel**2 * run.inputs
+    return run.batch_size * outputs * fan_in, run.batch_size * outputs
+
+
+def test_cunningham_counts_agree_with_the_closed_form(load, monkeypatch):
+    runs = load("cunningham2025")
+    some = runs[runs.defect == ""].groupby(["device", "layer_kind"]).sample(4, random_state=0)
+    some = runs[runs.layer.isin(some.layer)]
+    dataset = dataclasses.replace(cunningham.DATASET, load=lambda path=None: some)
+    counted = tos.datasets.counted(dataset)
+    assert set(counted.phase) == {"inference", "backward"}
+    for run in counted[counted.layer_kind != "MaxPooling2D"].itertuples():
+        macs, outputs = closed_form(run)
+        # backward: the weights' gradient takes as many MACs; the input needs none
+        assert counted.loc[run.Index, "mac float32"] == macs
+        if run.phase == "inference":
+            assert counted.loc[run.Index, "add float32"] == outputs
+        assert run.parameters == run.outputs * (macs // outputs + 1)
+    for run in counted[counted.layer_kind == "MaxPooling2D"].itertuples():
+        side = (run.side - run.kernel) // run.stride + 1
+        comparisons = run.batch_size * run.inputs * side**2 * (run.kernel**2 - 1)
+        assert counted.loc[run.Index, "max float32"] == comparisons
+
+
+def test_gaissa_counts_are_the_mean_over_the_images_seen(load):
+    """VGG16: forward for every image, twice more in the fine tuning of all but the first layer."""
+    runs = load("gaissa_seaa2023")
+    some = runs[runs.architecture == "vgg16"].head(3)
+    dataset = dataclasses.replace(gaissa.DATASET, load=lambda path=None: some)
+    counted = tos.datasets.counted(dataset)
+    assert "per image seen" in counted.attrs["unit"]
+    forward, first, head = 5_011_145_216, 128 * 128 * 27 * 64, 512
+    tuned = (some.epochs - 10) * some.train_batches * 32 / some.images
+    head_only = 10 * some.train_batches * 32 / some.images
+    expected = forward + tuned * (2 * forward - first) + head_only * head
+    assert counted["mac float32"].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-12)
+
+
+@pytest.fixture
+def two_models():
+    """A data set of one's own: three runs of two dense layers, forward."""
+    import keras
+
+    def build(run, part):
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(int(run.units))])
+
+    def runs(path=None):
+        return pd.DataFrame({"units": [2, 3, 3], "configuration": ["a", "b", "b"], "batch_size": 5,
+                             "energy_j": [1.0, 2.0, 2.1], "defect": ""})
+
+    return counting.Dataset(runs, build, "units", {"inference": counting.forward},
+                            counting.one_forward, "one step")
+
+
+def test_own_data_set_is_a_value(two_models):
+    counted = tos.datasets.counted(two_models)
+    assert counted["mac dense"].tolist() == [40, 60, 60]
+    assert counted["mac dense"].dtype == "int64"
+    assert counted.attrs["unit"] == "one step"
+
+
+def test_stored_counts_are_the_same_and_stale_ones_are_refused(two_models, tmp_path):
+    file = tmp_path / "counts.csv"
+    counts = tos.datasets.count(two_models)
+    counts.to_csv(file)
+    pd.testing.assert_frame_equal(tos.datasets.counted(two_models, counts=file),
+                                  tos.datasets.counted(two_models))
+    pd.testing.assert_frame_equal(tos.datasets.counted(two_models, counts=counts),
+                                  tos.datasets.counted(two_models))
+    for wrong, word in [
+        (counts.assign(**{"mac dense": 7}), "stale: 'mac dense' of 2 is 7.*now it is 40"),
+        (counts.drop(columns="bytes"), "stale: 'bytes'"),
+        (counts.assign(exp=1), "stale: 'exp'"),
+        (counts.drop(index=2), "no counts of 2"),
+        (counts.drop(index=3), "no counts of the inference of 3 and of 1 more"),
+        (counts.reset_index(drop=True), "no column 'units'"),
+    ]:
+        wrong.to_csv(file, index=wrong.index.name == "units")
+        with pytest.raises(ValueError, match=word) as caught:
+            tos.datasets.counted(two_models, counts=file)
+        assert "tos.datasets.count(name).to_csv(file)" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:cunningham2025. 13 of 10000 rows left out")
+@pytest.mark.parametrize(("name", "file", "rows"), [
+    ("ec_nas_bench", "ec_nas", 2805), ("cunningham2025", "cunningham", 9987),
+    ("gaissa_seaa2023", "gaissa", 369)])
+def test_stored_counts_are_those_counted_now(load, name, file, rows):
+    """Refused by `counted` if they were not."""
+    load(name)
+    counted = tos.datasets.counted(name, counts=DERIVED / f"03_{file}_counts.csv")
+    assert len(counted) == rows
+    assert counted.columns.is_unique
+    assert set(counted) >= COUNTED
+    assert counted[list(COUNTED)].notna().all(axis=None)
+    assert (counted[[*COUNTED - {"parameters"}]] > 0).all(axis=None)
+    if name == "ec_nas_bench":
+        assert (counted.parameters == counted.trainable_params).all()
+
+
+def test_dask_client_counts_the_same(two_models):
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=1,
+                            dashboard_address=None) as client:
+        table = tos.datasets.count(two_models, client=client)
+    pd.testing.assert_frame_equal(table, tos.datasets.count(two_models))
+
+
+def test_unknown_data_set_is_an_error():
+    with pytest.raises(ValueError, match="no data set 'butter_e'; there are ec_nas_bench"):
+        tos.datasets.counted("butter_e")
+
+
+def test_law_of_a_data_set(load):
+    """MLPerf Tiny within one device: from loader to law in three lines."""
+    load("mlperf_tiny")
+    with pytest.warns(UserWarning, match="12 of 114"):
+        runs = tos.add_indices(tos.datasets.counted("mlperf_tiny"))
+    law = tos.fit_scaling_law(runs[runs.device == "STMicroelectronics NUCLEO-L4R5ZI"], ["macs"])
+    assert law.n_configurations == 4
+    assert np.isfinite(law.metrics.mean_relative_error)

@@ -4,7 +4,8 @@ import pytest
 from test_datasets import published
 
 import tostoolkit as tos
-from tostoolkit.ec_nas import count_architectures, ec_nas_model, vertex_channels
+from tostoolkit.datasets.counting import count_dataset
+from tostoolkit.datasets.ec_nas import DATASET, ec_nas_model, vertex_channels
 
 
 def test_channels_by_hand():
@@ -36,13 +37,15 @@ def test_rebuilt_models_have_the_recorded_parameters():
         assert sum(prod(w.shape) for w in model.trainable_weights) == run.trainable_params
 
 
-def test_counting_in_processes_agrees_with_counting_here():
+def test_counting_in_processes_agrees_with_counting_here(monkeypatch):
     runs = tos.datasets.ec_nas_bench(published()).head(3)
-    table = count_architectures(runs, workers=1)
+    here = count_dataset(DATASET, runs)
+    monkeypatch.setattr("tostoolkit.datasets.counting.IN_PROCESSES", 0)
+    assert count_dataset(DATASET, runs, workers=1).equals(here)
     first = runs.iloc[0]
     with tos.abstract():
         row = tos.count_row(ec_nas_model(first.matrix, first.operations))
-    assert table.loc[first.architecture, list(row)].to_dict() == row
+    assert here.loc[first.architecture, list(row)].to_dict() == row
 
 
 @pytest.mark.parametrize(("matrix", "operations", "word"), [

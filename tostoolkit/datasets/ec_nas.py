@@ -1,14 +1,112 @@
-"""NASBench-101-style networks as Keras models, from the cells that EC-NAS-Bench records.
+"""EC-NAS-Bench: training runs of NASBench-101-style networks, and the networks as Keras models.
 
-Ying et al., "NAS-Bench-101: Towards Reproducible Neural Architecture Search", ICML 2019, section 2;
-the channel rules are those of ``nasbench/lib/model_builder.py`` (``compute_vertex_channels``,
-``build_module``), which EC-NAS-Bench trains unchanged.
+Bakhtiarifard, Igel, Selvan, "EC-NAS: Energy Consumption Aware Tabular Benchmarks for Neural
+Architecture Search", ICASSP 2024. The networks are those of Ying et al., "NAS-Bench-101: Towards
+Reproducible Neural Architecture Search", ICML 2019, section 2; the channel rules are those of
+``nasbench/lib/model_builder.py`` (``compute_vertex_channels``, ``build_module``), which
+EC-NAS-Bench trains unchanged.
 """
 
+import json
+
 import numpy as np
+import pandas as pd
+
+from .counting import Dataset, forward_of_one, one_forward
+from .files import check_content, locate, read_archive
 
 STEM_CHANNELS, STACKS, CELLS_PER_STACK, CLASSES = 128, 3, 3, 10
 CONV3X3, CONV1X1, MAXPOOL3X3 = 0, 1, 2  # codes of EC-NAS-Bench's generated_graphs_*.json
+COMMIT = "1a82fdde59bf61cb6a2b9d41bc984c3edbd2b2bf"
+DATA = "ecnas/vendors/ec_nasbench/nasbench/data"
+#: SHA-256 over the sorted (path, SHA-256) of the files that are read.
+CONTENT = "3350c96da842d4731089c92cee74116a4ac7bf690c0ea06b0c7a346e7c0d1645"
+
+
+def ec_nas_bench(path=None) -> pd.DataFrame:
+    """Return EC-NAS-Bench's 2,805 measured training runs of NAS-Bench-101-style networks.
+
+    MIT licence. Each run trains a network on CIFAR-10 for 4 epochs (625 steps of 256 images) with
+    evaluations, on a Quadro RTX 6000 (NVML) and a CPU of two sockets (RAPL), measured by
+    carbontracker. Runs of a ``_recovery`` folder were resumed.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        The repository's source archive (or the part of it that holds the energy results), or a
+        folder that contains it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a run: ``dataset``, ``configuration`` and ``architecture`` (hash of the cell),
+        ``space`` (``4V9E``: at most 4 vertices and 9 edges), ``repeat``, ``trainable_params``,
+        ``matrix``, ``operations`` (as `ec_nas_model` takes them), ``time_s``, ``energy_j`` (GPU, as
+        measured), ``cpu_energy_j``, ``reported_energy_kwh`` (which includes a
+        power-usage-effectiveness factor of 1.59), ``device``, ``phase``, ``batch_size``,
+        ``defect`` (none).
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no network and no local copy; the message says where to put one.
+    ValueError
+        The archive is not the published one, or is damaged.
+
+    Examples
+    --------
+    ``runs = tos.datasets.ec_nas_bench()``
+    """
+    archive = ec_nas_archive(path)
+    files = read_archive(
+        archive, f"EC-NAS-Bench-{COMMIT}/{DATA}/",
+        r"train_model_results/energy/.*/results\.json|graphs/generated_graphs_[45]V9E\.json")
+    check_content(files, CONTENT, archive)
+    cells = {}
+    for name, text in files.items():
+        if name.startswith("graphs/"):
+            cells |= json.loads(text)
+    return pd.DataFrame([
+        _ec_nas_run(name, json.loads(text), cells)
+        for name, text in sorted(files.items()) if name.endswith("results.json")
+    ])
+
+
+def ec_nas_archive(path=None):
+    """Return the archive that `ec_nas_bench` reads, fetched if need be."""
+    return locate(
+        path, "EC-NAS-Bench-*.tar.gz", "ec_nas_bench",
+        f"https://github.com/saintslab/EC-NAS-Bench/archive/{COMMIT}.tar.gz")
+
+
+def _ec_nas_run(name, record, cells):
+    # train_model_results/energy/<space>/4_epochs/<ab>/<hash>/repeat_<n>/results.json
+    parts = name.split("/")
+    architecture, repeat = parts[-3], parts[-2]
+    matrix, operations = cells[architecture]
+    power = record["avg_power_usages:"]
+    return {
+        "dataset": "ec_nas_bench",
+        "configuration": architecture,
+        "architecture": architecture,
+        "space": parts[2],
+        "repeat": repeat,
+        "trainable_params": record["trainable_params"],
+        "matrix": matrix,
+        "operations": operations,
+        "time_s": record["total_time"],
+        "energy_j": sum(map(sum, power["gpu"]["avg_energy_usages (J)"])),
+        "cpu_energy_j": sum(map(sum, power["cpu"]["avg_energy_usages (J)"])),
+        "reported_energy_kwh": record["total_energy (kWh)"],
+        "device": ", ".join(d.strip().removeprefix("NVIDIA ") for d in power["gpu"]["devices"]),
+        "phase": "training",
+        "batch_size": 256,
+        "defect": "",
+    }
+
+
+def _build(run, part):
+    return ec_nas_model(run.matrix, run.operations)
 
 
 def vertex_channels(matrix, channels_in, channels_out):
@@ -134,40 +232,7 @@ def _truncate(x, channels):
     return x if x.shape[-1] == channels else x[..., :channels]
 
 
-def count_architectures(runs, workers=None):
-    """Return what `count_row` counts of each architecture, rebuilt as a Keras model.
-
-    Parameters
-    ----------
-    runs : pandas.DataFrame
-        With ``architecture``, ``matrix`` and ``operations``, as `datasets.ec_nas_bench` returns.
-    workers : int, optional
-        Processes; as many as there are cores when left out. A model takes about 0.2 s.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row an architecture, index ``architecture``; counts per image, 0 where a model has
-        none of an op.
-    """
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    import pandas as pd
-    from tqdm import tqdm
-
-    cells = runs.drop_duplicates("architecture").sort_values("architecture")
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # TensorFlow does not fork
-        counted = pool.map(_count_cell, cells.matrix, cells.operations, chunksize=8)
-        rows = list(tqdm(counted, total=len(cells), desc="architectures"))
-    index = pd.Index(cells.architecture, name="architecture")
-    return pd.DataFrame(rows, index=index).fillna(0).astype("int64")
-
-
-def _count_cell(matrix, operations):
-    from .introspection import abstract
-    from .predictors import count_row
-
-    with abstract():
-        model = ec_nas_model(matrix, operations)
-    return count_row(model)
+DATASET = Dataset(
+    ec_nas_bench, _build, "architecture", {"inference": forward_of_one}, one_forward,
+    "energy of a whole run, 4 epochs of training with evaluations; counts of the forward pass of "
+    "one image, of which all runs hold the same number")

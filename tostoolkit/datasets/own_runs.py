@@ -1,0 +1,237 @@
+"""A researcher's own measurements, checked and joined with what is counted of their models."""
+
+from pathlib import Path
+from types import MappingProxyType
+
+import pandas as pd
+
+from ..introspection import abstract
+from ..predictors import count_row
+
+#: Unit -> joules.
+JOULES = MappingProxyType({
+    "J": 1.0, "kJ": 1e3, "MJ": 1e6, "mJ": 1e-3, "µJ": 1e-6, "μJ": 1e-6, "uJ": 1e-6, "Wh": 3600.0,
+    "kWh": 3.6e6,
+})
+
+
+def read_runs(csv, models, *, model="model", energy="energy_j", unit="J", device="device",
+              time=None, phase="inference", batch_size=1, configuration=None, loss=None,
+              optimizer=None, input_shape=None) -> pd.DataFrame:
+    """Return one's own measured runs with everything that is counted of their models.
+
+    What comes back goes as it is into `add_indices`, `fit_scaling_law` and `compare_predictors`.
+
+    Parameters
+    ----------
+    csv : str, Path or pandas.DataFrame
+        One row a measurement; repeats are rows. Columns not named here are kept.
+    models : dict of str to (Keras model, function that returns one, or path of a ``.keras`` file)
+        By the names that stand in the column `model`.
+    model : str
+        Column that names the model.
+    energy : str or None
+        Column with the energy **of one step**, a forward pass or a training step of one batch;
+        None where only time was measured.
+    unit : str
+        ``J``, ``kJ``, ``MJ``, ``mJ``, ``µJ`` or ``uJ``, ``Wh``, ``kWh``; or the column that holds
+        the unit, the same in all rows.
+    device : str
+        Column that names the device; or the device, where all runs are of one.
+    time : str, optional
+        Column with the seconds of one step.
+    phase : str
+        ``inference`` or ``training``, or the column that says which.
+    batch_size : int or str
+        Samples of a step, or the column that holds them.
+    configuration : str, optional
+        Column that tells which runs repeat one another; model, batch size and phase, when left out.
+    loss, optimizer : str or Keras object, optional
+        For training; those of the compiled model, when left out.
+    input_shape : tuple of int, optional
+        Shape of one sample, where the models leave a dimension open.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The file's columns, with ``configuration``, ``model``, ``device``, ``phase``,
+        ``batch_size``, ``energy_j``, ``time_s`` (missing where not measured), and the columns of
+        `count_row` per step.
+
+    Raises
+    ------
+    FileNotFoundError
+        `csv` or a model's file is not there.
+    TypeError
+        A model that is none.
+    ValueError
+        A missing column; a model that `models` lacks; an unknown unit or several; an energy that
+        is missing, no number or not positive; rows that are copies of one another. The message
+        names column, row (the header is line 1) and fix.
+
+    Examples
+    --------
+    >>> import keras
+    >>> small = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    >>> measured = pd.DataFrame({"model": ["small", "small"], "energy_mj": [1.5, 1.6]})
+    >>> runs = read_runs(measured, {"small": small}, energy="energy_mj", unit="mJ", device="my GPU",
+    ...                  batch_size=32)
+    >>> runs[["batch_size", "energy_j", "mac float32"]].to_numpy().tolist()
+    [[32.0, 0.0015, 1024.0], [32.0, 0.0016, 1024.0]]
+    """
+    table = csv if isinstance(csv, pd.DataFrame) else _read(csv)
+    table = table.reset_index(drop=True)
+    _need(table, {"model": model, "energy": energy, "time": time, "configuration": configuration})
+    _no_copies(table)
+    _known_models(table[model], models, model)
+    runs = table.assign(
+        model=table[model],
+        device=_column_or_value(table, device, "device"),
+        phase=_phases(table, phase),
+        batch_size=_batch_sizes(table, batch_size),
+        energy_j=_joules(table, energy, unit) if energy else float("nan"),
+        time_s=_numbers(table, time) if time else float("nan"),
+    )
+    runs["configuration"] = runs[configuration] if configuration else [
+        f"{r.model} batch={r.batch_size} {r.phase}" for r in runs.itertuples()]
+    return _counted(runs, models, loss, optimizer, input_shape)
+
+
+def _read(csv):
+    if not Path(csv).is_file():
+        raise FileNotFoundError(f"csv: there is no file {str(csv)!r}")
+    return pd.read_csv(csv)
+
+
+def _need(table, columns):
+    for argument, column in columns.items():
+        if column is not None and column not in table:
+            raise ValueError(f"{argument}: no column {column!r}; there are "
+                             f"{', '.join(map(str, table.columns))}: pass {argument}='<column>'")
+
+
+def _lines(rows):
+    """Name up to five rows by their line in the file."""
+    lines = [str(i + 2) for i in rows[:5]]
+    return f"line{'s' * (len(rows) > 1)} {', '.join(lines)}{' ...' * (len(rows) > 5)}"
+
+
+def _where(mask):
+    return _lines(mask.to_numpy().nonzero()[0])
+
+
+def _no_copies(table):
+    copies = table.duplicated()
+    if copies.any():
+        raise ValueError(
+            f"csv: {_where(copies)}: equal to an earlier row in every column, so it is a copy and "
+            "no repeat; drop it (drop_duplicates), or add a column that tells repeats apart")
+
+
+def _known_models(names, models, column):
+    unknown = ~names.isin(list(models))
+    if unknown.any():
+        raise ValueError(f"{column}: {_where(unknown)}: no model {names[unknown].iloc[0]!r} in "
+                         f"models, which has {', '.join(map(str, models))}; add it")
+
+
+def _column_or_value(table, given, argument):
+    if given in table:
+        missing = table[given].isna()
+        if missing.any():
+            raise ValueError(f"{given}: {_where(missing)}: no {argument}; fill it in")
+        return table[given]
+    if given == argument:
+        raise ValueError(f"{argument}: no column {argument!r}; pass {argument}='<column>', or the "
+                         f"{argument} itself where all runs are of one")
+    return given
+
+
+def _phases(table, phase):
+    phases = table[phase] if phase in table else pd.Series(phase, index=table.index)
+    wrong = ~phases.isin(["inference", "training"])
+    if wrong.any():
+        raise ValueError(f"phase: {_where(wrong)}: {phases[wrong].iloc[0]!r} is neither "
+                         "'inference' nor 'training', nor a column of the file")
+    return phases
+
+
+def _batch_sizes(table, batch_size):
+    if isinstance(batch_size, str):
+        _need(table, {"batch_size": batch_size})
+        sizes = _numbers(table, batch_size)
+    else:
+        sizes = pd.Series(batch_size, index=table.index)
+    wrong = (sizes < 1) | (sizes % 1 != 0)
+    if wrong.any():
+        raise ValueError(f"batch_size: {_where(wrong)}: {sizes[wrong].iloc[0]:g} is no number of "
+                         "samples; give whole numbers from 1")
+    return sizes.astype("int64")
+
+
+def _numbers(table, column):
+    """Return a column of numbers that are there and positive."""
+    values = pd.to_numeric(table[column], errors="coerce")
+    text = values.isna() & table[column].notna()
+    if text.any():
+        raise ValueError(f"{column}: {_where(text)}: {table[column][text].iloc[0]!r} is no number")
+    if values.isna().any():
+        raise ValueError(f"{column}: {_where(values.isna())}: no value; drop rows that were not "
+                         "measured")
+    if (values <= 0).any():
+        raise ValueError(f"{column}: {_where(values <= 0)}: {values[values <= 0].iloc[0]:g} is not "
+                         "positive, so a counter wrapped or failed; drop those rows")
+    return values
+
+
+def _joules(table, energy, unit):
+    if unit in table:
+        units = table[unit].unique()
+        if len(units) > 1:
+            odd = table[unit] != units[0]
+            raise ValueError(f"{unit}: {_where(odd)}: {table[unit][odd].iloc[0]!r} beside "
+                             f"{units[0]!r}; convert the column {energy!r} to one unit")
+        unit = units[0]
+    if unit not in JOULES:
+        raise ValueError(f"unit: {unit!r} is neither a unit of energy nor a column; use one of "
+                         f"{', '.join(JOULES)}")
+    suffix = energy.rsplit("_", 1)[-1]
+    named = [u for u in JOULES if u.lower() == suffix.lower()] if "_" in energy else []
+    if named and unit.replace("μ", "µ").replace("µ", "u") not in [
+            u.replace("μ", "µ").replace("µ", "u") for u in named]:
+        raise ValueError(f"unit: {unit!r}, but the column's name, {energy!r}, says {named[0]!r}; "
+                         f"pass unit={named[0]!r}, or rename the column")
+    return _numbers(table, energy) * JOULES[unit]
+
+
+def _counted(runs, models, loss, optimizer, input_shape):
+    keys = ["model", "batch_size", "phase"]
+    built, rows = {}, {}
+    for name, size, phase in runs[keys].drop_duplicates().itertuples(index=False):
+        if name not in built:
+            built[name] = _build(name, models[name])
+        rows[name, size, phase] = count_row(built[name], size, input_shape, phase=phase, loss=loss,
+                                            optimizer=optimizer)
+    counts = pd.DataFrame(rows.values(), index=pd.MultiIndex.from_tuples(rows, names=keys))
+    clash = counts.columns.intersection(runs.columns)
+    if len(clash):
+        raise ValueError(f"csv: column {clash[0]!r} has the name of a count; rename it")
+    counts = counts.fillna(0).astype("int64")
+    counts = counts.loc[list(runs[keys].itertuples(index=False, name=None))].set_index(runs.index)
+    return pd.concat([runs, counts], axis=1)
+
+
+def _build(name, model):
+    if isinstance(model, (str, Path)):
+        import keras
+
+        if not Path(model).is_file():
+            raise FileNotFoundError(f"models: {name!r}: there is no file {str(model)!r}")
+        return keras.saving.load_model(model)
+    if hasattr(model, "layers"):
+        return model
+    if not callable(model):
+        raise TypeError(f"models: {name!r} is a {type(model).__name__}; give a Keras model, a "
+                        "function that returns one, or the path of a .keras file")
+    with abstract():
+        return model()

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import pandas as pd
 from simulated_counters import WATTS, Device, Writer, fake_nvml, powercap_tree
 
-from tostoolkit.energy import Window
+from tostoolkit.energy_window import Window
 from tostoolkit.energy_meters import nvml, rapl
 
 WRAPS_AT = 262143.32885

@@ -10,7 +10,7 @@ from simulated_counters import WATTS, Device, Writer, fake_nvml, powercap_tree
 
 import tostoolkit as tos
 from tostoolkit import energy, energy_meters
-from tostoolkit.energy import Window
+from tostoolkit.energy_window import Window
 from tostoolkit.energy_meters import Counter, Meter, MeterError, Tally
 
 

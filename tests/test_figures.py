@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))
 import run  # noqa: E402
 
+
 def functions():
     return {name for name, f in inspect.getmembers(figures, inspect.isfunction)
             if f.__module__ == figures.__name__}

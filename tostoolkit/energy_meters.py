@@ -200,12 +200,16 @@ def rapl(roots=POWERCAP) -> Meter:
             domain for domain in sorted(root.glob("intel-rapl:*"))
             if (domain / "name").read_text().strip().startswith(("package", "dram"))]
         if domains:
-            files = []
-            counters = tuple(_powercap_counter(domain, files) for domain in domains)
-            return Meter("rapl", cpu_name(), "powercap", counters,
-                         close=lambda: [os.close(file) for file in files])
+            return _powercap(domains)
     raise MeterError("rapl: no CPU package counts its energy under "
                      + " or ".join(map(str, roots)))
+
+
+def _powercap(domains):
+    files = []
+    counters = tuple(_powercap_counter(domain, files) for domain in domains)
+    return Meter("rapl", cpu_name(), "powercap", counters,
+                 close=lambda: [os.close(file) for file in files])
 
 
 def _powercap_counter(domain, files):

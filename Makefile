@@ -19,8 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 figures: $(STAMP)  ## run the notebooks in order (copies go to build/) and regenerate figures/
 	$(BIN)/python notebooks/run.py --out build/notebooks
 
-notebooks: $(STAMP)  ## the same, and keep the outputs in notebooks/ (before a commit)
+notebooks: $(STAMP)  ## the same, and keep the outputs in notebooks/ and README.md (before a commit)
 	$(BIN)/python notebooks/run.py --out notebooks
+	$(BIN)/python notebooks/readme.py
 
 test: $(STAMP)  ## run the tests, the notebooks among them
 	$(BIN)/python -m pytest

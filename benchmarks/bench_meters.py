@@ -1,9 +1,9 @@
 """Windows on counters of known power: error and cost, beside Zeus and CodeCarbon, in one run.
 
 A process writes a powercap tree each millisecond, and NVML's functions are replaced by a counter of
-100 ms; both count 100 W. Each tool opens a window, the machine sleeps, the tool closes it; the
-error is that of its joules against 100 W x the seconds between. Zeus and CodeCarbon are read through
-the objects that their monitors read at a window's ends. They are no dependency of tostoolkit:
+100 ms; both count 100 W. Each tool opens a window, the machine sleeps, the tool closes it; the error
+is that of its joules against 100 W x the seconds between. Zeus and CodeCarbon are read through the
+objects that their monitors read at a window's ends. They are no dependency of tostoolkit:
 ``pip install zeus codecarbon`` to have them in the table.
 """
 

@@ -1,4 +1,4 @@
-"""Counters of known power: a clock read as joules, a powercap tree that a process writes, an NVML."""
+"""Counters of known power: a clock read as joules, powercap files that a process writes, NVML."""
 
 import math
 import subprocess

@@ -167,7 +167,7 @@ def test_counter_that_fails_in_the_window_is_an_error():
             raise OSError("GPU is lost")
         return device.joules()
 
-    with pytest.raises(MeterError, match="gpu-0: the energy counter cannot be read.*GPU is lost"):
+    with pytest.raises(MeterError, match=r"gpu-0: the energy counter cannot be read.*GPU is lost"):
         tos.measure(step, meter=Meter("nvml", "", "", (Counter("gpu-0", read),)))
     with (pytest.raises(MeterError, match="GPU is lost"),
           Window(Meter("nvml", "", "", (Counter("gpu-0", read),)))):

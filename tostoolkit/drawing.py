@@ -20,6 +20,10 @@ from .design import (
     keys,
 )
 
+#: By which an exchange must lower the cost: far above what processors round differently, so that a
+#: set is the same on all of them.
+MARGIN = 1e-6
+
 
 def candidates(levels, rng, everything, most=20_000):
     """Return every combination of the levels, or where they are many `most` distinct ones."""
@@ -94,7 +98,7 @@ def draw(grid, work, n, rng, pairs=PAIR_BASELINES, rounds=3000) -> pd.DataFrame:
         i = rng.integers(len(rows))
         before, rows[i] = rows[i], rng.choice(eligible[paired[i]])
         now = cost(rows, best)
-        if now < best:
+        if now < best - MARGIN:
             best = now
         else:
             rows[i] = before
@@ -131,7 +135,7 @@ def _balanced(levels, expected, eligible, rng):
     for among in eligible:
         among = among[free[among]]
         among = among if len(among) <= 2000 else rng.choice(among, 2000, replace=False)
-        load = weight[among] @ seen
+        load = np.round(weight[among] @ seen, 6)  # ties are ties on every processor
         pick = rng.choice(among[load == load.min()])
         free[pick] = False
         rows.append(pick)

@@ -177,6 +177,8 @@ PREDICTORS = {
     **{f"tos_{work}": Predictor(f"{work} ops at the cost table's costs", None,
                                 _priced(_of(work)), True)
        for work in (LINEAR, NONLINEAR, COMPARISON)},
+    "tos_rest": Predictor("all ops that are not linear at the cost table's costs", None,
+                          _priced(lambda op: OP_KINDS[op] != LINEAR), True),
     "tos_mac": Predictor("MACs at the cost table's costs", None,
                          _priced(lambda op: op == "mac"), True),
     "tos_elementwise": Predictor("all ops but MACs at the cost table's costs", None,

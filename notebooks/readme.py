@@ -1,0 +1,56 @@
+"""Write the README's table of results from ``data/derived/03_numbers.json``, which notebook 03 wrote.
+
+``python notebooks/readme.py`` changes what stands between the two ``results`` comments.
+"""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+MARKS = "<!-- results -->\n", "<!-- /results -->"
+
+#: Predictor -> heading of its column.
+COLUMNS = {"MACs": "MACs", "TOs": "TOs, one number", "TOs, linear and not": "TOs, linear and not",
+           "TOs, MACs and not": "TOs, MACs and not",
+           "TOs, MACs and not, layers": "the same, and layers", "bytes moved": "bytes moved"}
+UNITS = {"energy_j": "joules", "time_s": "seconds"}
+
+
+def table(numbers) -> str:
+    """Return the results as Markdown: held-out mean relative error in %, data set by data set."""
+    rows = [["data set", "measured", *COLUMNS.values(), "repeats"],
+            ["---"] * (len(COLUMNS) + 3)]
+    for name, errors in numbers["held_out"].items():
+        own = {p: errors[p]["mean_relative_error"] for p in COLUMNS if p in errors}
+        least = min(own.values())
+        cells = [_percent(own.get(p), own.get(p) == least) for p in COLUMNS]
+        rows.append([name, UNITS[numbers["response"][name]], *cells,
+                     _percent(numbers["noise_ceiling"].get(name))])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _percent(value, bold=False):
+    text = "" if value is None else f"{100 * value:.1f}"
+    return f"**{text}**" if bold else text
+
+
+def updated(readme, numbers) -> str:
+    """Return the README's text with the table of `numbers` in its place."""
+    start, end = map(re.escape, MARKS)
+    text, n = re.subn(f"({start}).*?({end})", lambda m: m[1] + table(numbers) + m[2], readme,
+                      flags=re.S)
+    if n != 1:
+        raise ValueError(f"README.md: it has {n} places between {MARKS[0].strip()} and {MARKS[1]}; "
+                         "it must have one")
+    return text
+
+
+def main():
+    path = ROOT / "README.md"
+    numbers = json.loads((ROOT / "data" / "derived" / "03_numbers.json").read_text())
+    path.write_text(updated(path.read_text(), numbers))
+
+
+if __name__ == "__main__":
+    main()

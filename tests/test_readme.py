@@ -1,0 +1,66 @@
+"""The README says what the notebooks found."""
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "notebooks"))
+import readme  # noqa: E402
+
+README = (ROOT / "README.md").read_text()
+NUMBERS = json.loads((ROOT / "data" / "derived" / "03_numbers.json").read_text())
+
+
+def test_results_are_those_of_notebook_03():
+    assert README == readme.updated(README, NUMBERS)
+    other = json.loads(json.dumps(NUMBERS))
+    other["held_out"]["EC-NAS-Bench"]["MACs"]["mean_relative_error"] = 0.5
+    assert README != readme.updated(README, other)
+
+
+def modules():
+    """Return the package's modules and subpackages."""
+    package = ROOT / "tostoolkit"
+    return {p.stem: p for p in package.glob("*.py") if not p.stem.startswith("__")} | {
+        p.parent.name: p for p in package.glob("*/__init__.py")}
+
+
+def layers():
+    """Return module -> row of the README's table; ``*_counters`` stands for all that end so."""
+    table = README.split("## The package")[1]
+    rows = [re.findall(r"`([a-z_*]+)`", line.split("|")[1])
+            for line in table.splitlines() if line.startswith("| `")]
+    found = {}
+    for i, names in enumerate(rows):
+        for name in names:
+            found |= {m: i for m in modules()
+                      if m == name or (name.startswith("*") and m.endswith(name[1:]))}
+    return found
+
+
+def test_every_module_and_how_to_is_listed():
+    assert set(layers()) == set(modules())
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name})" in README
+
+
+def test_a_module_imports_only_those_above_it():
+    row, seen = layers(), 0
+    for name, path in modules().items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and path.stem != "__init__":
+                wanted = [node.module] if node.module else [alias.name for alias in node.names]
+                for other in (w.split(".")[0] for w in wanted):
+                    seen += 1
+                    assert row[other] <= row[name], f"{name} imports {other}"
+    assert seen > 100
+
+
+def test_a_readme_without_its_place_is_an_error():
+    with pytest.raises(ValueError, match="0 places"):
+        readme.updated("nothing", NUMBERS)

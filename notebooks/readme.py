@@ -19,15 +19,20 @@ UNITS = {"energy_j": "joules", "time_s": "seconds"}
 
 def table(numbers) -> str:
     """Return the results as Markdown: held-out mean relative error in %, data set by data set."""
-    rows = [["data set", "measured", *COLUMNS.values(), "repeats"],
-            ["---"] * (len(COLUMNS) + 3)]
-    for name, errors in numbers["held_out"].items():
-        own = {p: errors[p]["mean_relative_error"] for p in COLUMNS if p in errors}
-        least = min(own.values())
-        cells = [_percent(own.get(p), own.get(p) == least) for p in COLUMNS]
-        rows.append([name, UNITS[numbers["response"][name]], *cells,
-                     _percent(numbers["noise_ceiling"].get(name))])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    sets = {}
+    for row in numbers["held_out"]:
+        sets.setdefault((row["dataset"], row["device"]), {})[row["predictor"]] = row
+    several = [name for name, _ in sets]
+    lines = [["data set", "measured", *COLUMNS.values(), "repeats"], ["---"] * (len(COLUMNS) + 3)]
+    for (name, device), rows in sets.items():
+        own = {p: rows[p]["mean_relative_error"] for p in COLUMNS if p in rows}
+        known = [error for error in own.values() if error is not None]
+        title = f"{name}, {device}" if several.count(name) > 1 else name
+        row = rows["MACs"]
+        lines.append([title, UNITS[row["response"]],
+                      *(_percent(own.get(p), own.get(p) == min(known)) for p in COLUMNS),
+                      _percent(row["noise_ceiling"])])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _percent(value, bold=False):

@@ -19,7 +19,7 @@ NUMBERS = json.loads((ROOT / "data" / "derived" / "03_numbers.json").read_text()
 def test_results_are_those_of_notebook_03():
     assert README == readme.updated(README, NUMBERS)
     other = json.loads(json.dumps(NUMBERS))
-    other["held_out"]["EC-NAS-Bench"]["MACs"]["mean_relative_error"] = 0.5
+    other["held_out"][0]["mean_relative_error"] = 0.5
     assert README != readme.updated(README, other)
 
 

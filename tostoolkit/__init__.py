@@ -35,7 +35,8 @@ _NAMES = {
     "validation": ["held_out_predictions", "permutation_check"],
     "comparison": ["compare_predictors"],
     "noise": ["noise_ceiling"],
-    "pair_effects": ["matched_pair_effects", "matched_pair_summary"],
+    "pair_effects": [
+        "matched_pair_effects", "matched_pair_summary", "predicted_pair_effects"],
     "sensitivity": ["cost_sensitivity", "table_sensitivity"],
 }
 

@@ -92,7 +92,8 @@ def _by_device(runs, several, form):
     if not several or "device" not in runs:
         return [("", runs)]
     if form == "mixed" or runs.device.nunique() == 1:
-        return [(", ".join(map(str, runs.device.unique())), runs)]
+        names = runs.device.astype(str).unique()
+        return [(", ".join(names) if len(names) <= 3 else f"{len(names)} devices", runs)]
     return list(runs.groupby("device", sort=False))
 
 

@@ -202,8 +202,10 @@ def heldout_error(errors) -> Figure:
                  yticks=range(len(names)), yticklabels=names)
         axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}",
                        minor_locator=NullLocator())
-        axes.legend(loc="best")
     row[0].invert_yaxis()
+    handles = {label: handle for axes in row for handle, label in zip(
+        *axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, ncols=len(handles), loc="outside lower center")
     return figure
 
 
@@ -242,29 +244,30 @@ def pair_effects(summary, label) -> Figure:
     Parameters
     ----------
     summary : pandas.DataFrame
-        Tidy: ``panel``, ``level``, ``effect``, ``lower``, ``upper`` (fractions, 95 %), ``n_pairs``;
-        and predicted effects, each column ``<law> predicts``.
+        Tidy: ``panel``, ``set``, ``law``, ``effect``, ``lower``, ``upper`` (fractions, 95 %),
+        ``n_pairs``, ``predicted_effect``; the measured columns are the same for all laws.
     label : str
-        What was measured, and against which baseline.
+        What was measured.
     """
     panels = list(dict.fromkeys(summary.panel))
-    laws = [c for c in summary if c.endswith(" predicts")]
-    tallest = summary.panel.value_counts().max()
-    figure, (row,) = new_figure(TWO_COLUMNS, 0.9 + 0.17 * tallest, 1, len(panels))
+    figure, (row,) = new_figure(TWO_COLUMNS, 2.0, 1, len(panels))
     for axes, panel in zip(row, panels, strict=True):
-        part = summary[summary.panel == panel].sort_values("effect")
-        y = np.arange(len(part))
+        part = summary[summary.panel == panel]
+        sets = part.drop_duplicates("set")
+        y = np.arange(len(sets))
         axes.axvline(0, color="0.5", lw=0.8)
-        axes.hlines(y, 100 * part.lower, 100 * part.upper, color="k", lw=0.8)
-        axes.plot(100 * part.effect, y, ls="none", marker="o", color="k", label="measured")
-        for colour, marker, law in zip(OKABE_ITO, "D^sv", laws, strict=False):
-            axes.plot(100 * part[law], y, ls="none", marker=marker, mfc="none", mec=colour,
-                      label=law.removesuffix(" predicts"))
-        axes.set(yticks=y, title=panel, xlabel=f"{label} (%)")
-        axes.set_yticklabels([f"{level} ({n})" for level, n in zip(
-            part.level, part.n_pairs, strict=True)])
+        axes.hlines(y, 100 * sets.lower, 100 * sets.upper, color="k", lw=0.8)
+        axes.plot(100 * sets.effect, y, ls="none", marker="o", color="k", label="measured")
+        for colour, marker, (law, predicted) in zip(
+                OKABE_ITO, "D^sv", part.groupby("law", sort=False), strict=False):
+            effect = predicted.set_index("set").predicted_effect.loc[sets.set]
+            axes.plot(100 * effect, y + 0.15, ls="none", marker=marker, mfc="none", mec=colour,
+                      label=f"{law}, predicted")
+        axes.set(yticks=y, ylim=(len(y) - 0.5, -0.5), title=panel, xlabel=f"change of {label} (%)")
+        axes.set_yticklabels([f"{name} ({n})" for name, n in zip(
+            sets.set, sets.n_pairs, strict=True)])
         axes.grid(axis="y", visible=False)
-    figure.legend(*row[0].get_legend_handles_labels(), ncols=5, loc="outside lower center")
+    figure.legend(*row[0].get_legend_handles_labels(), ncols=4, loc="outside lower center")
     return figure
 
 
@@ -293,6 +296,7 @@ def predictor_errors(errors) -> Figure:
         cell.set_fontweight("bold" if bold else "normal")
     axes.set(xlabel="", ylabel="", title="mean relative error held out (%)")
     axes.tick_params(length=0)
+    axes.grid(False)
     axes.set_xticklabels(axes.get_xticklabels(), rotation=30, ha="right")
     return figure
 

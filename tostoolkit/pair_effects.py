@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .diagnostics import factor_columns
+from .law_fit import fit_scaling_law
 from .run_checks import check_response, need_columns
 from .scaling_law import ScalingLaw
 
@@ -174,3 +175,52 @@ def matched_pair_summary(effects) -> pd.DataFrame:
         warnings.warn(f"level: {', '.join(map(str, single))} stand in a single pair, so their "
                       "intervals are missing; measure more pairs", stacklevel=2)
     return table
+
+
+def predicted_pair_effects(runs, laws, factor, baseline, response="energy_j", form="relative",
+                           **options) -> pd.DataFrame:
+    """Return the measured effect of each level of a factor, and what laws predict it to be.
+
+    Each law is fitted to all the runs, the pairs among them: what it predicts is what its terms can
+    say of the factor at all.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+    laws : dict of str to str or list of str
+        Name -> terms or formula, as for `compare_predictors`.
+    factor, baseline, response, options
+        As for `matched_pair_effects`.
+    form : str
+        As for `fit_scaling_law`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a law and level, and one a law for ``all others`` than the baseline: ``law``,
+        ``level``, and the columns of `matched_pair_summary`.
+
+    Raises
+    ------
+    ValueError
+        As `matched_pair_effects` and `fit_scaling_law`.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"configuration": list("abcd"), "width": [8, 8, 9, 9], "activation":
+    ...     ["relu", "tanh"] * 2, "family": "f", "repeat": 0, "energy_j": [1.0, 1.1, 2.0, 2.2],
+    ...     "tos": [10.0, 11.0, 20.0, 22.0]})
+    >>> with warnings.catch_warnings(action="ignore"):  # each pair is measured once
+    ...     table = predicted_pair_effects(runs, {"TOs": "tos"}, "activation", "relu")
+    >>> table[["level", "effect", "predicted_effect"]].round(3).to_numpy().tolist()
+    [['tanh', 0.1, 0.1], ['all others', 0.1, 0.1]]
+    """
+    parts = {}
+    for name, terms in laws.items():
+        law = fit_scaling_law(runs, terms, response, form)
+        effects = matched_pair_effects(runs, factor, baseline, response, predicted=law, **options)
+        with warnings.catch_warnings():  # levels of one pair have no interval, as the table shows
+            warnings.filterwarnings("ignore", message="level: .* single pair")
+            parts[name] = pd.concat([matched_pair_summary(part) for part in (
+                effects, effects.assign(level="all others"))])
+    return pd.concat(parts, names=["law"]).reset_index()

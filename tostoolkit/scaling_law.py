@@ -261,7 +261,8 @@ class ScalingLaw:
         m, of = self.metrics, "time" if self.unit in ("s", "ms", "us", "ns") else "energy"
         lines = [
             f"{self.equation()}   [law of {of}, {'+'.join(self.phases)}; {self.form} fit; "
-            f"{self.n_runs} runs of {self.n_configurations} configurations; {self.device}]",
+            f"{self.n_runs} runs of {self.n_configurations} configurations; "
+            f"{self.device if len(self.devices) <= 3 else f'{len(self.devices)} devices'}]",
             f"R2 {m.r2:.4f}, log-space R2 {m.log_r2:.4f}; relative error: mean "
             f"{m.mean_relative_error:.2%}, median {m.median_relative_error:.2%}; precision "
             f"{m.precision:.2%} (1 - mean relative error), {100 * m.r2:.2f} (R2 x 100)",

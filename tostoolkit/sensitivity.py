@@ -174,7 +174,8 @@ def table_sensitivity(runs, protocols=("k-fold",), tables=None, classes=False, *
                 columns[f"rest_{name}"] = total - predictor_values(one, "tos_linear", name)
             except ValueError as error:
                 reasons |= dict.fromkeys((f"tos_{name}", f"rest_{name}"), str(error))
-        out = one.assign(**dict.fromkeys(reasons, np.nan), **columns)
+        new = pd.DataFrame(dict.fromkeys(reasons, np.nan) | columns, index=one.index)
+        out = pd.concat([one.drop(columns=new.columns.intersection(one.columns)), new], axis=1)
         out.attrs["reasons"] = reasons
         priced[dataset] = out
     laws = {"MACs": "macs", **{

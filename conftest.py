@@ -1,4 +1,4 @@
-"""The Python blocks of README.md and docs/*.md run as tests, each page in a folder of its own."""
+"""The Python blocks of docs/*.md run as tests, each page in a folder of its own."""
 
 import os
 import tempfile
@@ -19,6 +19,6 @@ def _leave(namespace):
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser()], patterns=["docs/*.md", "README.md"],
+    parsers=[PythonCodeBlockParser()], patterns=["docs/*.md"],
     setup=_enter, teardown=_leave,
 ).pytest()

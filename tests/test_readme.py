@@ -1,6 +1,8 @@
 """The README says what the notebooks found."""
 
 import ast
+import contextlib
+import io
 import json
 import re
 import sys
@@ -59,6 +61,16 @@ def test_a_module_imports_only_those_above_it():
                     seen += 1
                     assert row[other] <= row[name], f"{name} imports {other}"
     assert seen > 100
+
+
+def test_the_example_prints_what_is_shown():
+    code, shown = (re.search(rf"```{kind}\n(.*?)```", README, flags=re.S)[1]
+                   for kind in ("python", "text"))
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, {})
+    printed, shown = printed.getvalue().splitlines(), shown.splitlines()
+    assert printed[:6] == shown[:6]  # the counts
+    assert printed[-1] == shown[-1]  # between them stands what this machine measures
 
 
 def test_a_readme_without_its_place_is_an_error():

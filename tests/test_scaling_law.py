@@ -246,6 +246,18 @@ def fleet(devices=8, slope=0.0, seed=0):
     return pd.concat(parts, ignore_index=True)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_mixed_law_of_few_models_on_few_devices(seed):
+    """Five networks on three devices that are alike: gradients of the likelihood are singular."""
+    rng = np.random.default_rng(seed)
+    macs = np.tile([2e7, 9e7, 8e8, 4e9, 1.5e10], 3)
+    runs = pd.DataFrame({"linear": macs, "configuration": list("abcde") * 3,
+                         "device": np.repeat(["p", "q", "r"], 5)}).drop(index=[12, 13, 14])
+    runs["energy_j"] = 1e-3 * runs.linear**0.4 * np.exp(0.05 * rng.standard_normal(len(runs)))
+    law = tos.fit_scaling_law(runs, "linear", form="mixed")
+    assert law.coefficients.estimate.linear == pytest.approx(0.4, abs=0.05)
+
+
 def test_mixed_finds_the_exponent_and_the_devices():
     held = 0
     for seed in range(40):

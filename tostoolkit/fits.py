@@ -110,10 +110,8 @@ def _mixed(x, y, codes, groups, random=(0,)):
     """log y = X b + Z u_group, u normal; on the means of the log over repeats."""
     import statsmodels.api as sm
 
-    names = np.unique(groups, return_inverse=True)[1]
-    codes = codes * (names.max() + 1) + names  # a configuration may be measured on several devices
-    _, first, same = np.unique(codes, return_index=True, return_inverse=True)
-    mean, design = group_means(y, same)[first], x[first]
+    first = np.unique(codes, return_index=True)[1]
+    mean, design = group_means(y, codes)[first], x[first]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a variance at 0 is told by `scaling_law`
         model = sm.MixedLM(mean, design, groups[first], exog_re=design[:, list(random)])

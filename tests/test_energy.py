@@ -196,7 +196,7 @@ def test_no_meter_means_missing_with_the_reason(monkeypatch):
         raise MeterError("nvml: none here")
 
     monkeypatch.setattr(energy_meters, "METERS", {"nvml": absent})
-    monkeypatch.setattr(energy_meters, "_computes_on_gpu", lambda: True)
+    monkeypatch.setattr(energy_meters, "computes_on_gpu", lambda: True)
     m = tos.measure(lambda: None, seconds=0.05, warmup_s=0.01)
     assert math.isnan(m.energy_j)
     assert m.missing == "nvml: none here"

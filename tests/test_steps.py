@@ -46,15 +46,31 @@ print("found", json.dumps({"backend": keras.backend.backend(), "found": found}))
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_steps_of_every_family(backend):
+def python(backend, *arguments):
+    """Run Python under a Keras backend and return what it printed; skip where it is not there."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     done = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(ROWS)], capture_output=True, text=True,
+        [sys.executable, *arguments], capture_output=True, text=True,
         env={**os.environ, "KERAS_BACKEND": backend,
              "PYTHONPATH": str(Path(tos.__file__).parents[1])})
     assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_sweep_on_every_backend(backend, tmp_path):
+    out = tmp_path / "runs.csv"
+    python(backend, "-m", "tostoolkit", "sweep", "transformer", "--n", "2", "--repeats", "1",
+           "--seconds", "0.1", "--out", str(out))
+    runs = tos.load_runs(out)
+    assert set(runs.backend) == {backend}
+    assert (runs.time_s > 0).all()
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_steps_of_every_family(backend):
+    done = python(backend, "-c", RUN, json.dumps(ROWS))
     report = json.loads(done.stdout.split("found ", 1)[1])
     assert report["backend"] == backend
     assert set(report["found"]) == set(ROWS)

@@ -328,7 +328,7 @@ def find_meter(meter="auto") -> tuple[Meter | None, str]:
         return METERS[name](*([int(index) if index.isdigit() else index] if index else [])), ""
     reasons = []
     for name, find in METERS.items():
-        if name != "rapl" and not _computes_on_gpu():
+        if name != "rapl" and not computes_on_gpu():
             reasons.append(f"{name}: Keras computes on no GPU")
             continue
         try:
@@ -338,11 +338,34 @@ def find_meter(meter="auto") -> tuple[Meter | None, str]:
     return None, "; ".join(reasons)
 
 
-def _computes_on_gpu():
+def computes_on_gpu() -> bool:
+    """Return whether Keras computes on a GPU; True where it is not in use, as all else may."""
     import sys
 
     if "keras" not in sys.modules:
-        return True  # whatever else is measured may well use it
+        return True
     import keras
 
-    return bool(keras.distribution.list_devices("gpu"))
+    return _GPUS[keras.backend.backend()]()
+
+
+def _tensorflow_gpu():
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _jax_gpu():
+    import jax
+
+    return jax.default_backend() in ("gpu", "cuda", "rocm")
+
+
+def _torch_gpu():
+    import torch
+
+    return torch.cuda.is_available()
+
+
+#: Keras backend -> whether it computes on a GPU (`keras.distribution` knows only some of them).
+_GPUS = {"tensorflow": _tensorflow_gpu, "jax": _jax_gpu, "torch": _torch_gpu}

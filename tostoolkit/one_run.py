@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from .energy import idle, measure
-from .energy_meters import MeterError, cpu_name, find_meter
+from .energy_meters import MeterError, computes_on_gpu, cpu_name, find_meter
 from .model_sets import BUILDERS
 from .runs_file import LIBRARIES
 from .steps import step as _step
@@ -52,9 +52,7 @@ def _unit(found):
     if found:
         names = {c.name if c.name.startswith("gpu") else "cpu" for c in found.counters}
         return "+".join(sorted(names))
-    import keras
-
-    if not keras.distribution.list_devices("gpu"):
+    if not computes_on_gpu():
         return "cpu"
     return f"gpu-{os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',')[0].strip() or 0}"
 

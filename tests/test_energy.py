@@ -62,10 +62,10 @@ def test_idle_time_around_a_window_is_not_in_it():
     with Window(device.meter()) as window:
         time.sleep(1.0)
     worker.join()
-    assert window.power_w == pytest.approx(WATTS, rel=0.06)  # one part update in ten
+    assert window.power_w == pytest.approx(WATTS, rel=0.1)  # one update in ten is part idle
     slow = window.trace()
     assert len(slow) >= 8
-    assert slow.power_w[2:].to_numpy() == pytest.approx(WATTS, rel=0.03)
+    assert slow.power_w[2:].to_numpy() == pytest.approx(WATTS, rel=0.1)
 
 
 def test_wrap_in_a_window_changes_nothing():

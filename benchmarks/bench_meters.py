@@ -1,10 +1,10 @@
 """Windows on counters of known power: error and cost, beside Zeus and CodeCarbon, in one run.
 
 A process writes a powercap tree each millisecond, and NVML's functions are replaced by a counter of
-100 ms; both count 100 W. Each tool opens a window, the machine sleeps, the tool closes it; the error
-is that of its joules against 100 W x the seconds between. Zeus and CodeCarbon are read through the
-objects that their monitors read at a window's ends. They are no dependency of tostoolkit:
-``pip install zeus codecarbon`` to have them in the table.
+100 ms; both count 100 W. Each tool opens a window, the machine sleeps, the tool closes it; the
+error is that of its joules against 100 W x the seconds between. Zeus and CodeCarbon are read
+through the objects that their monitors read at a window's ends. They are no dependency of
+tostoolkit: ``pip install zeus codecarbon`` to have them in the table.
 """
 
 import statistics
@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import pandas as pd
 from simulated_counters import WATTS, Device, Writer, fake_nvml, powercap_tree
 
-from tostoolkit.energy_window import Window
 from tostoolkit.energy_meters import nvml, rapl
+from tostoolkit.energy_window import Window
 
 WRAPS_AT = 262143.32885
 

@@ -10,8 +10,8 @@ from simulated_counters import WATTS, Device, Writer, fake_nvml, powercap_tree
 
 import tostoolkit as tos
 from tostoolkit import energy, energy_meters
-from tostoolkit.energy_window import Window
 from tostoolkit.energy_meters import Counter, Meter, MeterError, Tally
+from tostoolkit.energy_window import Window
 
 
 def step():

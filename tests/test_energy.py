@@ -1,5 +1,6 @@
 """Meters and the window, against simulated counters of known power."""
 
+import dataclasses
 import math
 import statistics
 import threading
@@ -85,6 +86,23 @@ def test_counters_with_intervals_of_their_own_are_added():
     assert m.meter == "nvml+rapl"
     assert m.counters.startswith("gpu-0=")
     assert m.counter_updates in range(8, 13)
+
+
+def test_a_window_closes_what_it_opened_and_nothing_else(monkeypatch):
+    closed = []
+    mine = dataclasses.replace(Device(0.01).meter(), close=lambda: closed.append("mine"))
+    own = dataclasses.replace(Device(0.01).meter("rapl"), close=lambda: closed.append("own"))
+    monkeypatch.setattr(energy_meters, "METERS", {"rapl": lambda: own})
+    for meter in (mine, [mine], [mine, mine]):
+        with Window(meter):
+            pass
+    assert closed == []
+    for meter in ("rapl", [mine, "rapl"]):
+        with Window(meter):
+            pass
+    assert closed == ["own", "own"]
+    with pytest.raises(MeterError, match="None of the list is none here"):
+        Window([mine, None])
 
 
 def test_measure_says_what_it_saw():

@@ -9,7 +9,7 @@ apart. Linux' powercap files count a CPU package's and its memory's microjoules 
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -317,7 +317,13 @@ def find_meter(meter="auto") -> tuple[Meter | None, str]:
     if isinstance(meter, list | tuple):
         if not meter:
             raise ValueError("meter: the list is empty; use None to measure time alone")
-        return together(*(find_meter(m)[0] for m in meter)), ""
+        found = [find_meter(m) for m in meter]
+        for asked, (one, why) in zip(meter, found, strict=True):
+            if one is None:
+                raise MeterError(f"meter: {asked!r} of the list is none here ({why})")
+        opened = [one for asked, (one, _) in zip(meter, found, strict=True) if one is not asked]
+        joined = together(*(one for one, _ in found))
+        return replace(joined, close=lambda: [one.close() for one in opened]), ""
     if meter != "auto":
         name, _, index = str(meter).partition(":")
         if name not in METERS:

@@ -288,7 +288,8 @@ class _Here:
         self.conditions = describe(meter)
         self._found, _ = find_meter(meter)  # once: a counter that is open is read faster
         self._meter = self._found or meter  # where there is none, each run says why
-        self._close = self._found.close if self._found and isinstance(meter, str) else lambda: None
+        opened = self._found is not None and self._found is not meter
+        self._close = self._found.close if opened else lambda: None
         self._unit, self._task, self._job = self.conditions["unit"], task, None
 
     def free(self, needed, say):

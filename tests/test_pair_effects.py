@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +8,7 @@ import tostoolkit as tos
 
 
 def paired(effect, seed=0, pairs=24, repeats=3, noise=0.04, drift=0.0):
-    """Runs of relu and gelu twins, at the noise of the committed sweep, on a drifting machine."""
+    """Runs of relu and gelu twins, at the noise of a machine at rest, on a drifting machine."""
     rng = np.random.default_rng(seed)
     runs = pd.DataFrame(
         [(w, a, r) for w in range(pairs) for a in ("relu", "gelu") for r in range(repeats)],
@@ -30,6 +32,30 @@ def test_planted_three_per_cent_is_found_and_nothing_where_there_is_none():
     none = [summary(paired(0.0, seed)) for seed in range(100)]
     false = sum(not s.lower <= 0 <= s.upper for s in none)
     assert 1 <= false <= 11  # of 100 at 5 %, others happen once in 100
+
+
+@pytest.mark.parametrize("family", ["feed_forward", "convolutional", "transformer"])
+def test_three_per_cent_is_found_at_the_noise_of_the_committed_sweeps(family):
+    """With as many pairs as that noise asks for, and with a quarter of them seldom."""
+    runs = tos.load_runs(Path(__file__).parent.parent / "data" / "raw" / f"cpu_{family}.csv")
+    needed = tos.pairs_needed(runs, 0.03, "time_s")
+    logs = np.log(runs.time_s)
+    noise = (logs - logs.groupby(runs.configuration).transform("mean")).std(ddof=0) * 1.5**0.5
+    few, enough, none = (
+        [summary(paired(effect, seed, n, noise=noise)).lower > 0 for seed in range(40)]
+        for effect, n in ((0.03, needed // 4), (0.03, needed), (0.0, needed)))
+    assert sum(enough) >= 34  # of 40 at a power of 0.95, fewer happen once in 300
+    assert sum(few) <= 32  # the power is then 0.44
+    assert sum(none) <= 5  # of 40 at 2.5 %, more happen once in 1,000
+
+
+@pytest.mark.parametrize(("kwargs", "word"), [
+    ({"effect": 0}, "effect: 0"), ({"effect": -1}, "effect: -1"), ({"power": 1}, "power: 1")])
+def test_pairs_needed_names_a_bad_argument(kwargs, word):
+    with pytest.raises(ValueError, match=word):
+        tos.pairs_needed(paired(0.0), **kwargs)
+    with pytest.raises(ValueError, match="a single repeat"):
+        tos.pairs_needed(paired(0.0, repeats=1))
 
 
 def test_pair_by_hand():

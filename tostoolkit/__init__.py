@@ -36,7 +36,8 @@ _NAMES = {
     "comparison": ["compare_predictors"],
     "noise": ["noise_ceiling"],
     "pair_effects": [
-        "matched_pair_effects", "matched_pair_summary", "predicted_pair_effects"],
+        "matched_pair_effects", "matched_pair_summary", "pairs_needed",
+        "predicted_pair_effects"],
     "sensitivity": ["cost_sensitivity", "table_sensitivity"],
 }
 

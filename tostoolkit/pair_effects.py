@@ -224,3 +224,50 @@ def predicted_pair_effects(runs, laws, factor, baseline, response="energy_j", fo
             parts[name] = pd.concat([matched_pair_summary(part) for part in (
                 effects, effects.assign(level="all others"))])
     return pd.concat(parts, names=["law"]).reset_index()
+
+
+def pairs_needed(runs, effect=0.03, response="energy_j", power=0.95,
+                 configuration="configuration") -> int:
+    """Return how many matched pairs tell an effect from none, at the noise that repeats show.
+
+    n = 2 s^2 / r ((z(0.975) + z(power)) / log(1 + effect))^2, for a scatter s of the logs of
+    repeats within configurations, r repeats of each, and the normal distribution's quantiles z
+    (sample size of a paired comparison; Cohen, "Statistical Power Analysis", 1988, section 2.4).
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        With repeats.
+    effect : float
+        Relative: 0.03 is 3 %.
+    response, configuration : str
+    power : float
+        Probability that the effect, if it is there, is told from 0 at 95 %.
+
+    Raises
+    ------
+    ValueError
+        No repeats; an effect of 0 or at most -1; a power not between 0 and 1.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"configuration": list("aabb"), "energy_j": [1.0, 1.1, 2.0, 2.2]})
+    >>> pairs_needed(runs, effect=0.1)
+    7
+    """
+    from scipy.stats import norm
+
+    if not (effect > -1 and effect):
+        raise ValueError(f"effect: {effect!r} is none to be told from 0; give 0.03 for 3 %")
+    if not 0 < power < 1:
+        raise ValueError(f"power: {power!r} is no probability between 0 and 1")
+    check_response(runs.drop(columns="device", errors="ignore"), response, configuration)
+    logs = np.log(runs[response].astype(float))
+    groups = logs.groupby(runs[configuration].to_numpy())
+    freedom = len(logs) - groups.ngroups
+    if not freedom:
+        raise ValueError(f"{configuration}: a single repeat of each, so their noise is unknown; "
+                         "measure again with repeats=3")
+    variance = ((logs - groups.transform("mean")) ** 2).sum() / freedom
+    z = (norm.ppf(0.975) + norm.ppf(power)) / np.log1p(effect)
+    return int(np.ceil(2 * variance * groups.ngroups / len(logs) * z**2))

@@ -69,6 +69,20 @@ def test_idle_time_around_a_window_is_not_in_it():
     assert slow.power_w[2:].to_numpy() == pytest.approx(WATTS, rel=0.1)
 
 
+def test_restart_leaves_out_what_was_before():
+    """A warm-up at 10 W is no part of the window that begins after it."""
+    device = Device(every_s=0.02, idle_w=10.0)
+    worker = threading.Thread(target=device.work, args=(0.9,))
+    with Window(device.meter()) as window:
+        time.sleep(0.4)
+        worker.start()
+        window.restart()
+        time.sleep(0.6)
+    worker.join()
+    assert window.power_w == pytest.approx(WATTS, rel=0.1)
+    assert window.trace().time_s.min() >= 0
+
+
 def test_wrap_in_a_window_changes_nothing():
     device = Device(every_s=0.02, wraps_at=262_143.0, start_j=262_110.0)
     (error, bound), = windows(device.meter(), 1.0, 1)

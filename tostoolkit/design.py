@@ -130,8 +130,6 @@ def design_correlation(rows) -> float:
 
 def factors_of(table) -> list:
     """Return the factor columns of a model set, counted or measured: all before ``family``."""
-    if "factors" in table.attrs:
-        return list(table.attrs["factors"])
     columns = table.columns[table.columns != "configuration"]
     ends = [columns.get_loc(c) for c in ("family", "parameters") if c in columns]
     return list(columns[:min(ends, default=len(columns))])

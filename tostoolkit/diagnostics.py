@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from .design import factors_of
 from .fits import FITS, Solution, left_out
 from .regression import prepare
 from .run_checks import correlation, variance_inflation
@@ -103,7 +104,7 @@ def factor_columns(runs, configuration="configuration") -> list[str]:
     """
     skip = {configuration, *_NOT_FACTORS}
     if "family" in runs:
-        before = list(runs.columns[:list(runs.columns).index("family")])
+        before = factors_of(runs)
     else:
         before = [c for c in runs if runs[c].map(lambda v: isinstance(v, str | bool)).all()
                   and runs[c].nunique() <= max(2, len(runs) ** 0.5)]

@@ -1,14 +1,19 @@
 """Loaders of published measurements, and the models that they measured rebuilt.
 
-The data are not part of the repository: tests that need them skip where there is no copy and no
-network.
+The data are not part of the repository: tests that need them skip where they are not at hand. What
+is fetched in these tests comes from a server on this machine.
 """
 
 import dataclasses
 import hashlib
 import io
+import os
+import re
 import tarfile
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -19,26 +24,36 @@ from tostoolkit.datasets import counting, cunningham, ec_nas, files, gaissa, mlp
 
 ROOT = f"EC-NAS-Bench-{ec_nas.COMMIT}/{ec_nas.DATA}"
 DERIVED = Path(__file__).parent.parent / "data/derived"
+NAMED = os.environ.get(files.VARIABLE) and Path(os.environ[files.VARIABLE]).absolute()
 COUNTED = {"parameters", "layers", "elements", "bytes"}
 
 
+@contextmanager
+def as_the_tests_began():
+    """Look for data where they were looked for when the tests began; skip where there are none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(Path(__file__).parent)
+        if NAMED:
+            patch.setenv(files.VARIABLE, str(NAMED))
+        try:
+            yield
+        except files.NotAtHandError as error:
+            pytest.skip(str(error))
+
+
 def published():
-    """Return the archive of EC-NAS-Bench; skip the test where there is no copy and no network."""
-    try:
+    """Return the archive of EC-NAS-Bench; skip the test where it is not at hand."""
+    with as_the_tests_began():
         return ec_nas.ec_nas_archive()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
 def load():
-    """Return name -> runs as published; skip where they can be neither found nor fetched."""
+    """Return name -> runs as published; skip where they are not at hand."""
     def runs(name):
         if name not in loaded:
-            try:
+            with as_the_tests_began():
                 loaded[name] = tos.datasets.DATASETS[name].load()
-            except FileNotFoundError as error:
-                pytest.skip(str(error))
         return loaded[name].copy()
 
     loaded = {}
@@ -46,16 +61,20 @@ def load():
 
 
 @pytest.fixture
-def offline(monkeypatch):
-    """No local copy, and a network that fails."""
-    import pooch
-    import requests
+def project(tmp_path, monkeypatch):
+    """Return an empty folder to work in, with no data named or near."""
+    monkeypatch.delenv(files.VARIABLE, raising=False)
+    folder = tmp_path / "projects" / "mine"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    return folder
 
-    def fail(*args, **kwargs):
-        raise requests.exceptions.ConnectionError("no network")
 
-    monkeypatch.setattr(files, "local_folders", list)
-    monkeypatch.setattr(pooch, "retrieve", fail)
+def put(folder, name, text="x"):
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
 
 
 def archive_with(tmp_path, members):
@@ -70,27 +89,56 @@ def archive_with(tmp_path, members):
 
 # Files
 
-def test_folder_environment_and_neighbours_are_searched(tmp_path, monkeypatch):
-    archive = published()
-    assert files.locate(archive.parent, archive.name, "x", "u") == archive
-    monkeypatch.setenv("TOSTOOLKIT_DATA", str(archive.parent))
-    monkeypatch.chdir(tmp_path)
-    assert files.locate(None, archive.name, "x", "u") == archive
+def test_the_folder_that_is_named_goes_before_data_external(project, tmp_path, monkeypatch):
+    near = put(project, "data/external/set/runs.csv")
+    (project / "notebooks").mkdir()
+    for folder in (project, project / "notebooks"):  # notebooks run in a folder of their own
+        monkeypatch.chdir(folder)
+        assert files.locate(None, "runs.csv", "x", "u").samefile(near)
+    named = put(tmp_path, "named/deep/er/runs.csv")
+    monkeypatch.setenv(files.VARIABLE, str(tmp_path / "named"))
+    assert files.locate(None, "runs.csv", "x", "u") == named
+    given = put(tmp_path, "given/runs.csv")
+    assert files.locate(given.parent, "runs.csv", "x", "u") == given
+    named.unlink()  # a set that the named folder lacks may still be near
+    monkeypatch.chdir(project)
+    assert files.locate(None, "runs.csv", "x", "u").samefile(near)
+
+
+def test_no_other_folder_is_searched(project):
+    for place in ("shared/energy-data", "../shared/energy-data", "external", "../../data/external",
+                  "data"):
+        put(project, f"{place}/runs.csv")
+    with pytest.raises(files.NotAtHandError):
+        files.locate(None, "runs.csv", "x", "u")
+
+
+@pytest.mark.parametrize("named", ["none", "file"])
+def test_variable_that_names_no_folder_is_an_error(project, monkeypatch, named):
+    put(project, "data/external/runs.csv")
+    put(project, "file")
+    monkeypatch.setenv(files.VARIABLE, named)
+    with pytest.raises(NotADirectoryError, match=f"TOSTOOLKIT_DATA: '{named}' is not a folder; name"):
+        files.locate(None, "runs.csv", "x", "u")
+    with pytest.raises(NotADirectoryError):
+        tos.datasets.counted_at_hand({"mlperf_tiny": None})
 
 
 @pytest.mark.parametrize(("name", "commit"), [
     ("ec_nas_bench", ec_nas.COMMIT), ("cunningham2025", cunningham.COMMIT),
     ("gaissa_seaa2023", gaissa.COMMIT), ("mlperf_tiny", mlperf.COMMITS["v0.7"])])
-def test_no_network_and_no_copy_says_what_to_do(offline, name, commit):
-    with pytest.raises(FileNotFoundError) as caught:
+def test_no_copy_says_what_to_do(project, name, commit):
+    with pytest.raises(files.NotAtHandError) as caught:
         getattr(tos.datasets, name)()
-    for word in (f"{name}(path=", "TOSTOOLKIT_DATA", "https://", commit):
+    for word in (f"{name}(path=", "TOSTOOLKIT_DATA (not set)", "https://", commit,
+                 f"python -m tostoolkit data {name} --to data/external"):
         assert word in str(caught.value)
+    assert tos.datasets.counted_at_hand({name: None}) == {}
 
 
 @pytest.mark.parametrize(("name", "file"), [
     ("ec_nas_bench", r"EC-NAS-Bench-\*\.tar\.gz"), ("cunningham2025", "conv.csv"),
-    ("gaissa_seaa2023", gaissa.FILE), ("mlperf_tiny", mlperf.FILE)])
+    ("gaissa_seaa2023", gaissa.FILE), ("mlperf_tiny", r"v0\.7/closed/.*results\.txt")])
 def test_empty_folder_is_an_error(tmp_path, name, file):
     with pytest.raises(FileNotFoundError, match=f"no .*{file}"):
         getattr(tos.datasets, name)(tmp_path)
@@ -102,28 +150,145 @@ def test_empty_folder_is_an_error(tmp_path, name, file):
 def test_damaged_file_is_an_error(tmp_path, name, file):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text("batch_size\n1\n")
-    with pytest.raises(ValueError, match=r"SHA-256 .* damaged"):
+    with pytest.raises(ValueError, match=r"SHA-256 .* damaged, fetched in part.*delete .*fetch it"):
         getattr(tos.datasets, name)(tmp_path)
 
 
-def test_what_is_fetched_is_asked_for_with_its_hash(monkeypatch, tmp_path, load):
-    load("gaissa_seaa2023")
-    whole = files.find_local(None, gaissa.FILE, "")
-    asked = {}
+def test_a_damaged_copy_is_no_reason_to_go_on_without_it(project):
+    put(project, f"data/external/{mlperf.FILE}", "round,path\n")
+    with pytest.raises(ValueError, match="damaged"):
+        tos.datasets.counted_at_hand({"mlperf_tiny": None})
 
-    def retrieve(url, known_hash, fname, path):
-        asked.update(url=url, known_hash=known_hash)
-        return whole
 
-    import pooch
-    if whole is None:
-        pytest.skip("fetched itself; there is no copy to serve")
-    monkeypatch.setattr(files, "local_folders", list)
-    monkeypatch.setattr(pooch, "retrieve", retrieve)
-    assert len(tos.datasets.gaissa_seaa2023()) == 369
-    assert asked == {"known_hash": gaissa.SHA256, "url": (
-        f"https://raw.githubusercontent.com/GAISSA-UPC/seaa2023_ect/{gaissa.COMMIT}/data/metrics/"
-        f"processed/{gaissa.FILE}")}
+class Server(ThreadingHTTPServer):
+    """Serves ``contents``, path -> bytes, on this machine; ``asked`` holds the paths asked for."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.contents, self.asked, self.cut = {}, [], False
+
+    def url(self, path, content=None):
+        if content is not None:
+            self.contents[f"/{path}"] = content
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        content = self.server.contents.get(self.path)
+        self.send_response(404 if content is None else 200)
+        content = content or b""
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if self.server.cut else content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def a_set(server, contents):
+    """Return a data set of files that a server has, whose runs are the lines of the files."""
+    sources = {name: (server.url(name, text), hashlib.sha256(text).hexdigest())
+               for name, text in contents.items()}
+
+    def load(path=None):
+        return pd.DataFrame({"line": [line for name, (url, sha256) in sources.items() for line in
+                                      files.locate(path, name, "a_set", url, sha256)
+                                      .read_text().splitlines()]})
+
+    return counting.Dataset(load, None, "line", {}, None, "", sources)
+
+
+def test_fetched_once_into_its_folder_and_checked(server, project):
+    dataset = a_set(server, {"set/a.csv": b"1\n2\n", "set/host/b.csv": b"3\n"})
+    assert tos.datasets.fetch(dataset, "data/external") == 3
+    assert (project / "data/external/set/host/b.csv").read_bytes() == b"3\n"
+    assert sorted(server.asked) == ["/set/a.csv", "/set/host/b.csv"]
+    assert tos.datasets.fetch(dataset, "data/external") == 3
+    (project / "data/external/set/a.csv").unlink()  # one alone is lacking
+    assert tos.datasets.fetch(dataset, "data/external") == 3
+    assert sorted(server.asked) == ["/set/a.csv", "/set/a.csv", "/set/host/b.csv"]
+
+
+@pytest.mark.parametrize("fault", ["other content", "cut off", "no such file", "no server"])
+def test_what_cannot_be_fetched_leaves_no_file(server, project, fault):
+    dataset = a_set(server, {"set/a.csv": b"1\n2\n"})
+    server.cut = fault == "cut off"
+    if fault == "other content":
+        server.url("set/a.csv", b"<html>moved</html>")
+    elif fault == "no such file":
+        server.contents.clear()
+    elif fault == "no server":
+        server.shutdown()
+        server.server_close()
+    error, word = ((ValueError, "is not what was published") if fault == "other content" else
+                   (ConnectionError, "could not be fetched into 'data/external' .*try again later"))
+    with pytest.raises(error, match=word) as caught:
+        tos.datasets.fetch(dataset, "data/external")
+    assert "/set/a.csv" in str(caught.value)
+    assert not [path for path in (project / "data").rglob("*") if path.is_file()]
+
+
+def test_a_half_fetched_file_is_an_error_and_stays(server, project):
+    dataset = a_set(server, {"set/a.csv": b"1\n2\n"})
+    half = put(project, "data/external/set/a.csv", "1\n")
+    with pytest.raises(ValueError, match=r"a\.csv: SHA-256 .*delete '.*a\.csv' and fetch it again"):
+        tos.datasets.fetch(dataset, "data/external")
+    assert half.read_text() == "1\n"
+    assert not server.asked
+
+
+@pytest.mark.parametrize("name", tos.datasets.DATASETS)
+def test_each_set_is_fetched_as_it_was_published(load, server, project, monkeypatch, name):
+    """The real sets, from copies: where they land is where their loaders find them."""
+    local, dataset = load(name), tos.datasets.DATASETS[name]
+    contents = copies(name, dataset)
+    sources = {file: (server.url(url.split("//")[1], contents[file]), sha256)
+               for file, (url, sha256) in dataset.files.items()}
+    fetched = dataclasses.replace(dataset, files=sources)
+    assert tos.datasets.fetch(fetched, "data/external") == len(local)
+    pd.testing.assert_frame_equal(dataset.load(), local)  # from data/external
+    assert len(server.asked) == len(sources)
+    for url, _ in dataset.files.values():
+        assert re.match(r"https://(raw\.githubusercontent|github)\.com/[\w./*-]*[0-9a-f]{40}", url)
+
+
+def copies(name, dataset):
+    """Return path -> content of a set's files, of which there is a copy where the tests began."""
+    with as_the_tests_began():
+        if name == "ec_nas_bench":
+            return dict.fromkeys(dataset.files, ec_nas.ec_nas_archive().read_bytes())
+        if name == "mlperf_tiny":
+            table = pd.read_csv(files.find_local(None, mlperf.FILE)).set_index(["round", "path"])
+            return {file: result_text(table.loc[tuple(file.split("/", 2)[1:])])
+                    for file in dataset.files}
+        return {file: files.find_local(None, file.split("/", 1)[1]).read_bytes()
+                for file in dataset.files}
+
+
+def result_text(row):
+    return (f"0 ulp-ml: Median energy cost is {row.energy_uj_per_inf:.3f} uJ/inf.\n"
+            f"0 ulp-ml: Median throughput is {row.throughput_inf_per_s_in_energy_mode:.3f} "
+            "inf./sec.\n").encode()
+
+
+def test_other_results_of_mlperf_tiny_are_refused(load, project):
+    load("mlperf_tiny")
+    contents = copies("mlperf_tiny", tos.datasets.DATASETS["mlperf_tiny"])
+    contents[next(iter(contents))] = contents[list(contents)[7]]
+    for file, content in contents.items():
+        put(project, f"data/external/{file}", content.decode())
+    with pytest.raises(ValueError, match="not those published"):
+        tos.datasets.mlperf_tiny()
 
 
 def test_other_archive_is_an_error(tmp_path):
@@ -215,32 +380,6 @@ def test_mlperf_tiny_is_in_microjoules_and_names_are_one(load):
     assert len(again) == 12
     assert set(again.organisation) == {"syntiant"}
     assert set(again["round"]) == {"v1.1", "v1.2"}
-
-
-def test_mlperf_tiny_fetched_result_by_result_is_the_local_copy(load, monkeypatch, tmp_path):
-    local = load("mlperf_tiny")
-    file = files.find_local(None, mlperf.FILE, "")
-    if file is None:
-        pytest.skip("no local copy to compare with")
-    table = pd.read_csv(file).set_index(["round", "path"])
-
-    def fetch(url, name, pattern, sha256=None):
-        round_ = next(r for r, commit in mlperf.COMMITS.items() if f"/{commit}/" in url)
-        assert url.startswith(f"https://raw.githubusercontent.com/mlcommons/tiny_results_{round_}/")
-        row = table.loc[(round_, url.split(mlperf.COMMITS[round_] + "/")[1])]
-        result = tmp_path / hashlib.sha256(url.encode()).hexdigest()
-        result.write_text(
-            f"0 ulp-ml: Median energy cost is {row.energy_uj_per_inf:.3f} uJ/inf.\n"
-            f"0 ulp-ml: Median throughput is {row.throughput_inf_per_s_in_energy_mode:.3f} "
-            "inf./sec.\n")
-        return result
-
-    monkeypatch.setattr(mlperf, "find_local", lambda *args: None)
-    monkeypatch.setattr(mlperf, "fetch", fetch)
-    pd.testing.assert_frame_equal(tos.datasets.mlperf_tiny(), local)
-    table.iloc[5, table.columns.get_loc("energy_uj_per_inf")] *= 2
-    with pytest.raises(ValueError, match="not those published"):
-        tos.datasets.mlperf_tiny()
 
 
 def test_log_that_is_no_energy_run_is_an_error():

@@ -37,8 +37,9 @@ CARRIED = "carried"
 
 def keep(folder):
     """Copy the committed figures and derived data into a folder; without git, those that are here."""
-    git = subprocess.run(["git", "archive", "HEAD", *FOLDERS], cwd=ROOT, capture_output=True)
-    if git.returncode == 0:
+    git = shutil.which("git") and subprocess.run(
+        ["git", "archive", "HEAD", *FOLDERS], cwd=ROOT, capture_output=True)
+    if git and git.returncode == 0:
         shutil.rmtree(folder, ignore_errors=True)
         with tarfile.open(fileobj=io.BytesIO(git.stdout)) as tar:
             tar.extractall(folder, filter="data")

@@ -34,7 +34,9 @@ def test_planted_three_per_cent_is_found_and_nothing_where_there_is_none():
     assert 1 <= false <= 11  # of 100 at 5 %, others happen once in 100
 
 
-@pytest.mark.parametrize("family", ["feed_forward", "convolutional", "transformer"])
+@pytest.mark.parametrize("family", [
+    "feed_forward", pytest.param("convolutional", marks=pytest.mark.prove),
+    pytest.param("transformer", marks=pytest.mark.prove)])
 def test_three_per_cent_is_found_at_the_noise_of_the_committed_sweeps(family):
     """With as many pairs as that noise asks for, and with a quarter of them seldom."""
     runs = tos.load_runs(Path(__file__).parent.parent / "data" / "raw" / f"cpu_{family}.csv")

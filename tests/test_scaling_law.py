@@ -293,7 +293,7 @@ def test_bootstrap_agrees_with_the_jackknife():
     assert table.attrs["n"] == 300
     assert table.std_error.to_numpy() == pytest.approx(
         law.coefficients.std_error.to_numpy(), rel=0.35)
-    assert (table.estimate == law.coefficients.estimate).all()
+    assert table.estimate.to_numpy() == pytest.approx(law.coefficients.estimate, rel=1e-9)
     pd.testing.assert_frame_equal(table, law.bootstrap(300, seed=1))
 
 
@@ -305,7 +305,8 @@ def test_saved_law_predicts_as_the_fitted(form, tmp_path):
     law.save(tmp_path / "law.json")  # over itself
     read = tos.load_scaling_law(tmp_path / "law.json")
     pd.testing.assert_frame_equal(
-        read.predict(runs, interval=True), law.predict(runs, interval=True), check_exact=True)
+        read.predict(runs, interval=True), law.predict(runs, interval=True), rtol=1e-12)
+    # what is in the file is as it was written, digit by digit
     pd.testing.assert_frame_equal(read.coefficients, law.coefficients, check_exact=True)
     pd.testing.assert_series_equal(read.metrics, law.metrics, check_exact=True)
     assert str(read) == str(law)

@@ -198,7 +198,7 @@ def rapl(roots=POWERCAP) -> Meter:
     for root in map(Path, roots):
         domains = [
             domain for domain in sorted(root.glob("intel-rapl:*"))
-            if (domain / "name").read_text().strip().startswith(("package", "dram"))]
+            if (domain / "name").read_text("ascii").strip().startswith(("package", "dram"))]
         if domains:
             return _powercap(domains)
     raise MeterError("rapl: no CPU package counts its energy under "
@@ -215,15 +215,15 @@ def _powercap(domains):
 def _powercap_counter(domain, files):
     path = domain / "energy_uj"
     try:
-        int(path.read_text())
-        limit = int((domain / "max_energy_range_uj").read_text())
+        int(path.read_text("ascii"))
+        limit = int((domain / "max_energy_range_uj").read_text("ascii"))
         file = os.open(path, os.O_RDONLY)
     except (OSError, ValueError) as error:
         raise MeterError(
             f"rapl: {path} cannot be read ({type(error).__name__}); it is root's since Linux 5.10: "
             f"sudo chmod a+r {path}") from error
     files.append(file)
-    name = (domain / "name").read_text().strip()
+    name = (domain / "name").read_text("ascii").strip()
     return Counter(f"{domain.name} {name}", lambda: int(os.pread(file, 32, 0)) / 1e6, limit / 1e6)
 
 
@@ -256,7 +256,7 @@ def cpu_name() -> str:
     import platform
 
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
@@ -352,7 +352,7 @@ def computes_on_gpu() -> bool:
         return True
     import keras
 
-    return _GPUS[keras.backend.backend()]()
+    return _GPUS.get(keras.backend.backend(), lambda: False)()
 
 
 def _tensorflow_gpu():
@@ -373,5 +373,6 @@ def _torch_gpu():
     return torch.cuda.is_available()
 
 
-#: Keras backend -> whether it computes on a GPU (`keras.distribution` knows only some of them).
+#: Keras backend -> whether it computes on a GPU that a meter here knows (`keras.distribution` knows
+#: only some of them); other backends do not.
 _GPUS = {"tensorflow": _tensorflow_gpu, "jax": _jax_gpu, "torch": _torch_gpu}

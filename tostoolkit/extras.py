@@ -8,12 +8,13 @@ import sys
 from importlib.util import find_spec
 
 #: Library, as it is imported -> the extra of tostoolkit that brings it; none of them brings the
-#: backends whose makers have several builds of them.
+#: backends whose makers have several builds of them. (What lacks Zeus is the meter of that name,
+#: and says so.)
 LIBRARIES = {
     "tensorflow": "tensorflow", "jax": None, "torch": None,
     **dict.fromkeys(["filelock", "itables", "matplotlib", "pooch", "pynvml", "scipy", "seaborn",
                      "statsmodels"], "study"),
-    "distributed": "cluster", "zeus": "zeus",
+    "distributed": "cluster",
 }
 #: Library -> its name in the package registry, where that is another.
 DISTRIBUTIONS = {"distributed": "dask[distributed]", "pynvml": "nvidia-ml-py"}
@@ -62,21 +63,23 @@ def _asker(frame):
     if "<locals>" in name:  # a wrapper; what it wraps runs within it
         return ""
     public = sys.modules["tostoolkit"].__all__
+    part = module.split(".")[1] if "." in module else ""
     if name == "<module>":
-        name = module
-    elif name.partition(".")[0] not in public:
-        name = f"{module}.{name}"
-    else:
+        return f"tos.{part}" if part in public else module
+    if name.partition(".")[0] in public:
         return f"tos.{name}"
-    inside = name.partition(".")[2]
-    return f"tos.{inside}" if inside.partition(".")[0] in public else name
+    if part in public and hasattr(sys.modules[f"tostoolkit.{part}"], name.partition(".")[0]):
+        return f"tos.{part}.{name}"
+    return f"{module}.{name}"
 
 
 def _message(asker, name, by_keras):
-    """Return what to do where a library is missing; `by_keras`: as a backend of Keras."""
+    """Return what to do where a library is missing; `by_keras`: it is Keras that imports it."""
     extra = LIBRARIES[name]
     distribution = DISTRIBUTIONS.get(name, name)
-    install = f"pip install 'tostoolkit[{extra}]'" if extra else f"pip install {distribution}"
+    install = f"pip install {distribution}"
+    if extra and (not by_keras or name in BACKENDS):
+        install = f"pip install 'tostoolkit[{extra}]'"
     if not by_keras:
         return f"{asker} needs {distribution}: {install}"
     here = [other for other in BACKENDS if other != name and find_spec(other)]

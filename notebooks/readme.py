@@ -27,8 +27,9 @@ def table(numbers) -> str:
     for (name, device), rows in sets.items():
         own = {p: rows[p]["mean_relative_error"] for p in COLUMNS if p in rows}
         known = [error for error in own.values() if error is not None]
-        title = f"{name}, {device}" if several.count(name) > 1 else name
         row = rows["MACs"]
+        title = f"{name}, {device}" if several.count(name) > 1 else name
+        title += " (carried over)" if row["carried"] else ""
         lines.append([title, UNITS[row["response"]],
                       *(_percent(own.get(p), own.get(p) == min(known)) for p in COLUMNS),
                       _percent(row["noise_ceiling"])])

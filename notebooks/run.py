@@ -6,6 +6,7 @@
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -43,6 +44,8 @@ def execute(path, parameters="", cwd=HERE):
             if f"{name} = " not in notebook.cells[tagged[0]].source:
                 raise ValueError(f"{path.name}: it has no parameter {name!r}")
         notebook.cells.insert(tagged[0] + 1, nbformat.v4.new_code_cell(parameters))
+    if data := os.environ.get("TOSTOOLKIT_DATA"):  # as seen from here, not from the notebook
+        os.environ["TOSTOOLKIT_DATA"] = str(Path(data).absolute())
     NotebookClient(
         notebook, timeout=1800, kernel_name="python3", coalesce_streams=True,
         resources={"metadata": {"path": str(cwd)}},

@@ -40,6 +40,8 @@ _NAMES = {
     "pair_effects": [
         "matched_pair_effects", "matched_pair_summary", "pairs_needed",
         "predicted_pair_effects"],
+    "results": ["carried_over", "mean_of_repeats", "read_numbers", "significant", "verdicts",
+                "write_numbers"],
     "sensitivity": ["cost_sensitivity", "table_sensitivity"],
 }
 

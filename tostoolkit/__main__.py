@@ -1,7 +1,8 @@
-"""What a saved model costs, what a model set takes, and which meters are here.
+"""What a saved model costs, what a model set takes, what others measured, which meters are here.
 
     python -m tostoolkit count model.keras
     python -m tostoolkit sweep feed_forward --minutes 9 --out runs.csv
+    python -m tostoolkit data --to data/external
     python -m tostoolkit meters
 """
 
@@ -64,6 +65,12 @@ def _parser():
     for name, (flag, details) in SET_OPTIONS.items():
         sweep.add_argument(flag, dest=name, **details)
 
+    data = commands.add_parser(
+        "data", help="fetch published measurements, check them, and say what is missing")
+    data.set_defaults(run=_data)
+    data.add_argument("names", nargs="*", metavar="NAME", help="data sets; all when left out")
+    data.add_argument("--to", required=True, metavar="FOLDER", help="for instance data/external")
+
     meters = commands.add_parser("meters", help="which energy meters are here, and why not others")
     meters.set_defaults(run=_meters)
     return parser
@@ -104,6 +111,20 @@ def _sweep(options):
     if len(runs) and not energy:
         lines.append(f"no joules: {runs.missing.iloc[-1]}")
     lines.append(f"{left} runs remain: the same command again goes on" if left else "complete")
+    return "\n".join(lines)
+
+
+def _data(options):
+    from .datasets import DATASETS, fetch
+
+    lines, missing = [], []
+    for name in options.names or DATASETS:
+        try:
+            lines.append(f"{name}: {fetch(name, options.to)} runs")
+        except (OSError, ValueError) as error:  # the other sets are fetched all the same
+            missing.append(f"{name}: missing. {error}")
+    if missing:
+        raise OSError("\n".join(["not every data set is there", *lines, *missing]))
     return "\n".join(lines)
 
 

@@ -57,11 +57,35 @@ def new_figure(width, height, rows=1, columns=1, **kwargs):
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
+def caption(function, table=None, data="dataset") -> str:
+    """Return a figure's caption: the first line of its function, and what of it is carried over.
+
+    Parameters
+    ----------
+    function : callable
+        Of `figures`.
+    table : pandas.DataFrame, optional
+        What is drawn; where it has a column ``carried``, the rows that are True are an earlier
+        run's (`tostoolkit.results.carried_over`).
+    data : str
+        Column that names the data of a row.
+
+    Examples
+    --------
+    >>> from tostoolkit.figures import heldout_error
+    >>> caption(heldout_error)
+    'Mean relative error on data held out, by predictor and protocol.'
+    """
+    text = function.__doc__.splitlines()[0]
+    carried = [] if table is None or "carried" not in table else table[data][table.carried].unique()
+    return f"{text} Carried over from an earlier run: {', '.join(carried)}." if len(carried) else text
+
+
 @in_style
 def save(figure, stem) -> list[Path]:
     """Write `figure` as ``<stem>.pdf`` and ``<stem>.png`` and return the two paths.
 
-    Neither holds a date, so that the same data give the same bytes.
+    Neither holds a date, so that on one machine the same data give the same bytes.
 
     Raises
     ------

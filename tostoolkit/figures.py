@@ -13,6 +13,7 @@ from .figure_style import (
     ONE_COLUMN,
     TWO_COLUMNS,
     WORK_COLOURS,
+    caption,
     in_style,
     new_figure,
     save,
@@ -21,7 +22,7 @@ from .figure_style import (
 from .op_kinds import OP_KINDS
 
 __all__ = [
-    "cost_sensitivity", "design", "heldout_error", "op_costs", "pair_effects",
+    "caption", "cost_sensitivity", "design", "heldout_error", "op_costs", "pair_effects",
     "predicted_against_measured", "predictor_errors", "published_energies", "save", "scaling_law",
     "styled", "to_shares",
 ]

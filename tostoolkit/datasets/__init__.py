@@ -1,7 +1,9 @@
 """Published and one's own measured-energy data, as tidy runs joined with what is counted.
 
 Each data set is one module and one entry of `DATASETS`: how it is loaded, how its models are
-rebuilt, and how many batches of which work make its energy. A new one is a module and an entry.
+rebuilt, how many batches of which work make its energy, and where its files were published. A new
+one is a module and an entry. Loading reads local copies alone (`files` says where they are looked
+for); `fetch` gets them.
 
 BUTTER-E (Tripp et al. 2024, 63,527 runs of feed-forward networks on watt-meters) has no loader,
 since its files are not at hand to test one. Bring it with `read_runs`: its
@@ -12,11 +14,15 @@ with ``dataset``, ``shape``, ``size``, ``depth``, ``batch_size``, ``optimizer``,
 follow from ``shape``, ``size`` and ``depth``; ``widths`` in its ``summary_by_epoch`` lists them.
 """
 
+from contextlib import suppress
+
 from .counting import Dataset, count_dataset, join_counts, measured, read_counts
 from .cunningham import DATASET as _CUNNINGHAM
 from .cunningham import cunningham2025
 from .ec_nas import DATASET as _EC_NAS
 from .ec_nas import ec_nas_bench, ec_nas_model
+from .files import NotAtHandError
+from .files import fetch as _fetch
 from .gaissa import DATASET as _GAISSA
 from .gaissa import gaissa_model, gaissa_seaa2023
 from .mlperf import DATASET as _MLPERF
@@ -24,9 +30,9 @@ from .mlperf import as_int8, mlperf_tiny, mlperf_tiny_model
 from .own_runs import read_runs
 
 __all__ = [
-    "DATASETS", "Dataset", "as_int8", "count", "counted", "cunningham2025", "ec_nas_bench",
-    "ec_nas_model", "gaissa_model", "gaissa_seaa2023", "mlperf_tiny", "mlperf_tiny_model",
-    "read_runs",
+    "DATASETS", "Dataset", "as_int8", "count", "counted", "counted_at_hand", "cunningham2025",
+    "ec_nas_bench", "ec_nas_model", "fetch", "gaissa_model", "gaissa_seaa2023", "mlperf_tiny",
+    "mlperf_tiny_model", "read_runs",
 ]
 
 DATASETS = {
@@ -98,6 +104,64 @@ def count(name, path=None, workers=None, client=None):
     dataset = _dataset(name)
     runs = dataset.load(path)
     return count_dataset(dataset, runs[runs.defect == ""], workers, client)
+
+
+def fetch(name, folder) -> int:
+    """Fetch a data set's files into a folder, check them, and return the number of its runs.
+
+    Files that the folder holds already, at any depth, are checked and stay as they are.
+
+    Parameters
+    ----------
+    name : str or Dataset
+        A key of `DATASETS`, or a data set of your own that names its files.
+    folder : str or Path
+        Made if it is not there. ``data/external`` is looked in by itself; any other folder is when
+        ``TOSTOOLKIT_DATA`` names it.
+
+    Raises
+    ------
+    ConnectionError
+        An address cannot be reached.
+    ValueError
+        An unknown data set; a file that is damaged, or is not the published one.
+
+    Examples
+    --------
+    ``tos.datasets.fetch("gaissa_seaa2023", "data/external")``
+    """
+    dataset = _dataset(name)
+    try:
+        return len(dataset.load(folder))
+    except NotAtHandError:
+        _fetch(dataset.files, folder, name if isinstance(name, str) else "runs")
+    return len(dataset.load(folder))
+
+
+def counted_at_hand(counts) -> dict:
+    """Return name -> counted runs of those data sets of which there is a local copy.
+
+    Parameters
+    ----------
+    counts : mapping of str to (str, Path, pandas.DataFrame or None)
+        Data set -> its stored counts, as for `counted`.
+
+    Raises
+    ------
+    ValueError
+        As `counted`; of a damaged copy too, which is no reason to go on without the set.
+    NotADirectoryError
+        ``TOSTOOLKIT_DATA`` names no folder.
+
+    Examples
+    --------
+    ``read = tos.datasets.counted_at_hand({"mlperf_tiny": None})``
+    """
+    read = {}
+    for name, stored in counts.items():
+        with suppress(NotAtHandError):
+            read[name] = counted(name, counts=stored)
+    return read
 
 
 def _dataset(name):

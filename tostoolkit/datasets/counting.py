@@ -8,7 +8,7 @@ which parts of the work make its measured energy. The count of a run is then one
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pandas as pd
@@ -42,6 +42,9 @@ class Dataset:
         make the measured energy. Negative takes away what was not measured.
     unit : str
         What ``energy_j`` is the energy of, and what the counts are of.
+    files : mapping of str to (str, str or None)
+        Path of each published file in a folder of data -> its address, and its SHA-256 where the
+        file itself is pinned. None, of measurements of one's own.
     """
 
     load: Callable
@@ -50,6 +53,7 @@ class Dataset:
     steps: Mapping[str, Callable]
     batches: Callable
     unit: str
+    files: Mapping[str, tuple] = field(default_factory=dict)
 
 
 def forward(run) -> dict:

@@ -61,17 +61,21 @@ def cunningham2025(path=None) -> pd.DataFrame:
     Raises
     ------
     FileNotFoundError, ValueError
-        No copy and no network; a file that is not the published one.
+        No local copy; a file that is not the published one.
 
     Examples
     --------
     ``runs = tos.datasets.cunningham2025()``
     """
     return pd.concat([
-        _read(host, file, locate(path, f"{host}/{file}.csv", "cunningham2025",
-                                 raw_url(REPOSITORY, COMMIT, f"src/out/{host}/{file}.csv"), sha256))
+        _read(host, file, locate(path, f"{host}/{file}.csv", "cunningham2025", _url(host, file),
+                                 sha256))
         for host, files in FILES.items() for file, sha256 in files.items()
     ], ignore_index=True)
+
+
+def _url(host, file):
+    return raw_url(REPOSITORY, COMMIT, f"src/out/{host}/{file}.csv")
 
 
 def _read(host, file, path):
@@ -131,4 +135,6 @@ def _batches(runs):
 
 DATASET = Dataset(
     cunningham2025, _build, "layer", {"inference": forward, "training": _step}, _batches,
-    "energy and counts of one batch: forward, or loss, backward pass and update without it")
+    "energy and counts of one batch: forward, or loss, backward pass and update without it",
+    {f"cunningham2025/{host}/{file}.csv": (_url(host, file), sha256)
+     for host, files in FILES.items() for file, sha256 in files.items()})

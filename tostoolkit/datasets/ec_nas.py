@@ -18,6 +18,7 @@ from .files import check_content, locate, read_archive
 STEM_CHANNELS, STACKS, CELLS_PER_STACK, CLASSES = 128, 3, 3, 10
 CONV3X3, CONV1X1, MAXPOOL3X3 = 0, 1, 2  # codes of EC-NAS-Bench's generated_graphs_*.json
 COMMIT = "1a82fdde59bf61cb6a2b9d41bc984c3edbd2b2bf"
+URL = f"https://github.com/saintslab/EC-NAS-Bench/archive/{COMMIT}.tar.gz"
 DATA = "ecnas/vendors/ec_nasbench/nasbench/data"
 #: SHA-256 over the sorted (path, SHA-256) of the files that are read.
 CONTENT = "3350c96da842d4731089c92cee74116a4ac7bf690c0ea06b0c7a346e7c0d1645"
@@ -49,7 +50,7 @@ def ec_nas_bench(path=None) -> pd.DataFrame:
     Raises
     ------
     FileNotFoundError
-        There is no network and no local copy; the message says where to put one.
+        There is no local copy; the message says how to get one.
     ValueError
         The archive is not the published one, or is damaged.
 
@@ -73,10 +74,8 @@ def ec_nas_bench(path=None) -> pd.DataFrame:
 
 
 def ec_nas_archive(path=None):
-    """Return the archive that `ec_nas_bench` reads, fetched if need be."""
-    return locate(
-        path, "EC-NAS-Bench-*.tar.gz", "ec_nas_bench",
-        f"https://github.com/saintslab/EC-NAS-Bench/archive/{COMMIT}.tar.gz")
+    """Return the path of the archive that `ec_nas_bench` reads."""
+    return locate(path, "EC-NAS-Bench-*.tar.gz", "ec_nas_bench", URL)
 
 
 def _ec_nas_run(name, record, cells):
@@ -235,4 +234,5 @@ def _truncate(x, channels):
 DATASET = Dataset(
     ec_nas_bench, _build, "architecture", {"inference": forward_of_one}, one_forward,
     "energy of a whole run, 4 epochs of training with evaluations; counts of the forward pass of "
-    "one image, of which all runs hold the same number")
+    "one image, of which all runs hold the same number",
+    {f"ec-nas-bench/EC-NAS-Bench-{COMMIT}.tar.gz": (URL, None)})  # its contents are pinned

@@ -1,16 +1,25 @@
-"""Files of published data: found beside the project or fetched, and checked.
+"""Files of published data: found in a folder, or fetched into one, and checked.
 
-A file is looked for in a folder given as `path`, then in the folder that the environment variable
-``TOSTOOLKIT_DATA`` names, then in ``../shared/energy-data`` and its like beside the working
-directory, and fetched from its public repository at a pinned commit otherwise. Nothing is taken on
-trust: files are checked by their SHA-256.
+A file is looked for in the folder given as `path`; where none is given, in the folder that the
+environment variable ``TOSTOOLKIT_DATA`` names, then in ``data/external`` of the working directory
+or of the one above it, where a notebook's project is. Nothing is fetched unless `fetch` is asked
+to, and nothing is taken on trust: contents are checked by their SHA-256.
 """
 
 import hashlib
 import os
 import re
 import tarfile
+import zlib
 from pathlib import Path
+
+#: Environment variable that names the folder of published data.
+VARIABLE = "TOSTOOLKIT_DATA"
+EXTERNAL = Path("data", "external")
+
+
+class NotAtHandError(FileNotFoundError):
+    """There is no local copy of a published file."""
 
 
 def raw_url(repository, commit, path):
@@ -18,32 +27,42 @@ def raw_url(repository, commit, path):
     return f"https://raw.githubusercontent.com/{repository}/{commit}/{path}"
 
 
-def locate(path, pattern, name, url, sha256=None):
-    """Return the local file that matches `pattern`, fetching it where there is none.
+def locate(path, pattern, name, url, sha256=None) -> Path:
+    """Return the local file that matches `pattern`, checked.
 
     Parameters
     ----------
     path : str or Path, or None
-        A file, or a folder that holds it at any depth; None searches and fetches.
+        A file, or a folder that holds it at any depth; None looks in `local_folders`.
     pattern : str
         Of the file's name, or of the end of its path.
     name : str
-        The loader, for messages.
+        The data set, for messages.
     url : str
+        Where the file was published, for messages.
     sha256 : str, optional
         What the file must hash to.
 
     Raises
     ------
-    FileNotFoundError
-        There is no network and no local copy; the message says where to put one.
+    NotAtHandError
+        A FileNotFoundError: there is no local copy; the message says how to get one.
+    NotADirectoryError
+        ``TOSTOOLKIT_DATA`` names no folder.
     ValueError
         The file is not the published one, or is damaged.
     """
-    found = find_local(path, pattern, url) or fetch(url, name, pattern, sha256)
+    file = find_local(path, pattern)
+    if file is None:
+        where = f"in {str(path)!r}" if path is not None else (
+            f"in {VARIABLE} ({os.environ.get(VARIABLE) or 'not set'}) or in {EXTERNAL.as_posix()}")
+        raise NotAtHandError(
+            f"{name}: no {pattern} {where}; fetch it: python -m tostoolkit data {name} --to "
+            f"{EXTERNAL.as_posix()}. Or download {url} elsewhere, and name its folder in {VARIABLE} "
+            f"or pass it: tos.datasets.{name}(path='folder')")
     if sha256:
-        check_file(found, sha256, url)
-    return found
+        check_file(file, sha256, url)
+    return file
 
 
 def check_file(file, sha256, url):
@@ -51,51 +70,78 @@ def check_file(file, sha256, url):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if digest != sha256:
         raise ValueError(
-            f"{file.name}: SHA-256 {digest[:12]} instead of {sha256[:12]}: it is damaged, or not "
-            f"the file published at {url}; delete it and fetch it again")
+            f"{file.name}: SHA-256 {digest[:12]} instead of {sha256[:12]}: it is damaged, fetched in "
+            f"part, or not the file published at {url}; {_again(file)}")
 
 
-def find_local(path, pattern, url):
-    """Return the local file that matches `pattern`; None where there is none to be found."""
-    if path is not None:
-        path = Path(path)
-        if path.is_file():
-            return path
-        found = sorted(path.rglob(pattern)) if path.is_dir() else []
-        if not found:
-            raise FileNotFoundError(
-                f"path: no {pattern} in {str(path)!r}; download {url} into it, or leave path out "
-                "to have it fetched")
-        return found[0]
-    for folder in local_folders():
-        for found in sorted(folder.rglob(pattern)):
-            return found
-    return None
+def find_local(path, pattern):
+    """Return the local file that matches `pattern`; None where there is none."""
+    if path is not None and Path(path).is_file():
+        return Path(path)
+    folders = local_folders() if path is None else [Path(path)]
+    return next((file for folder in folders for file in sorted(folder.rglob(pattern))
+                 if file.is_file()), None)
 
 
-def local_folders():
-    """Folders in which a local copy may lie, the user's own first."""
-    own = os.environ.get("TOSTOOLKIT_DATA")
+def local_folders() -> list[Path]:
+    """Return the folders in which published data may lie, the one that the user named first.
+
+    Raises
+    ------
+    NotADirectoryError
+        ``TOSTOOLKIT_DATA`` names no folder.
+    """
+    named = os.environ.get(VARIABLE)
+    if named and not Path(named).is_dir():
+        raise NotADirectoryError(
+            f"{VARIABLE}: {named!r} is not a folder; name one that holds published data, or unset "
+            f"it to look in {EXTERNAL.as_posix()}")
     here = Path.cwd()
-    candidates = [Path(own)] if own else []
-    candidates += [base / "shared" / "energy-data" for base in (here, *here.parents[:3])]
-    return [folder for folder in candidates if folder.is_dir()]
+    folders = [Path(named)] if named else []
+    return folders + [base / EXTERNAL for base in (here, here.parent) if (base / EXTERNAL).is_dir()]
 
 
-def fetch(url, name, pattern, sha256=None):
-    """Return the local copy, in the user's cache, of the file at an address."""
+def fetch(files, folder, name):
+    """Fetch those of a data set's files that a folder lacks, with a progress bar.
+
+    A file gets its name in the folder once all of it is there and, where its SHA-256 is known, is
+    right. A file that is there already stays as it is.
+
+    Parameters
+    ----------
+    files : mapping of str to (str, str or None)
+        Path under the folder -> (address, SHA-256 where it is known).
+    folder : str or Path
+        Made if it is not there.
+    name : str
+        The data set, for the progress bar.
+
+    Raises
+    ------
+    ConnectionError
+        An address cannot be reached, or does not have the file.
+    ValueError
+        What was fetched is not what was published.
+    """
     import pooch
-    import requests
+    from tqdm import tqdm
 
-    folder = pooch.os_cache("tostoolkit")
-    file = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{Path(pattern).name.replace('*', '')}"
-    try:
-        return Path(pooch.retrieve(url, known_hash=sha256, fname=file, path=folder))
-    except (requests.exceptions.RequestException, OSError) as error:
-        raise FileNotFoundError(
-            f"{name}: no local copy, and it could not be fetched ({type(error).__name__}). "
-            f"Download {url} elsewhere and pass its folder: tos.datasets.{name}(path='folder'), "
-            "or name the folder in the environment variable TOSTOOLKIT_DATA") from None
+    pooch.get_logger().setLevel("WARNING")  # the bar says what is fetched
+    lacking = {file: source for file, source in files.items() if not (Path(folder) / file).exists()}
+    one = len(lacking) == 1  # then the bar is of its bytes
+    for file, (url, sha256) in tqdm(lacking.items(), name, unit="file", disable=one or not lacking):
+        target = Path(folder) / file
+        try:
+            pooch.retrieve(url, sha256 and f"sha256:{sha256}", target.name, target.parent,
+                           progressbar=one)
+        except OSError as error:  # requests' own errors among them
+            raise ConnectionError(
+                f"{url} could not be fetched into {str(folder)!r} "
+                f"({type(error).__name__}); try again later, or download it elsewhere and put it "
+                f"there as {file}") from error
+        except ValueError as error:
+            raise ValueError(f"what {url} has now is not what was published there ({error})"
+                             ) from error
 
 
 def read_archive(archive, prefix, pattern):
@@ -108,10 +154,9 @@ def read_archive(archive, prefix, pattern):
                 if member.isfile() and member.name.startswith(prefix)
                 and re.fullmatch(pattern, member.name.removeprefix(prefix))
             }
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{archive.name}: the archive is damaged ({error}); delete it and fetch it again"
-        ) from None
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{archive.name}: the archive is damaged, or was fetched in part "
+                         f"({error}); {_again(archive)}") from None
     return files
 
 
@@ -123,4 +168,8 @@ def check_content(files, expected, archive):
     if digest.hexdigest() != expected:
         raise ValueError(
             f"{archive.name}: its {len(files)} files are not those published at the pinned commit "
-            f"({digest.hexdigest()[:12]} instead of {expected[:12]}); delete it and fetch it again")
+            f"({digest.hexdigest()[:12]} instead of {expected[:12]}); {_again(archive)}")
+
+
+def _again(file):
+    return f"delete {str(file)!r} and fetch it again: python -m tostoolkit data"

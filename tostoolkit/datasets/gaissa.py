@@ -13,6 +13,7 @@ from .files import locate, raw_url
 REPOSITORY = "GAISSA-UPC/seaa2023_ect"
 COMMIT = "6fa5af6ffedd988110d02eb6954c0401d0b7a75c"
 FILE = "dl-training-energy-consumption-dataset.gzip"  # Parquet, whatever its name says
+URL = raw_url(REPOSITORY, COMMIT, f"data/metrics/processed/{FILE}")
 SHA256 = "fa7b392f110d794df8fb13fe65dd9df107701e27d9c3aa9fa180b633c6e3ee77"
 IMAGE, BATCH, HEAD_EPOCHS = 128, 32, 10  # src/models/__init__.py, config/experiment.yaml
 #: Architecture -> class of keras.applications, its module, units of the dense layers on top.
@@ -51,14 +52,13 @@ def gaissa_seaa2023(path=None) -> pd.DataFrame:
     Raises
     ------
     FileNotFoundError, ValueError
-        No copy and no network; a file that is not the published one.
+        No local copy; a file that is not the published one.
 
     Examples
     --------
     ``runs = tos.datasets.gaissa_seaa2023()``
     """
-    file = locate(path, FILE, "gaissa_seaa2023",
-                  raw_url(REPOSITORY, COMMIT, f"data/metrics/processed/{FILE}"), SHA256)
+    file = locate(path, FILE, "gaissa_seaa2023", URL, SHA256)
     table = pd.read_parquet(file)
     images = table["total seen images"]
     return pd.DataFrame({
@@ -164,4 +164,5 @@ def _batches(runs):
 DATASET = Dataset(
     gaissa_seaa2023, _build, "architecture",
     {"inference": _validation, "training": _fine_tuning, "head": _head}, _batches,
-    "energy and counts per image seen, the mean over training and validation of all epochs")
+    "energy and counts per image seen, the mean over training and validation of all epochs",
+    {f"gaissa-seaa2023/{FILE}": (URL, SHA256)})

@@ -13,7 +13,7 @@ import re
 import pandas as pd
 
 from .counting import Dataset, forward_of_one, one_forward
-from .files import check_file, fetch, find_local, raw_url
+from .files import check_file, find_local, locate, raw_url
 
 FILE = "mlperf_tiny_energy.csv"  # a local copy of what is gathered below
 SHA256 = "c4dea6c5d6e71c35caef46c23a3e841a6ffd94a67c0d3b60bf039527127ed7dd"
@@ -81,8 +81,8 @@ def mlperf_tiny(path=None) -> pd.DataFrame:
     Parameters
     ----------
     path : str or Path, optional
-        ``mlperf_tiny_energy.csv`` as gathered, or a folder that contains it. Without a copy, the
-        114 ``results.txt`` are fetched from MLCommons' repositories.
+        ``mlperf_tiny_energy.csv`` as gathered, or a folder that contains it, or the 114
+        ``results.txt`` in folders ``<round>/closed/...`` as MLCommons' repositories have them.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def mlperf_tiny(path=None) -> pd.DataFrame:
     Raises
     ------
     FileNotFoundError, ValueError
-        No copy and no network; results that are not the published ones.
+        No local copy; results that are not the published ones.
 
     Examples
     --------
@@ -131,6 +131,10 @@ def result_paths():
     ]
 
 
+def _url(round_, result):
+    return raw_url(REPOSITORY + round_, COMMITS[round_], result)
+
+
 def parse_result(text) -> tuple[float, float]:
     """Return (microjoules an inference, inferences a second) of an EnergyRunner log.
 
@@ -149,11 +153,11 @@ def parse_result(text) -> tuple[float, float]:
 
 
 def _table(path):
-    """Return the published results as they are: from a local copy, else fetched one by one."""
+    """Return the published results as they are: from a gathered copy, else one by one."""
     table = pd.DataFrame(result_paths(), columns=["round", "organisation", "system", "benchmark",
                                                   "path"])
     origin = f"https://github.com/{REPOSITORY}*"
-    file = find_local(path, FILE, origin)
+    file = find_local(path, FILE)
     if file is not None:
         check_file(file, SHA256, origin)
         local = pd.read_csv(file).set_index(["round", "path"])
@@ -161,8 +165,8 @@ def _table(path):
         values = local[["energy_uj_per_inf", "throughput_inf_per_s_in_energy_mode"]].to_numpy()
     else:
         values = [
-            parse_result(fetch(raw_url(REPOSITORY + round_, COMMITS[round_], result), "mlperf_tiny",
-                               result).read_text())
+            parse_result(locate(path, f"{round_}/{result}", "mlperf_tiny", _url(round_, result))
+                         .read_text(encoding="utf-8"))
             for round_, result in zip(table["round"], table.path, strict=True)]
     table[["energy", "throughput"]] = values
     digest = hashlib.sha256("".join(
@@ -307,4 +311,6 @@ def _build(run, part):
 
 DATASET = Dataset(
     mlperf_tiny, _build, "benchmark", {"inference": forward_of_one}, one_forward,
-    "energy and counts of one inference, counted in float32; the devices ran int8")
+    "energy and counts of one inference, counted in float32; the devices ran int8",
+    {f"mlperf-tiny/{round_}/{result}": (_url(round_, result), None)  # their values are pinned
+     for round_, *_, result in result_paths()})

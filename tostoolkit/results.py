@@ -1,0 +1,156 @@
+"""Tables of results: rounded to what is known, carried over where data are lacking, put in words."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+
+def significant(table, digits=4) -> pd.DataFrame:
+    """Return a table with its floats rounded to significant digits; integers stay as they are.
+
+    An error of 1,000 runs is known to two or three digits. More would differ between processors,
+    which round the last digits differently.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    digits : int
+
+    Examples
+    --------
+    >>> significant(pd.DataFrame({"n": [123456], "error": [0.1234567]})).iloc[0].tolist()
+    [123456.0, 0.1235]
+    """
+    floats = table.select_dtypes("float").columns
+    return table.assign(**{name: table[name].map(lambda x: float(f"{x:.{digits}g}"))
+                           for name in floats})
+
+
+def write_numbers(path, tables):
+    """Write tables into one JSON file, each a list of rows, rounded by `significant`.
+
+    Parameters
+    ----------
+    path : str or Path
+    tables : mapping of str to DataFrame
+
+    Examples
+    --------
+    ``tos.write_numbers("numbers.json", {"errors": errors})``
+    """
+    rows = {name: json.loads(significant(table).to_json(orient="records", double_precision=15))
+            for name, table in tables.items()}
+    Path(path).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def read_numbers(path) -> dict:
+    """Return name -> table of what `write_numbers` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    """
+    rows = json.loads(Path(path).read_text(encoding="utf-8"))
+    return {name: pd.DataFrame(table) for name, table in rows.items()}
+
+
+def mean_of_repeats(runs, columns=("energy_j", "time_s"),
+                    configuration="configuration") -> pd.DataFrame:
+    """Return one row a configuration: its first run, with the means of its runs in `columns`.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"configuration": list("aab"), "energy_j": [1.0, 3, 5], "time_s": 1})
+    >>> mean_of_repeats(runs).energy_j.tolist()
+    [2.0, 5.0]
+    """
+    means = runs.groupby(configuration)[list(columns)].transform("mean")
+    return runs.assign(**means).drop_duplicates(configuration, ignore_index=True)
+
+
+def carried_over(table, before, lacking, column="dataset") -> pd.DataFrame:
+    """Return a table of results in which the rows of what is lacking are those of an earlier one.
+
+    Nothing is computed: a carried row is the earlier row, and says so. Rows come in the order in
+    which the earlier table names their data, so that a figure of them looks the same.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What was computed now; `column` names the data of a row.
+    before : pandas.DataFrame
+        The same table as it was written when the data were at hand.
+    lacking : sequence of str
+        Values of `column` whose data are not at hand.
+    column : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the column ``carried``: True where a row is an earlier one.
+
+    Raises
+    ------
+    ValueError
+        `before` has no row of what is lacking, or `table` has one.
+
+    Examples
+    --------
+    >>> now = pd.DataFrame({"dataset": ["ours"], "error": [0.2]})
+    >>> before = pd.DataFrame({"dataset": ["theirs", "ours"], "error": [0.1, 0.3]})
+    >>> carried_over(now, before, ["theirs"]).to_numpy().tolist()
+    [['theirs', 0.1, True], ['ours', 0.2, False]]
+    """
+    for name in lacking:
+        if name in set(table[column]):
+            raise ValueError(f"lacking: {name!r} has rows in the table, so it is at hand")
+        if column not in before or name not in set(before[column]):
+            raise ValueError(f"lacking: {name!r} has no rows in the earlier table, so there is "
+                             "nothing to carry over; fetch its data: python -m tostoolkit data")
+    old = before[before[column].isin(lacking)].reindex(columns=table.columns)
+    parts = [part.assign(carried=carried) for part, carried in ((table, False), (old, True))
+             if len(part)]
+    every = pd.concat(parts, ignore_index=True) if parts else table.assign(carried=False)
+    order = {name: i for i, name in enumerate(dict.fromkeys([*before[column], *table[column]]))}
+    return every.sort_values(column, key=lambda c: c.map(order), kind="stable",
+                             ignore_index=True) if lacking else every
+
+
+def verdicts(errors) -> list[str]:
+    """Return a sentence for each data set and device: is one TO number better than MACs?
+
+    Better, or worse, is said where the 95 % interval of the difference leaves 0 out; and the same
+    to half a point, where the difference is less than that.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        As `compare_predictors` returns it for several data sets, MACs first, with the laws
+        ``MACs`` and ``TOs``, one protocol each; ``response``; and, where it is known, ``carried``.
+
+    Examples
+    --------
+    >>> errors = pd.DataFrame({
+    ...     "dataset": "ours", "device": "CPU", "response": "time_s", "predictor": ["MACs", "TOs"],
+    ...     "mean_relative_error": [0.3, 0.2], "difference": [0.0, -0.1],
+    ...     "difference_lower": [0.0, -0.15], "difference_upper": [0.0, -0.05]})
+    >>> verdicts(errors)[0]
+    'ours, CPU (time_s): held-out error of MACs 30.0%, of one TO number 20.0%, better \
+(-10.00 points [-15.00, -5.00]); best: TOs, 20.0%.'
+    """
+    sentences = []
+    for (dataset, device), table in errors.groupby(["dataset", "device"], sort=False):
+        table = table.set_index("predictor").dropna(subset="mean_relative_error")
+        tos, best = table.loc["TOs"], table.mean_relative_error.idxmin()
+        gap, low, high = 100 * tos[["difference", "difference_lower", "difference_upper"]]
+        verdict = ("the same to half a point" if abs(gap) < 0.5 else "better" if high < 0
+                   else "worse" if low > 0 else "neither better nor worse")
+        carried = ", carried over" if tos.get("carried", False) else ""
+        sentences.append(
+            f"{dataset}, {device} ({tos.response}{carried}): held-out error of MACs "
+            f"{table.mean_relative_error['MACs']:.1%}, of one TO number "
+            f"{tos.mean_relative_error:.1%}, {verdict} ({gap:+.2f} points [{low:+.2f}, {high:+.2f}])"
+            f"; best: {best}, {table.mean_relative_error[best]:.1%}.")
+    return sentences

@@ -198,11 +198,15 @@ def rapl(roots=POWERCAP) -> Meter:
     for root in map(Path, roots):
         domains = [
             domain for domain in sorted(root.glob("intel-rapl:*"))
-            if (domain / "name").read_text("ascii").strip().startswith(("package", "dram"))]
+            if _name(domain).startswith(("package", "dram"))]
         if domains:
             return _powercap(domains)
     raise MeterError("rapl: no CPU package counts its energy under "
                      + " or ".join(map(str, roots)))
+
+
+def _name(domain):
+    return (domain / "name").read_text(encoding="ascii").strip()
 
 
 def _powercap(domains):
@@ -215,16 +219,16 @@ def _powercap(domains):
 def _powercap_counter(domain, files):
     path = domain / "energy_uj"
     try:
-        int(path.read_text("ascii"))
-        limit = int((domain / "max_energy_range_uj").read_text("ascii"))
+        int(path.read_text(encoding="ascii"))
+        limit = int((domain / "max_energy_range_uj").read_text(encoding="ascii"))
         file = os.open(path, os.O_RDONLY)
     except (OSError, ValueError) as error:
         raise MeterError(
             f"rapl: {path} cannot be read ({type(error).__name__}); it is root's since Linux 5.10: "
             f"sudo chmod a+r {path}") from error
     files.append(file)
-    name = (domain / "name").read_text("ascii").strip()
-    return Counter(f"{domain.name} {name}", lambda: int(os.pread(file, 32, 0)) / 1e6, limit / 1e6)
+    return Counter(f"{domain.name} {_name(domain)}", lambda: int(os.pread(file, 32, 0)) / 1e6,
+                   limit / 1e6)
 
 
 def zeus(index=0) -> Meter:

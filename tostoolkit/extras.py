@@ -83,8 +83,8 @@ def _message(asker, name, by_keras):
     if not by_keras:
         return f"{asker} needs {distribution}: {install}"
     here = [other for other in BACKENDS if other != name and find_spec(other)]
-    instead = "".join(f"; or set KERAS_BACKEND={other}, which is installed, before Keras is imported"
-                      for other in here[:1])
+    instead = (f"; or set KERAS_BACKEND={here[0]}, which is installed, before Keras is imported"
+               if here else "")
     return f"{asker} needs a backend of Keras, and {name} is not installed: {install}{instead}"
 
 

@@ -38,8 +38,8 @@ def _tables(folder):
 
 def _prove(path):
     table = write_proofs(path)
-    return (f"{len(table)} units, {table.vectors.sum():,} vectors, {table.failures.sum()} failures; "
-            f"wrote {path.as_posix()}")
+    return (f"{len(table)} units, {table.vectors.sum():,} vectors, {table.failures.sum()} failures"
+            f"\nwrote {path.as_posix()}")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,33 @@
-# Everything runs in .venv, which the first target that needs it creates.
-PYTHON ?= python3
+# Everything runs in .venv, which the first target that needs it creates, with the first of these
+# Pythons that runs and is 3.11 to 3.13 (a shim runs only where it has something to start).
+PYTHONS := python3 python3.13 python3.12 python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Says which version a Python is, and fails where it is none of those; every Python can run it.
+VERSION := import sys; print("%d.%d" % sys.version_info[:2]); sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+WHY := tostoolkit needs Python 3.11, 3.12 or 3.13 (no released TensorFlow has a wheel for Python 3.14 yet)
 export TF_CPP_MIN_LOG_LEVEL := 3
 export CUDA_VISIBLE_DEVICES ?=
 
-.PHONY: help figures notebooks test test-browser tables prove lab bench clean
+.PHONY: help figures notebooks test test-browser test-install tables prove lab bench clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+	@chosen=; found=; \
+	if [ -e $(VENV) ]; then \
+	  version=$$($(BIN)/python -c '$(VERSION)' 2>/dev/null) || { \
+	    echo "$(WHY), and $(VENV) has $${version:-none that runs}. Type: make clean" >&2; exit 1; }; \
+	else \
+	  for python in $(or $(PYTHON),$(PYTHONS)); do \
+	    if version=$$($$python -c '$(VERSION)' 2>/dev/null); then chosen=$$python; break; fi; \
+	    [ -z "$$version" ] || found="$$found $$python, which is $$version;"; \
+	  done; \
+	  [ "$$chosen" ] || { echo "$(WHY), and here is$${found:- none that runs as $(or $(PYTHON),$(PYTHONS));}" \
+	    "install one of these, then type: make PYTHON=python3.13" >&2; exit 1; }; \
+	  $$chosen -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; \
+	fi
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
@@ -31,12 +46,15 @@ test-browser: $(STAMP)  ## check the Report in JupyterLab (needs Debian's chromi
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
 	$(BIN)/python -m pytest --override-ini addopts= tests/browser
 
+test-install: $(STAMP)  ## install the wheel from the package registry and use it (minutes, 3 GB)
+	$(BIN)/python -m pytest -m install tests/test_install.py
+
 tables: $(STAMP)  ## write the cost tables that circuits give
-	$(BIN)/python -m tostoolkit.circuits tables
+	$(BIN)/python -m tostoolkit.circuits tables --out tostoolkit/cost_tables
 
 prove: $(STAMP)  ## prove the counts of keras.applications, and every arithmetic unit (half an hour)
 	$(BIN)/python -m pytest -m prove
-	$(BIN)/python -m tostoolkit.circuits prove
+	$(BIN)/python -m tostoolkit.circuits prove --out tostoolkit/circuits/proofs.csv
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

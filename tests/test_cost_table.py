@@ -71,3 +71,14 @@ def test_unknown_name_lists_what_exists():
     with pytest.raises(ValueError, match="did you mean 'macs'") as caught:
         tos.load_cost_table("mac")
     assert "horowitz45" in str(caught.value)
+
+
+def test_a_spreadsheets_utf8_is_read_and_another_encoding_is_named(tmp_path):
+    path = tmp_path / "mine.csv"
+    text = HEAD + "mac,float32,5.1,estimated,my laboratory,Δ,\n"
+    path.write_text(text, encoding="utf-8-sig")
+    assert tos.load_cost_table(path).rows.locator["float32", "mac"] == "Δ"
+    path = tmp_path / "greek.csv"
+    path.write_text(text, encoding="iso8859-7")
+    with pytest.raises(ValueError, match=r"greek\.csv: it is no UTF-8 text .* in UTF-8"):
+        tos.load_cost_table(path)

@@ -9,6 +9,8 @@ importing the package loads neither Keras nor TensorFlow.
 
 import lazy_loader
 
+from . import extras
+
 _NAMES = {
     "introspection": ["LayerCall", "abstract", "layer_calls"],
     "op_count": ["OP_COUNTERS", "count_ops"],
@@ -49,3 +51,4 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["activations", "circuits", "datasets", "figures", "op_kinds", "op_trace", "plots"],
     submod_attrs=_NAMES,
 )
+extras.install()

@@ -11,6 +11,8 @@ import inspect
 import sys
 import warnings
 
+from .extras import MissingLibrary
+
 
 def main(arguments=None):
     parser = _parser()
@@ -21,6 +23,8 @@ def main(arguments=None):
             print(options.run(options))
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # MeterError among them
         sys.exit(f"{parser.prog}: {error}")
+    except MissingLibrary as error:
+        sys.exit(str(error))
     except KeyboardInterrupt as error:
         sys.exit(" ".join([f"{parser.prog}: interrupted.", *getattr(error, "__notes__", ())]))
 
@@ -145,7 +149,7 @@ SET_OPTIONS = {
 #: Name -> function that turns a `Report` into text.
 FORMATS = {
     "text": str,
-    "csv": lambda report: report.per_layer.to_csv().rstrip("\n"),
+    "csv": lambda report: report.per_layer.to_csv(lineterminator="\n").rstrip("\n"),
     "json": lambda report: report.per_layer.reset_index().to_json(orient="records", indent=1),
     "latex": lambda report: report.by_op.to_latex(float_format="%.4g").rstrip("\n"),
     "html": lambda report: report._repr_html_(),

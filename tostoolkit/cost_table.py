@@ -6,6 +6,7 @@ A table is a CSV file. Two comment lines name it (``# description:``, ``# unit:`
 ``unverified`` (published, but not re-read by us).
 """
 
+import io
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -123,11 +124,14 @@ def did_you_mean(word, words) -> str:
 
 @cache
 def _load(path):
-    with path.open() as file:
-        head = [file.readline() for _ in range(2)]
-        about = dict(line.lstrip("# ").strip().split(": ", 1) for line in head
-                     if line.startswith("#") and ": " in line)
-    rows = pd.read_csv(path.open(), comment="#", keep_default_na=False)
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Excel marks its UTF-8 files
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name}: it is no UTF-8 text (byte {error.start}); save it as CSV "
+                         "in UTF-8") from None
+    about = dict(line.lstrip("# ").strip().split(": ", 1) for line in text.splitlines()[:2]
+                 if line.startswith("#") and ": " in line)
+    rows = pd.read_csv(io.StringIO(text), comment="#", keep_default_na=False)
     _check(path.name, about, rows)
     every = rows[rows.dtype == "*"]
     rows = pd.concat([rows[rows.dtype != "*"], *(every.assign(dtype=d) for d in DTYPES)])

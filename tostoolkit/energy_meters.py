@@ -198,11 +198,15 @@ def rapl(roots=POWERCAP) -> Meter:
     for root in map(Path, roots):
         domains = [
             domain for domain in sorted(root.glob("intel-rapl:*"))
-            if (domain / "name").read_text().strip().startswith(("package", "dram"))]
+            if _name(domain).startswith(("package", "dram"))]
         if domains:
             return _powercap(domains)
     raise MeterError("rapl: no CPU package counts its energy under "
                      + " or ".join(map(str, roots)))
+
+
+def _name(domain):
+    return (domain / "name").read_text(encoding="ascii").strip()
 
 
 def _powercap(domains):
@@ -215,16 +219,16 @@ def _powercap(domains):
 def _powercap_counter(domain, files):
     path = domain / "energy_uj"
     try:
-        int(path.read_text())
-        limit = int((domain / "max_energy_range_uj").read_text())
+        int(path.read_text(encoding="ascii"))
+        limit = int((domain / "max_energy_range_uj").read_text(encoding="ascii"))
         file = os.open(path, os.O_RDONLY)
     except (OSError, ValueError) as error:
         raise MeterError(
             f"rapl: {path} cannot be read ({type(error).__name__}); it is root's since Linux 5.10: "
             f"sudo chmod a+r {path}") from error
     files.append(file)
-    name = (domain / "name").read_text().strip()
-    return Counter(f"{domain.name} {name}", lambda: int(os.pread(file, 32, 0)) / 1e6, limit / 1e6)
+    return Counter(f"{domain.name} {_name(domain)}", lambda: int(os.pread(file, 32, 0)) / 1e6,
+                   limit / 1e6)
 
 
 def zeus(index=0) -> Meter:
@@ -256,7 +260,7 @@ def cpu_name() -> str:
     import platform
 
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
@@ -352,7 +356,7 @@ def computes_on_gpu() -> bool:
         return True
     import keras
 
-    return _GPUS[keras.backend.backend()]()
+    return _GPUS.get(keras.backend.backend(), lambda: False)()
 
 
 def _tensorflow_gpu():
@@ -373,5 +377,6 @@ def _torch_gpu():
     return torch.cuda.is_available()
 
 
-#: Keras backend -> whether it computes on a GPU (`keras.distribution` knows only some of them).
+#: Keras backend -> whether it computes on a GPU that a meter here knows (`keras.distribution` knows
+#: only some of them); other backends do not.
 _GPUS = {"tensorflow": _tensorflow_gpu, "jax": _jax_gpu, "torch": _torch_gpu}

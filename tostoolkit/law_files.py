@@ -44,7 +44,7 @@ def save_law(law, path):
     # a NaN is no JSON; floats are written so that they read back the same
     text = json.dumps(_nulls(record), indent=1, allow_nan=False, ensure_ascii=False)
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    beside.write_text(text + "\n", encoding="utf-8")
+    beside.write_text(text + "\n", encoding="utf-8", newline="\n")
     os.replace(beside, path)
 
 

@@ -259,10 +259,13 @@ class RunsFile:
 
     def _write(self, line):
         made = not self.path.exists()
+        # Windows gives text other line ends, and the file another size than was written
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            file = os.open(self.path, flags, 0o666)
         except OSError as error:
             raise _unwritable(self.path, error) from error
+        kept = True
         try:
             if os.fstat(file).st_size != self._size:
                 raise OSError(f"{str(self.path)!r} was changed by another program; run the same "
@@ -273,17 +276,18 @@ class RunsFile:
                 if made:
                     _sync_folder(self.path.parent)
             except BaseException as error:  # also an interrupt between two pieces of a line
+                kept = not made
                 with suppress(OSError):
                     os.ftruncate(file, self._size)
                     os.fsync(file)
-                if made:
-                    self.path.unlink(missing_ok=True)
                 if isinstance(error, OSError):
                     raise _unwritable(self.path, error) from error
                 raise
             self._size += len(line)
         finally:
             os.close(file)
+            if not kept:  # once it is closed: Windows removes no file that is open
+                self.path.unlink(missing_ok=True)
 
     def _drop(self, text, torn):
         """Keep the cut-off line beside, then cut it off, so that the next starts a line."""
@@ -309,6 +313,9 @@ def _write_all(file, data):
 
 
 def _sync_folder(folder):
+    """Have the folder's new entry on disk; Windows opens no folder, and NTFS logs its entries."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     file = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(file)

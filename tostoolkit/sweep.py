@@ -18,6 +18,7 @@ from .run_order import informative_order
 from .runs_file import IDLE, LIBRARIES, RunsFile, conditions_of, load_runs, locked
 
 BASELINE_EVERY = 20  # runs between two idle baselines
+CLOCK_S = 0.016  # between two ticks of the coarsest clock that tells how long a run took
 HOPELESS = 5  # failed runs at the start of a sweep that are not the configurations' fault
 _RUN = ("repeat", "position", "seed", "block")
 _MEASURED = tuple(Measurement.__dataclass_fields__)
@@ -232,7 +233,8 @@ class _Plan:
     def expected(self, baseline):
         """Return the seconds that a run or a baseline is expected to take."""
         spent = self.spent[baseline]
-        return sum(spent) / len(spent) if spent else self.seconds + 1
+        # a run that fails at once takes no time on a clock of coarse steps, as Windows' is
+        return max(CLOCK_S, sum(spent) / len(spent)) if spent else self.seconds + 1
 
 
 def _walk(on, plan, file, known, progress, hopeful):

@@ -6,8 +6,9 @@ SIGNUM Newsletter 30(3), 1995), or with rationals. Every vector of an 8-bit form
 every argument of a 16-bit one; else random and directed ones. Elementary functions are compared
 with 80-bit floats and their largest error is kept, in units in the last place.
 
-``make prove`` runs all of it and writes ``proofs.csv``; the tests check that the netlists of today
-are those that were proved.
+``python -m tostoolkit.circuits prove --out FILE`` runs all of it; ``make prove`` keeps the record
+as ``proofs.csv`` beside this file, and the tests check that the netlists of today are those that
+were proved.
 """
 
 from dataclasses import asdict, dataclass
@@ -77,10 +78,24 @@ def prove(op, dtype, adder="ripple", vectors=VECTORS, seed=0) -> Proof:
     return Proof(op, dtype, adder, method, len(got), int(wrong.sum()), ulp, netlist.digest())
 
 
-def write_proofs(path=RECORD):
-    """Prove every unit in every format and adder, and write the record."""
+def write_proofs(path) -> pd.DataFrame:
+    """Prove every unit in every format and adder, write the record, and return it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A CSV file; one that is there is replaced.
+
+    Raises
+    ------
+    FileNotFoundError
+        Its folder does not exist.
+    """
     from tqdm import tqdm
 
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"out: folder {str(folder)!r} does not exist; create it")
     todo = [(op, dtype, adder) for adder in ADDERS for dtype in (*FLOATS, *INTEGERS)
             for op in units(dtype)]
     rows = []
@@ -89,7 +104,7 @@ def write_proofs(path=RECORD):
         rows.append(asdict(prove(op, dtype, adder, vectors)))
     table = pd.DataFrame(rows).assign(date=date.today().isoformat())
     table.to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
-    print(f"{len(table)} units, {table.vectors.sum():,} vectors, {table.failures.sum()} failures")
+    return table
 
 
 # Vectors ------------------------------------------------------------------------------------

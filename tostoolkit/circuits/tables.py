@@ -1,11 +1,12 @@
 """The cost tables that circuits give: every op of every format, as a unit or by units.
 
-``python -m tostoolkit.circuits tables`` writes them; nothing in them is quoted but the expansions
-of ``gpu-*`` and ``cpu-libm``, whose rows say where they are from.
+``python -m tostoolkit.circuits tables --out FOLDER`` writes them; nothing in them is quoted but the
+expansions of ``gpu-*`` and ``cpu-libm``, whose rows say where they are from.
 """
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pandas as pd
 
@@ -87,10 +88,22 @@ CIRCUIT_TABLES = {
 def write_tables(folder):
     """Write every table into a folder, and return their paths.
 
+    Parameters
+    ----------
+    folder : str or Path
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder does not exist.
+
     Examples
     --------
-    ``write_tables("tostoolkit/cost_tables")``
+    ``write_tables("my-tables")``
     """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"out: folder {str(folder)!r} does not exist; create it")
     paths = []
     for name in (*CIRCUIT_TABLES, *_INSTRUCTIONS):
         if name in CIRCUIT_TABLES:

@@ -5,10 +5,12 @@ Optimal Experiments", 1972; Atkinson, Donev, Tobias, "Optimum Experimental Desig
 section 12.3) until levels are in balance and the criteria of `design` are met with room.
 """
 
+from functools import partial
 from math import prod
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from .design import (
     MAX_CORRELATION,
@@ -20,6 +22,10 @@ from .design import (
     keys,
 )
 
+#: Rows of a phase from which on collinearity says something, as in `design.design_report`.
+FEWEST = 8
+#: Over the rows tried.
+PASSES = 4
 #: By which an exchange must lower the cost: far above what processors round differently, so that a
 #: set is the same on all of them.
 MARGIN = 1e-6
@@ -37,74 +43,133 @@ def candidates(levels, rng, everything, most=20_000):
     return pd.DataFrame({name: table[name] for name in levels})
 
 
-def draw(grid, work, n, rng, pairs=PAIR_BASELINES, rounds=3000) -> pd.DataFrame:
+def draw(grid, work, n, rng, pairs=PAIR_BASELINES, within=None, rounds=None) -> pd.DataFrame:
     """Return `n` rows of a grid of factors: balanced, not collinear, with matched pairs.
 
     A sixth of the rows are twins in the activation, a tenth in the normalisation. The rest begin
-    as levels in balance; then a row is exchanged for another wherever that lowers the sum of the
-    imbalance of levels (chi-square), of what correlation and variance inflation, by estimated
-    work, exceed half of what is allowed, and of what the spread of MACs falls short of an even one.
+    as levels in balance; then rows at random are put in the place of that one by which they lower
+    most the sum of the imbalance of levels (chi-square), of what correlation and variance inflation
+    exceed half of what is allowed, and of what the spread of MACs falls short of an even one.
+
+    To count a row is slow, so it is counted when it is first looked at, and not where the imbalance
+    alone says no: at n = 96 some 200 to 330 rows of the grid's thousands.
 
     Parameters
     ----------
     grid : pandas.DataFrame
         Factors only, more than `n` rows.
     work : function
-        Estimates the work of rows (`work_estimates.WORK`).
+        Row of the grid, as a dict, -> its MACs, linear, non-linear and comparison TOs.
     n : int
     rng : numpy.random.Generator
     pairs : mapping
         Factor -> baseline.
-    rounds : int
-        Exchanges tried.
+    within : function, optional
+        Row -> whether it may be drawn; all may, when left out.
+    rounds : int, optional
+        Rows tried; 2 `n`, when left out.
+
+    Raises
+    ------
+    ValueError
+        Fewer than `n` rows are `within`.
     """
     share = {f: n // (6 if f == "activation" else 10) for f in pairs}
     paired = np.concatenate([np.repeat(list(share), list(share.values())),
                              np.repeat("", n - 2 * sum(share.values()))]).astype(object)
-    twin_of = {f: grid.assign(**{f: b}) for f, b in pairs.items()}
     eligible = {"": np.arange(len(grid)), **{
         f: np.flatnonzero(grid[f] != b) for f, b in pairs.items()}}
-    columns = ["macs", "linear", "nonlinear", "comparison"]
-    every = {"": grid, **twin_of}
-    names = pd.factorize(pd.concat([keys(t, list(grid)).to_series() for t in every.values()]))[0]
-    ids = dict(zip(every, np.split(names, len(every)), strict=True))
-    loads = {f: work(t)[columns].to_numpy(float) for f, t in every.items()}
     training = (grid.phase == "training").to_numpy()
-    # the spread of log MACs that rows evenly over their range have
-    spread = {p: np.ptp(np.log(loads[""][training == p, 0])) / np.sqrt(12) if any(training == p)
-              else 0.0 for p in (False, True)}
     levels, expected = _one_hot(grid)
+    even = expected * len(paired)
+    with tqdm(desc="counting candidates", unit="count", delay=3, leave=False) as bar:
+        seen = _Candidates(grid, pairs, work, within, bar)
+        rows = _balanced(levels, expected, [eligible[f] for f in paired], rng,
+                         [partial(seen.within, f) for f in paired])
 
-    def cost(rows, bound=np.inf):
-        imbalance = ((levels[rows].sum(axis=0) - expected * len(rows)) ** 2
-                     / (expected * len(rows))).sum()
-        if imbalance >= bound:
-            return np.inf
-        twins = [(f, rows[paired == f]) for f in share]
-        chosen = np.concatenate([ids[""][rows], *(ids[f][r] for f, r in twins)])
-        if len(np.unique(chosen)) < len(chosen):
-            return np.inf
-        load = np.concatenate([loads[""][rows], *(loads[f][r] for f, r in twins)])
-        phase = np.concatenate([training[rows], *(training[r] for _, r in twins)])
-        total = imbalance
+        def cost(rows, bound=np.inf):
+            total = ((levels[rows].sum(axis=0) - even) ** 2 / even).sum()
+            chosen = [(f, r) for f in ("", *share) for r in (rows[paired == f] if f else rows)]
+            if total >= bound or len({seen.ids[f][r] for f, r in chosen}) < len(chosen):
+                return np.inf
+            phase = training[[r for _, r in chosen]]
+            for p in (False, True):
+                part = [c for c, own in zip(chosen, phase, strict=True) if own == p]
+                if len(part) >= FEWEST and total < bound:
+                    total += _collinearity(seen.loads(part), spread[p])
+            return total
+
+        # the spread of log MACs that rows evenly over the range of the first ones have
+        spread = {}
         for p in (False, True):
-            if total < bound:
-                total += _collinearity(load[phase == p], spread[p])
-        return total
-
-    rows = _balanced(levels, expected, [eligible[f] for f in paired], rng)
-    best = cost(rows)
-    for _ in range(rounds if n > 2 else 0):
-        i = rng.integers(len(rows))
-        before, rows[i] = rows[i], rng.choice(eligible[paired[i]])
-        now = cost(rows, best)
-        if now < best - MARGIN:
-            best = now
-        else:
-            rows[i] = before
-    drawn = pd.concat([grid.iloc[rows], *(twin_of[f].iloc[rows[paired == f]] for f in share)])
+            part = [("", r) for r in rows[training[rows] == p]]
+            spread[p] = (np.ptp(np.log(seen.loads(part)[:, 0])) / np.sqrt(12)
+                         if len(part) >= FEWEST else 0.0)
+        best = cost(rows)
+        kinds = paired[rng.integers(len(rows), size=2 * n if rounds is None else rounds)]
+        tried = [(f, rng.choice(eligible[f])) for f in kinds]
+        for _ in range(PASSES if n > 2 else 0):  # of the rows once counted, the next are free
+            before, looked_at = best, []
+            for f, new in tried:
+                places = np.flatnonzero(paired == f)
+                others = levels[rows].sum(axis=0) - levels[rows[places]]
+                imbalance = ((others + levels[new] - even) ** 2 / even).sum(axis=1)
+                places = places[imbalance < best - MARGIN]
+                if len(places) and seen.within(f, new):
+                    looked_at.append((f, new))
+                    best = _exchange(rows, places, new, cost, best)
+            tried = looked_at
+            if best == before:
+                break
+    drawn = pd.concat([grid.iloc[rows], *(
+        seen.tables[f].iloc[rows[paired == f]] for f in share)])
     drawn = drawn.drop_duplicates()
     return drawn.sort_values(list(grid), ignore_index=True, key=_order)
+
+
+class _Candidates:
+    """The rows of a grid, and their twins by factor, judged and counted when first looked at.
+
+    The grid itself stands under the factor "".
+    """
+
+    def __init__(self, grid, pairs, work, within, bar):
+        self.tables = {"": grid, **{f: grid.assign(**{f: b}) for f, b in pairs.items()}}
+        names = pd.factorize(pd.concat([
+            keys(t, list(grid)).to_series() for t in self.tables.values()]))[0]
+        self.ids = dict(zip(self.tables, np.split(names, len(self.tables)), strict=True))
+        self._work, self._within, self._bar = work, within, bar
+        self._loads, self._judged = {}, {}
+
+    def within(self, factor, row):
+        """Whether a row may be drawn, with its twin."""
+        return self._within is None or all(
+            self._once(self._judged, self._within, f, row) for f in {"": "", factor: factor})
+
+    def loads(self, chosen):
+        """Return the work of pairs (factor, row) as an array."""
+        return np.array([self._once(self._loads, self._work, f, r) for f, r in chosen], float)
+
+    def _once(self, known, function, factor, row):
+        name = self.ids[factor][row]
+        if name not in known:
+            known[name] = function(self.tables[factor].iloc[row].to_dict())
+            self._bar.update()
+        return known[name]
+
+
+def _exchange(rows, places, new, cost, best):
+    """Put `new` into that of the places where it lowers the cost most; return the cost."""
+    place = None
+    for i in places:
+        before, rows[i] = rows[i], new
+        now = cost(rows, best)
+        if now < best - MARGIN:
+            best, place = now, i
+        rows[i] = before
+    if place is not None:
+        rows[place] = new
+    return best
 
 
 def _order(column):
@@ -128,16 +193,23 @@ def _one_hot(grid):
     return (np.hstack(hot), np.array(expected)) if hot else (np.zeros((len(grid), 0)), np.zeros(0))
 
 
-def _balanced(levels, expected, eligible, rng):
-    """Draw a row for each of `eligible` so that each level appears about equally often."""
+def _balanced(levels, expected, eligible, rng, within):
+    """Draw a row for each of `eligible` that is `within`, so that levels appear equally often."""
     seen, free, rows = np.zeros(len(expected)), np.ones(len(levels), bool), []
     weight = levels / expected if len(expected) else levels
-    for among in eligible:
+    for among, allowed in zip(eligible, within, strict=True):
         among = among[free[among]]
         among = among if len(among) <= 2000 else rng.choice(among, 2000, replace=False)
         load = np.round(weight[among] @ seen, 6)  # ties are ties on every processor
-        pick = rng.choice(among[load == load.min()])
-        free[pick] = False
+        pick = None
+        while pick is None:
+            if not len(among):
+                raise ValueError(f"n: {len(eligible)} configurations cannot be drawn; {len(rows)} "
+                                 "of the combinations are within the bounds of the set; draw fewer")
+            at = rng.choice(np.flatnonzero(load == load.min()))
+            free[among[at]] = False
+            pick = among[at] if allowed(among[at]) else None
+            among, load = np.delete(among, at), np.delete(load, at)
         rows.append(pick)
         seen += levels[pick]
     return np.array(rows)
@@ -145,8 +217,6 @@ def _balanced(levels, expected, eligible, rng):
 
 def _collinearity(load, spread):
     """Return by how much (MACs, linear, non-linear, comparison) work is collinear, or too alike."""
-    if len(load) < 8:
-        return 0.0
     correlation = np.nan_to_num(correlations(load[:, 0], load[:, 2]))
     excess = np.maximum(np.abs(correlation) - MAX_CORRELATION / 2, 0)
     work = load[:, 1:]

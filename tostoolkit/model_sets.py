@@ -3,8 +3,12 @@
 A model set is a pandas table, one row a configuration, with a ``configuration`` name and a column
 for every factor, the ``phase`` and the ``dtype`` policy of the step among them;
 ``table.attrs["family"]`` names the function in `BUILDERS` that builds a row. The draw is that of
-`drawing.draw`: factors in balance, MACs and non-linear work not collinear, matched pairs.
+`drawing.draw`: factors in balance, MACs and non-linear work not collinear, matched pairs, by what
+`count_models` counts of each row. The default sets are read from files (`set_files`): to draw one
+anew, and to count what it takes, takes up to minutes.
 """
+
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -13,8 +17,8 @@ from .design import PAIR_BASELINES, label
 from .drawing import candidates, draw
 from .introspection import abstract
 from .model_builders import BUILDERS, build
-from .predictors import count_row
-from .work_estimates import WORK
+from .predictors import count_row, predictor_values
+from .set_files import default_set
 
 #: Those that the rules for training know (`training_counters.ACTIVATION_GRADIENTS`), but for
 #: relu6, which is relu to a meter, and exponential, which in a deep network overflows.
@@ -62,15 +66,19 @@ LEVELS = {
     },
 }
 
-#: Family -> size -> (least and most MACs of a forward pass, most elements of its activations).
+#: Family -> size -> (least and most MACs of a forward pass in float32, most element-wise ops of it,
+#: which bound what it holds in memory: an element takes one or more).
 BOUNDS = {
-    "feed_forward": {"small": (1e6, 1.5e9, 1.5e7), "large": (1e9, 1e12, 6e8)},
-    "convolutional": {"small": (1e6, 1e9, 1e7), "large": (1e8, 1e12, 1e9)},
-    "transformer": {"small": (1e6, 1.5e9, 1.5e7), "large": (1e9, 1e12, 1e9)},
+    "feed_forward": {"small": (1e6, 1.5e9, 1e8), "large": (1e9, 1e12, 6e9)},
+    "convolutional": {"small": (1e6, 1e9, 1e8), "large": (1e8, 1e12, 4e9)},
+    "transformer": {"small": (1e6, 1.5e9, 1e8), "large": (1e9, 1e12, 6e9)},
 }
 
+#: What a model set's functions have as defaults: where nothing else is asked for, the set is read.
+N, SEED = 96, 0
 
-def feed_forward(size="small", n=96, seed=0, phases=PHASES, dtypes=DTYPES, *, depths=None,
+
+def feed_forward(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, depths=None,
                  widths=None, activations=None, batch_norms=None, input_sizes=None,
                  batch_sizes=None) -> pd.DataFrame:
     """Return a feed-forward model set: `n` configurations drawn from the grid of the factors.
@@ -118,7 +126,7 @@ def feed_forward(size="small", n=96, seed=0, phases=PHASES, dtypes=DTYPES, *, de
         "input_size": input_sizes, "batch_size": batch_sizes})
 
 
-def convolutional(size="small", n=96, seed=0, phases=PHASES, dtypes=DTYPES, *, depths=None,
+def convolutional(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, depths=None,
                   filters=None, kernels=None, depthwise=None, normalizations=None, poolings=None,
                   activations=None, image_sizes=None, batch_sizes=None) -> pd.DataFrame:
     """Return a convolutional model set: `n` configurations drawn from the grid of the factors.
@@ -161,7 +169,7 @@ def convolutional(size="small", n=96, seed=0, phases=PHASES, dtypes=DTYPES, *, d
         "image_size": image_sizes, "batch_size": batch_sizes})
 
 
-def transformer(size="small", n=96, seed=0, phases=PHASES, dtypes=DTYPES, *, blocks=None,
+def transformer(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, blocks=None,
                 widths=None, heads=None, sequences=None, normalizations=None, activations=None,
                 batch_sizes=None, vocabulary=None) -> pd.DataFrame:
     """Return a set of transformer encoders: `n` configurations drawn from the grid of the factors.
@@ -206,7 +214,22 @@ _WORDS = {"phase": PHASES, "dtype": (*DTYPES, "bfloat16", "mixed_float16"),
 _PLURALS = {"depthwise": "depthwise", "filters": "filters", "blocks": "blocks", "heads": "heads"}
 
 
-def _model_set(family, size, n, seed, phases, dtypes, given):
+def draw_default(family, size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES):
+    """Return a default set as its function would, but drawn afresh and never read from its file.
+
+    Parameters, errors
+        As for `feed_forward`; `family` is one of `LEVELS`.
+
+    Examples
+    --------
+    >>> draw_default("feed_forward", n=2).equals(feed_forward(n=2))
+    True
+    """
+    given = dict.fromkeys(LEVELS[family]["small"])
+    return _model_set(family, size, n, seed, phases, dtypes, given, afresh=True)
+
+
+def _model_set(family, size, n, seed, phases, dtypes, given, afresh=False):
     if size not in LEVELS[family]:
         raise ValueError(f"size: {size!r} is unknown; use one of {', '.join(LEVELS[family])}")
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
@@ -217,26 +240,48 @@ def _model_set(family, size, n, seed, phases, dtypes, given):
     levels |= {"phase": tuple(phases), "dtype": tuple(dtypes)}
     for name, values in levels.items():
         _check_levels(name, values)
+    if own and not afresh and (n, seed, levels["phase"], levels["dtype"]) == (
+            N, SEED, PHASES, DTYPES):
+        return default_set(family, size, levels, n)
     rng = np.random.default_rng(seed)
     grid = candidates(levels, rng, everything=n is None)
     if "heads" in grid:
-        grid = grid[grid.width % grid.heads == 0]
+        grid = grid[grid.width % grid.heads == 0].reset_index(drop=True)
         if grid.empty:
             raise ValueError(f"heads: none of {levels['heads']} divides any of the widths "
                              f"{levels['width']}")
-    if own and n is not None:
-        low, high, most = BOUNDS[family][size]
-        work = WORK[family](grid)
-        grid = grid[work.forward_macs.between(low, high) & (work.elements <= most)]
-    grid = grid.reset_index(drop=True)
     varied = [name for name, values in levels.items() if len(values) > 1] or list(levels)[:1]
     if n is not None and n < len(grid):
         pairs = {f: b for f, b in PAIR_BASELINES.items()
                  if f in varied and b in levels[f]}
-        grid = draw(grid, WORK[family], n, rng, pairs)
+        work, within = _judges(family, BOUNDS[family][size])
+        grid = draw(grid, work, n, rng, pairs, within if own else None)
     grid.insert(0, "configuration", label(grid, varied))
     grid.attrs["family"] = family
     return grid
+
+
+def _judges(family, bounds):
+    """Return the functions of a row that `draw` needs: its work, and whether it is in bounds."""
+    low, high, most = bounds
+
+    @cache
+    def counted(row):
+        return pd.DataFrame(_count([(dict(row), family)], BUILDERS))
+
+    def values(row, *names):
+        rows = counted(tuple(row.items()))
+        return [predictor_values(rows, name).item() for name in names]
+
+    def work(row):
+        return values(row, "macs", "tos_linear", "tos_nonlinear", "tos_comparison")
+
+    def within(row):
+        forward = row | {"phase": "inference", "dtype": "float32"}
+        macs, elementwise = values(forward, "macs", "ops_elementwise")
+        return low <= macs <= high and elementwise <= most
+
+    return work, within
 
 
 def _check_levels(name, values):

@@ -1,6 +1,7 @@
 """Model sets: factors that vary on their own, models that have the factors of their rows."""
 
 from collections import Counter
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,22 +10,20 @@ import pytest
 from dask.distributed import Client, LocalCluster
 
 import tostoolkit as tos
-from tostoolkit import design, drawing, model_sets
+from tostoolkit import design, drawing, model_sets, set_files
+from tostoolkit.__main__ import main
 from tostoolkit.model_builders import BUILDERS, build
+from tostoolkit.predictors import predictor_values
+from tostoolkit.set_files import default_path, read_model_set, write_model_set
 from tostoolkit.training_counters import ACTIVATION_GRADIENTS
-from tostoolkit.work_estimates import CLASSES, WORK
 
+DERIVED = Path(__file__).parent.parent / "data" / "derived"
 SETS = [(family, size) for family in BUILDERS for size in ("small", "large")]
 
 
-class _Drawn(dict):
-    def __missing__(self, key):
-        return self.setdefault(key, getattr(tos, key[0])(key[1]))
-
-
 @pytest.fixture(scope="module")
-def drawn():
-    return _Drawn()
+def sets():
+    return {(family, size): getattr(tos, family)(size) for family, size in SETS}
 
 
 @pytest.fixture(scope="module")
@@ -46,44 +45,38 @@ def check_design(counted):
     assert (report.criteria.xs("span of MACs", level="criterion").value > 100).all()
 
 
+@pytest.mark.parametrize("family", BUILDERS)
+def test_design_of_the_small_sets_by_their_counts(sets, family):
+    """By the counts that notebook 02 wrote, of which some are counted again here."""
+    counted = pd.read_csv(DERIVED / f"02_{family}.csv").drop_duplicates("configuration")
+    models = sets[family, "small"]
+    assert set(counted.configuration) == set(models.configuration)
+    columns = counted.columns[counted.columns.get_loc("parameters"):]
+    check_design(counted[[*models, "family", *columns]])
+    some = models.groupby("phase").head(2)
+    found = counted.set_index("configuration").loc[some.configuration]
+    own = tos.count_models(some).set_index("configuration")
+    pd.testing.assert_frame_equal(own[own.columns.intersection(columns)], found[
+        own.columns.intersection(columns)], check_exact=True, check_index_type=False)
+    assert not found[columns.difference(own.columns)].to_numpy().any()
+
+
+@pytest.mark.prove
 @pytest.mark.parametrize(("family", "size"), SETS)
-def test_design_of_every_set_by_its_estimates(drawn, family, size):
-    """Of the same measures as the report by counts, which is slow for transformers."""
-    models = drawn[family, size]
-    work = WORK[family](models)
-    for _, part in work.groupby(models.phase):
-        classes = part[list(CLASSES)].to_numpy()
-        assert np.abs(design.correlations(part.macs, part.nonlinear)).max() <= 0.3
-        assert design.inflation_relative(classes, classes.sum(axis=1)).max() < 5
-        assert design.inflation_log(classes).max() < 5
-        assert part.macs.max() / part.macs.min() > 100
-    (other,) = design.PAIR_BASELINES.keys() & set(models) - {"activation"}
-    assert design.count_pairs(models, "activation", "relu") >= 12
-    assert design.count_pairs(models, other, design.PAIR_BASELINES[other]) >= 8
-
-
-@pytest.mark.parametrize("family", [
-    "feed_forward", "convolutional", pytest.param("transformer", marks=pytest.mark.prove)])
-def test_design_of_the_small_sets_by_their_counts(drawn, client, family):
-    models = drawn[family, "small"]
-    counted = tos.count_models(models, client)
-    check_design(counted)
-    some = models.iloc[::24]  # the workers' rows, each in its place
-    own, found = tos.count_models(some), counted.loc[some.index]
-    pd.testing.assert_frame_equal(own, found[own.columns])
-    assert not found[found.columns.difference(own.columns)].to_numpy().any()
+def test_design_of_every_set_by_all_its_counts(sets, client, family, size):
+    check_design(tos.count_models(sets[family, size], client))
 
 
 @pytest.mark.prove
 @pytest.mark.parametrize("family", BUILDERS)
-def test_design_of_the_large_sets_by_their_counts(drawn, client, family):
-    models = drawn[family, "large"]
-    check_design(tos.count_models(models, client))
+def test_large_sets_are_what_the_command_draws(sets, family, tmp_path):
+    main(["draw", family, "--size", "large", "--out", str(tmp_path / "set.csv")])
+    assert (tmp_path / "set.csv").read_text() == default_path(family, "large").read_text()
 
 
 @pytest.mark.parametrize(("family", "size"), SETS)
-def test_sets_are_balanced_and_within_bounds(drawn, family, size):
-    models = drawn[family, size]
+def test_sets_are_balanced(sets, family, size):
+    models = sets[family, size]
     assert len(models) == 96
     assert models.configuration.is_unique
     assert models.attrs == {"family": family}
@@ -96,9 +89,18 @@ def test_sets_are_balanced_and_within_bounds(drawn, family, size):
         if factor not in ("activation", "normalization", "batch_norm"):  # baselines have twins
             assert counts.max() <= 2 * counts.min(), (factor, counts)
     assert models.activation.value_counts().min() >= 3
+    (other,) = design.PAIR_BASELINES.keys() & set(models) - {"activation"}
+    assert design.count_pairs(models, "activation", "relu") >= 12
+    assert design.count_pairs(models, other, design.PAIR_BASELINES[other]) >= 8
+
+
+@pytest.mark.parametrize(("family", "size"), SETS)
+def test_forward_passes_are_within_bounds(sets, family, size):
     low, high, _ = model_sets.BOUNDS[family][size]
-    work = WORK[family](models)
-    assert work.forward_macs.between(low, high).all()
+    rows = sets[family, size].assign(phase="inference", dtype="float32")
+    rows = rows.iloc[::1 if family == "feed_forward" else 8]
+    macs = tos.count_models(rows)["mac float32"]
+    assert macs.between(low, high).all()
 
 
 def test_activations_are_those_that_training_has_rules_for():
@@ -106,18 +108,109 @@ def test_activations_are_those_that_training_has_rules_for():
     assert set(model_sets.ACTIVATIONS) <= {*ACTIVATION_GRADIENTS, "softmax"}
 
 
-@pytest.mark.parametrize("family", BUILDERS)
-def test_estimates_of_work_are_near_the_counts(drawn, family):
-    """In float32, which they are made for; MACs exactly, the classes to a third."""
-    models = drawn[family, "small"]
-    rows = models[(models.dtype == "float32") & models.activation.isin(["tanh", "gelu", "softmax"])]
-    rows = rows.groupby("phase").head(3)
-    counted = tos.add_indices(tos.count_models(rows))
-    work = WORK[family](rows)
-    assert set(rows.phase) == {"inference", "training"}
-    assert (work.macs / counted.macs).between(0.99, 1.01).all()
-    for name in ("linear", "nonlinear"):
-        assert (work[name] / counted[f"tos_{name}"]).between(0.67, 1.5).all(), name
+# Drawing
+
+def test_default_sets_are_read_and_any_other_is_drawn(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(model_sets, "draw", fail)
+    for family in BUILDERS:
+        make = getattr(tos, family)
+        assert make().equals(read_model_set(default_path(family, "small")))
+        assert make("large", 96, 0, list(model_sets.PHASES)).attrs == {"family": family}
+        for other in ({"n": 95}, {"seed": 1}, {"phases": ("training",)}, {"dtypes": ("float32",)},
+                      {"activations": ("relu", "tanh")}):
+            with pytest.raises(AssertionError, match="drawn"):
+                make(**other)
+
+
+def test_a_draw_counts_what_it_looks_at_and_keeps_to_bounds(monkeypatch):
+    counted = []
+    count = model_sets._count
+    monkeypatch.setattr(model_sets, "_count", lambda tasks, builders: (
+        counted.extend(tasks), count(tasks, builders))[1])
+    models = tos.feed_forward(n=24, seed=3)
+    assert len(models) == 24
+    assert len(models) < len(counted) < 400  # of a grid of 20,000
+    low, high, most = model_sets.BOUNDS["feed_forward"]["small"]
+    rows = tos.add_indices(tos.count_models(models.assign(phase="inference", dtype="float32")))
+    assert rows.macs.between(low, high).all()
+    assert predictor_values(rows, "ops_elementwise").max() <= most
+    assert design.count_pairs(models, "activation", "relu") >= 24 // 6
+
+
+def test_exchanges_part_macs_and_nonlinear_work():
+    """Balance alone leaves them tied where heads grow with the width; exchanges part them."""
+    def work(row):
+        nonlinear = row["a"] * (row["b"] if row["c"] else 1.0)
+        return row["a"] ** 2.0, row["a"] ** 2.0, nonlinear, 0.0
+
+    levels = {"a": tuple(2**i for i in range(10)), "b": (1, 4, 16, 1024), "c": (False, True),
+              "phase": ("inference",)}
+    grid = drawing.candidates(levels, np.random.default_rng(0), True)
+    found = []
+    for rounds in (0, 96):
+        rows = drawing.draw(grid, work, 24, np.random.default_rng(1), {}, rounds=rounds)
+        assert len(rows) == len(rows.drop_duplicates()) == 24
+        load = np.array([work(row) for row in rows.to_dict("records")])
+        found.append(abs(design.correlations(load[:, 0], load[:, 2])[0]))
+    assert found[1] <= design.MAX_CORRELATION / 2 + 0.05 < found[0] - 0.1
+
+
+def test_bounds_that_too_few_rows_keep_are_an_error():
+    grid = drawing.candidates({"a": tuple(range(50)), "phase": ("inference",)},
+                              np.random.default_rng(0), True)
+    with pytest.raises(ValueError, match="n: 12 configurations cannot be drawn; 7 of the combin"):
+        drawing.draw(grid, lambda row: (1, 1, 1, 1), 12, np.random.default_rng(0), {},
+                     lambda row: row["a"] < 7)
+
+
+# Files
+
+def test_a_set_comes_back_from_its_file_as_it_was(tmp_path):
+    for models in (tos.convolutional(n=8), tos.transformer(n=2)):
+        write_model_set(models, tmp_path / "set.csv", "by hand", force=True)
+        again = read_model_set(tmp_path / "set.csv")
+        pd.testing.assert_frame_equal(again, models, check_exact=True)
+        assert again.attrs == models.attrs
+    with pytest.raises(FileExistsError):
+        write_model_set(models, tmp_path / "set.csv", "again")
+    assert read_model_set(tmp_path / "set.csv").equals(again)
+
+
+@pytest.mark.parametrize(("damage", "word"), [
+    (lambda text: text.replace("# origin", "origin"), "does not begin with"),
+    (lambda text: text[: len(text) // 2], "the file is damaged"),
+    (lambda text: text.replace(",relu,", ",tanh,", 1), "not what its factors say"),
+    (lambda text: "\n".join(text.splitlines()[:-1]) + "\n", "95 configurations instead of 96"),
+    (lambda text: text.replace("=selu", "=swish").replace(",selu,", ",swish,"),
+     "activation is 'swish'"),
+    (lambda text: "\n".join(text.splitlines()[:3]) + "\n", "no configurations"),
+    (lambda text: text.replace("# family: feed_forward", "# family: transformer"), "no set of"),
+])
+def test_a_damaged_default_set_is_an_error(tmp_path, monkeypatch, damage, word):
+    whole = default_path("feed_forward", "small").read_text()
+    file = tmp_path / "feed_forward_small.csv"
+    file.write_text(damage(whole))
+    monkeypatch.setattr(set_files, "default_path", lambda family, size: file)
+    with pytest.raises(ValueError, match=rf"feed_forward_small\.csv: the file is damaged.*{word}|"
+                       rf"feed_forward_small\.csv: {word}"):
+        tos.feed_forward()
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no model set .*feed_forward_small\.csv"):
+        tos.feed_forward()
+
+
+def test_the_command_draws_into_a_file_and_over_none(tmp_path, capsys):
+    out = str(tmp_path / "set.csv")
+    main(["draw", "feed_forward", "--n", "6", "--dtype", "float32", "--seed", "2", "--out", out])
+    assert "6 configurations" in capsys.readouterr().out
+    drawn = tos.feed_forward(n=6, seed=2, dtypes=("float32",))
+    pd.testing.assert_frame_equal(read_model_set(out), drawn, check_exact=True)
+    with pytest.raises(SystemExit, match="is there; give another file, or --force"):
+        main(["draw", "feed_forward", "--n", "5", "--out", out])
+    assert len(read_model_set(out)) == 6
 
 
 def test_plain_grid_of_depth_and_width_is_collinear():
@@ -198,9 +291,9 @@ def test_transformer_model_has_the_factors_of_its_row():
     assert counts["float32", "tanh"].sum() == 2 * 3 * 6 * 4 * 16
 
 
-def test_every_row_of_every_set_builds_under_its_dtype(drawn):
+def test_every_row_of_every_set_builds_under_its_dtype(sets):
     for family, size in SETS:
-        for _, row in drawn[family, size].iloc[::8].iterrows():
+        for _, row in sets[family, size].iloc[::8].iterrows():
             with tos.abstract():
                 model = build(row, family)
             assert isinstance(model, keras.Model)

@@ -2,6 +2,7 @@
 
     python -m tostoolkit count model.keras
     python -m tostoolkit sweep feed_forward --minutes 9 --out runs.csv
+    python -m tostoolkit draw feed_forward --size large --out set.csv
     python -m tostoolkit data --to data/external
     python -m tostoolkit meters
 """
@@ -65,6 +66,18 @@ def _parser():
     for name, (flag, details) in SET_OPTIONS.items():
         sweep.add_argument(flag, dest=name, **details)
 
+    draw = commands.add_parser(
+        "draw", help="draw a model set anew, from counted work, into a CSV file",
+        description="Draw a model set anew, from counted work, into a CSV file. The default sets "
+        "ship; --size alone draws what replaces one.")
+    draw.set_defaults(run=_draw)
+    draw.add_argument("family", choices=list(BUILDERS))
+    draw.add_argument("--out", required=True, help="CSV file")
+    draw.add_argument("--seed", type=int, default=0)
+    draw.add_argument("--force", action="store_true", help="write over a file that is there")
+    for name, (flag, details) in SET_OPTIONS.items():
+        draw.add_argument(flag, dest=name, **details)
+
     data = commands.add_parser(
         "data", help="fetch published measurements, check them, and say what is missing")
     data.set_defaults(run=_data)
@@ -93,13 +106,7 @@ def _sweep(options):
     from .sweep import run_sweep
 
     make = getattr(model_sets, options.family)
-    given = {name: getattr(options, name) for name in SET_OPTIONS
-             if getattr(options, name) is not None}
-    unknown = given.keys() - inspect.signature(make).parameters
-    if unknown:
-        raise ValueError(f"{options.family} takes no {', '.join(sorted(unknown))}; it takes "
-                         f"{', '.join(inspect.signature(make).parameters)}")
-    models = make(**given)
+    models = make(**_set_options(options, make))
     names = options.meter.split(",")
     meter = None if names == ["none"] else names if len(names) > 1 else names[0]
     runs = run_sweep(
@@ -112,6 +119,37 @@ def _sweep(options):
         lines.append(f"no joules: {runs.missing.iloc[-1]}")
     lines.append(f"{left} runs remain: the same command again goes on" if left else "complete")
     return "\n".join(lines)
+
+
+def _set_options(options, make):
+    """Return what the command line says of a model set, for the function that makes it."""
+    given = {name: getattr(options, name) for name in SET_OPTIONS
+             if getattr(options, name) is not None}
+    unknown = given.keys() - inspect.signature(make).parameters
+    if unknown:
+        raise ValueError(f"{options.family} takes no {', '.join(sorted(unknown))}; it takes "
+                         f"{', '.join(inspect.signature(make).parameters)}")
+    return given
+
+
+def _draw(options):
+    from pathlib import Path
+
+    from . import __version__
+    from .design import design_report
+    from .drawing import FEWEST
+    from .model_sets import count_models, draw_default
+    from .set_files import write_model_set
+
+    if Path(options.out).exists() and not options.force:  # said before minutes of drawing
+        raise FileExistsError(f"out: {options.out!r} is there; give another file, or --force")
+    models = draw_default(options.family, seed=options.seed, **_set_options(options, draw_default))
+    write_model_set(models, options.out, f"drawn in tostoolkit {__version__} from counted work, "
+                    f"seed {options.seed}", options.force)
+    lines = [f"{options.out}: {len(models)} configurations"]
+    if models.groupby("phase").size().min() >= FEWEST:
+        lines.append(str(design_report(count_models(models))))
+    return "\n\n".join(lines)
 
 
 def _data(options):

@@ -10,7 +10,7 @@ WHY := tostoolkit needs Python 3.11, 3.12 or 3.13 (no released TensorFlow has a 
 export TF_CPP_MIN_LOG_LEVEL := 3
 export CUDA_VISIBLE_DEVICES ?=
 
-.PHONY: help figures notebooks test test-browser test-install tables prove lab bench clean
+.PHONY: help figures notebooks data test test-processor test-browser test-install tables prove lab bench clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -31,15 +31,24 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-figures: $(STAMP)  ## run the notebooks in order (copies go to build/) and regenerate figures/
+figures: $(STAMP)  ## run the notebooks in order (copies go to build/), regenerate figures/, say what moved
+	$(BIN)/python notebooks/check.py keep build/committed
 	$(BIN)/python notebooks/run.py --out build/notebooks
+	$(BIN)/python notebooks/check.py compare build/committed
+
+data: $(STAMP)  ## fetch published measurements into data/external/ (or TOSTOOLKIT_DATA) and check them
+	$(BIN)/python -m tostoolkit data --to "$${TOSTOOLKIT_DATA:-data/external}"
 
 notebooks: $(STAMP)  ## the same, and keep the outputs in notebooks/ and README.md (before a commit)
 	$(BIN)/python notebooks/run.py --out notebooks
 	$(BIN)/python notebooks/readme.py
 
+# A test worker takes up to 2 GB: no more of them than cores, or than four.
 test: $(STAMP)  ## run the tests, the notebooks among them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+test-processor: $(STAMP)  ## run the tests of numbers and figures again, rounded as another processor does
+	$(BIN)/python tests/processors.py
 
 test-browser: $(STAMP)  ## check the Report in JupyterLab (needs Debian's chromium and chromium-driver)
 	@command -v chromium >/dev/null || { echo "chromium is not here: apt-get install chromium chromium-driver" >&2; exit 1; }

@@ -39,3 +39,9 @@ def shared_and_nested():
     x = shared(shared(a)) + shared(b)
     x = nested(nested(x))
     return keras.Model([a, b], [x, keras.ops.exp(x) * 2.0], name="shared_and_nested")
+
+
+def some(n, family="feed_forward"):
+    """Return `n` rows of a default set, from all over it: to draw a set of its own takes seconds."""
+    table = getattr(tos, family)()
+    return table.iloc[[i * len(table) // n for i in range(n)]].reset_index(drop=True)

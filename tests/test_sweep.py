@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from models import some
 
 import tostoolkit as tos
 from tostoolkit import one_run, run_order, runs_file, sweep
@@ -41,7 +42,7 @@ def quiet(model_set, out, **kwargs):
 
 
 def test_every_configuration_in_every_repeat_in_an_order_of_its_own(instant, tmp_path):
-    models = tos.feed_forward(n=6)
+    models = some(6)
     runs = quiet(models, tmp_path / "runs.csv", repeats=3)
     assert len(runs) == 18
     walks = [runs[runs.repeat == r].configuration.tolist() for r in range(3)]
@@ -56,7 +57,7 @@ def test_every_configuration_in_every_repeat_in_an_order_of_its_own(instant, tmp
 
 
 def test_interrupted_sweep_resumes_and_changes_no_row(instant, tmp_path, monkeypatch):
-    models, out = tos.feed_forward(n=4), tmp_path / "runs.csv"
+    models, out = some(4), tmp_path / "runs.csv"
     whole = quiet(models, tmp_path / "whole.csv", repeats=2)
     instant.clear()
     inner = one_run.measure
@@ -82,7 +83,7 @@ def test_interrupted_sweep_resumes_and_changes_no_row(instant, tmp_path, monkeyp
 
 
 def test_torn_last_line_keeps_all_complete_rows(instant, tmp_path):
-    models, out = tos.feed_forward(n=4), tmp_path / "runs.csv"
+    models, out = some(4), tmp_path / "runs.csv"
     quiet(models, out, repeats=1)
     whole = out.read_text()
     out.write_text(whole[:-40])
@@ -98,7 +99,7 @@ def test_header_cut_off_is_an_empty_file_to_resume(instant, tmp_path):
     out = tmp_path / "runs.csv"
     for start in ("configuration,dep", "", "\0\0\0\0"):
         out.write_text(start)
-        assert len(quiet(tos.feed_forward(n=2), out, repeats=1)) == 2
+        assert len(quiet(some(2), out, repeats=1)) == 2
         assert out.read_text().startswith("configuration,depth,")
 
 
@@ -107,12 +108,12 @@ def test_a_file_of_something_else_stays_as_it_is(instant, tmp_path):
     for content in ("a thesis", "a,b\n1,2\n"):
         out.write_text(content)
         with pytest.raises(ValueError, match="no runs file"):
-            quiet(tos.feed_forward(n=2), out, repeats=1)
+            quiet(some(2), out, repeats=1)
         assert out.read_text() == content
 
 
 def test_power_lost_as_a_line_was_written_leaves_zeros(instant, tmp_path):
-    models, out = tos.feed_forward(n=4), tmp_path / "runs.csv"
+    models, out = some(4), tmp_path / "runs.csv"
     quiet(models, out, repeats=1)
     lines = out.read_bytes().splitlines(keepends=True)
     for tail in (b"\0" * 300, b"\0" * 300 + lines[-1][30:], lines[-1][:50] + b"\0" * 20,
@@ -137,7 +138,7 @@ def damage(path, line, change):
     (lambda s: s.replace(",2.25,", ",2.x5,"), "line 3 is damaged: time_s is '2.x5'"),
 ])
 def test_damaged_line_is_named_and_nothing_is_written(instant, tmp_path, change, word):
-    models, out = tos.feed_forward(n=3), tmp_path / "runs.csv"
+    models, out = some(3), tmp_path / "runs.csv"
     quiet(models, out, repeats=1)
     damage(out, 3, change)
     before = out.read_bytes()
@@ -166,14 +167,14 @@ def test_no_file(tmp_path):
 
 def test_other_columns_are_not_mixed_in(instant, tmp_path):
     out = tmp_path / "runs.csv"
-    quiet(tos.feed_forward(n=2), out, repeats=1)
+    quiet(some(2), out, repeats=1)
     with pytest.raises(ValueError, match="other columns"):
-        quiet(tos.convolutional(n=2), out, repeats=1)
+        quiet(some(2, "convolutional"), out, repeats=1)
 
 
 def test_another_machine_starts_a_block_and_the_first_goes_on_with_its_own(
         instant, tmp_path, monkeypatch):
-    models, out = tos.feed_forward(n=3), tmp_path / "runs.csv"
+    models, out = some(3), tmp_path / "runs.csv"
     quiet(models, out, repeats=1)
     here = sweep.describe
     monkeypatch.setattr(sweep, "describe", lambda meter: {
@@ -195,7 +196,7 @@ class OutOfMemoryError(RuntimeError):
 
 
 def test_a_run_that_fails_is_a_row_and_the_sweep_goes_on(instant, tmp_path, monkeypatch):
-    models, out = tos.feed_forward(n=4), tmp_path / "runs.csv"
+    models, out = some(4), tmp_path / "runs.csv"
     bad = models.configuration[2]
 
     def step(row, *rest):
@@ -235,7 +236,7 @@ def test_when_all_fail_it_is_not_the_configuration(instant, tmp_path, monkeypatc
     monkeypatch.setattr(one_run, "_step", step)
     out = tmp_path / "runs.csv"
     with pytest.raises(RuntimeError, match="first 5 runs all failed, the last with MemoryError"):
-        quiet(tos.feed_forward(n=9), out)
+        quiet(some(9), out)
     assert len(tos.load_runs(out, failed=True)) == 5
 
 
@@ -245,7 +246,7 @@ def test_an_interrupt_says_that_the_sweep_resumes(instant, tmp_path, monkeypatch
 
     monkeypatch.setattr(one_run, "measure", interrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
-        quiet(tos.feed_forward(n=2), tmp_path / "runs.csv")
+        quiet(some(2), tmp_path / "runs.csv")
     assert "it resumes" in caught.value.__notes__[0]
 
 
@@ -276,20 +277,20 @@ def metered(monkeypatch, run_s, idle_s):
 def test_baselines_at_the_ends_and_after_every_twenty_runs(tmp_path, monkeypatch):
     metered(monkeypatch, 3.0, 2.0)
     out = tmp_path / "runs.csv"
-    runs = quiet(tos.feed_forward(n=22), out, repeats=2)
+    runs = quiet(some(22), out, repeats=2)
     rows = tos.load_runs(out, baselines=True).configuration
     assert rows.index[rows == sweep.IDLE].tolist() == [0, 21, 42, 47]
     assert len(runs) == 44
     assert runs.idle_w.tolist() == [10.0] * 44
     assert runs.net_energy_j.tolist() == [7.5 - 10 * 0.25] * 44
     assert len(tos.load_runs(out, baselines=True)) == 48
-    quiet(tos.feed_forward(n=22), out, repeats=2)  # nothing to do: no baseline either
+    quiet(some(22), out, repeats=2)  # nothing to do: no baseline either
     assert len(tos.load_runs(out, baselines=True)) == 48
 
 
 def test_a_budget_is_kept_closing_baseline_included_and_the_rest_resumes(tmp_path, monkeypatch):
     clock = metered(monkeypatch, 3.0, 2.0)
-    models, out = tos.feed_forward(n=40), tmp_path / "runs.csv"
+    models, out = some(40), tmp_path / "runs.csv"
     runs = quiet(models, out, repeats=1, minutes=1, seconds=1.0)
     assert 56 < clock.now - 100 <= 60  # 2 + 18 x 3 + 2 seconds are 58, and no run more fits
     assert len(runs) == 18
@@ -389,11 +390,11 @@ def test_a_unit_is_what_the_counters_count(names, unit):
 
 def test_the_bar_shows_the_last_run(tmp_path, monkeypatch, capsys):
     metered(monkeypatch, 3.0, 2.0)
-    tos.run_sweep(tos.feed_forward(n=2), tmp_path / "runs.csv", repeats=1, meter=None)
+    tos.run_sweep(some(2), tmp_path / "runs.csv", repeats=1, meter=None)
     shown = capsys.readouterr().err
     assert "2/2" in shown
     assert "7.5 J, 30 W" in shown
-    assert any(name in shown for name in tos.feed_forward(n=2).configuration)
+    assert any(name in shown for name in some(2).configuration)
 
 
 def test_builders_of_ones_own(instant, tmp_path):
@@ -404,15 +405,15 @@ def test_builders_of_ones_own(instant, tmp_path):
 
 
 @pytest.mark.parametrize(("models", "kwargs", "word"), [
-    (tos.feed_forward(n=2).drop(columns="batch_size"), {}, "no column 'batch_size'"),
-    (tos.feed_forward(n=2).iloc[:0], {}, "no configurations"),
+    (some(2).drop(columns="batch_size"), {}, "no column 'batch_size'"),
+    (some(2).iloc[:0], {}, "no configurations"),
     (pd.DataFrame({"configuration": ["a"], "batch_size": [1]}), {}, "family"),
-    (tos.feed_forward(n=2), {"repeats": 0}, "repeats: 0"),
-    (tos.feed_forward(n=2), {"seconds": 0}, "seconds: 0"),
-    (tos.feed_forward(n=2), {"minutes": -1}, "minutes: -1"),
-    (tos.feed_forward(n=2).assign(configuration="a"), {}, "'a' is there twice"),
-    (tos.feed_forward(n=1).assign(configuration="idle"), {}, "baseline's name"),
-    (tos.feed_forward(n=1).assign(unit=1), {}, r"\['unit'\] are the measurement's"),
+    (some(2), {"repeats": 0}, "repeats: 0"),
+    (some(2), {"seconds": 0}, "seconds: 0"),
+    (some(2), {"minutes": -1}, "minutes: -1"),
+    (some(2).assign(configuration="a"), {}, "'a' is there twice"),
+    (some(1).assign(configuration="idle"), {}, "baseline's name"),
+    (some(1).assign(unit=1), {}, r"\['unit'\] are the measurement's"),
 ])
 def test_bad_argument_is_named(tmp_path, models, kwargs, word):
     with pytest.raises(ValueError, match=word):
@@ -422,7 +423,7 @@ def test_bad_argument_is_named(tmp_path, models, kwargs, word):
 
 def test_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="create it"):
-        quiet(tos.feed_forward(n=2), tmp_path / "none" / "runs.csv")
+        quiet(some(2), tmp_path / "none" / "runs.csv")
 
 
 def test_a_real_sweep_without_a_meter(tmp_path):
@@ -434,6 +435,7 @@ def test_a_real_sweep_without_a_meter(tmp_path):
     assert set(runs.missing) == {"no meter was asked for"}
 
 
+@pytest.mark.prove  # TensorFlow tries for ten seconds
 def test_a_model_that_does_not_fit_into_memory_is_a_failed_run(tmp_path):
     models = pd.DataFrame({"configuration": list("abc"), "depth": 1, "width": [8, 8_000_000, 8],
                            "input_size": [4, 8_000_000, 4], "activation": "relu",

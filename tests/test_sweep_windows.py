@@ -7,6 +7,7 @@ from errno import ENOSPC
 from pathlib import Path
 
 import pytest
+from models import some
 
 import tostoolkit as tos
 from tostoolkit import one_run, runs_file, sweep
@@ -65,7 +66,7 @@ def instant(monkeypatch):
 
 
 def swept(out, **kwargs):
-    return tos.run_sweep(tos.feed_forward(n=2), out, progress=False, meter=None, **kwargs)
+    return tos.run_sweep(some(2), out, progress=False, meter=None, **kwargs)
 
 
 def test_a_sweep_writes_bytes_and_resumes(windows, instant, tmp_path):
@@ -114,7 +115,7 @@ def test_runs_that_fail_within_a_tick_of_the_clock_leave_a_budget(
     monkeypatch.setattr(sweep.time, "monotonic", lambda: next(ticks) // 50 * 0.016)
     monkeypatch.setattr(one_run, "_step", lambda row, *rest: 1 / 0)
     with pytest.raises(RuntimeError, match="ZeroDivisionError: division by zero"):
-        tos.run_sweep(tos.feed_forward(n=8), tmp_path / "runs.csv", progress=False, meter=None,
+        tos.run_sweep(some(8), tmp_path / "runs.csv", progress=False, meter=None,
                       minutes=60)
 
 

@@ -45,7 +45,7 @@ _NAMES = {
     "sensitivity": ["cost_sensitivity", "table_sensitivity"],
 }
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["activations", "circuits", "datasets", "figures", "op_kinds", "op_trace", "plots"],

@@ -43,3 +43,17 @@ def test_a_style_of_ones_own_goes_over_the_papers():
         own = figures.heldout_error(table)
     sizes = [f.axes[0].title.get_fontsize() for f in (plain, own, figures.heldout_error(table))]
     assert sizes == [8, 20, 8]
+
+
+def test_a_protocol_looks_the_same_in_every_panel_and_in_the_legend():
+    rows = [("a", p) for p in ("in-sample", "k-fold", "top")] + [("b", p) for p in ("in-sample", "top")]
+    table = pd.DataFrame(rows, columns=["dataset", "protocol"]).assign(
+        predictor="MACs", mean_relative_error=0.2)
+    figure = figures.heldout_error(table)
+    looks = {}
+    for line in [*(line for axes in figure.axes for line in axes.lines),
+                 *figure.legends[0].get_lines()]:
+        looks.setdefault(line.get_label(), set()).add((line.get_color(), line.get_marker()))
+    assert set(looks) == {"in-sample", "k-fold", "top"}
+    assert all(len(look) == 1 for look in looks.values())
+    assert len(set.union(*looks.values())) == 3

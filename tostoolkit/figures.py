@@ -185,14 +185,15 @@ def heldout_error(errors) -> Figure:
         Tidy: ``dataset``, ``protocol``, ``predictor``, ``mean_relative_error`` (fraction); and,
         where known, ``lower`` and ``upper``.
     """
-    datasets = list(dict.fromkeys(errors.dataset))
+    datasets, protocols = (list(dict.fromkeys(errors[c])) for c in ("dataset", "protocol"))
     n = errors.predictor.nunique()
     figure, (row,) = new_figure(TWO_COLUMNS, 1.2 + 0.16 * n, 1, len(datasets), sharey=True)
     for axes, dataset in zip(row, datasets, strict=True):
         part = errors[errors.dataset == dataset]
-        protocols = list(dict.fromkeys(part.protocol))
         names = list(dict.fromkeys(errors.predictor))
-        for i, protocol in enumerate(protocols):
+        for i, protocol in enumerate(protocols):  # a protocol looks the same in every panel
+            if protocol not in set(part.protocol):
+                continue
             line = part[part.protocol == protocol].set_index("predictor").reindex(names)
             y = np.arange(len(names)) + 0.15 * (i - (len(protocols) - 1) / 2)
             value = 100 * line.mean_relative_error

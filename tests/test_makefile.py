@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 TOOLS = ("sh", "make", "mkdir", "cp", "rm", "touch")
-#: A Python that knows its version, makes environments of itself and says what it is to run.
+#: A Python that takes itself for a version, makes environments of itself, and else does nothing.
 FAKE = """#!/bin/sh
 case "$1" in
--c) echo {version}; exit {fails};;
+-c) exec '{python}' -c 'import sys; sys.version_info = {version}; exec(sys.argv[1])' "$2";;
 *) [ "$2" = venv ] && mkdir -p $3/bin && cp "$0" $3/bin/python; echo "ran $*";;
 esac
 """
@@ -39,8 +40,8 @@ def make(tmp_path):
 
 
 def fake(path, version):
-    fails = int(version not in ("3.11", "3.12", "3.13"))
-    path.write_text(FAKE.format(version=version, fails=fails) if version else SHIM,
+    numbers = tuple(map(int, version.split("."))) if version else None
+    path.write_text(FAKE.format(python=sys.executable, version=numbers) if version else SHIM,
                     encoding="utf-8")
     path.chmod(0o755)
 
@@ -48,11 +49,13 @@ def fake(path, version):
 @pytest.mark.parametrize(("pythons", "version"), [
     ({"python3": "3.12"}, "3.12"), ({"python3": "3.14", "python3_13": "3.13"}, "3.13"),
     ({"python3": "", "python3_13": "", "python3_11": "3.11"}, "3.11"),
+    ({"python3": "2.7", "python3_12": "3.10", "python3_11": "3.11"}, "3.11"),
 ])
 def test_make_takes_the_first_python_that_runs_and_does(make, tmp_path, pythons, version):
     run = make(**pythons)
     assert run.returncode == 0, run.stderr
-    assert f"echo {version};" in (tmp_path / ".venv" / "bin" / "python").read_text(encoding="utf-8")
+    chosen = (tmp_path / ".venv" / "bin" / "python").read_text(encoding="utf-8")
+    assert f"version_info = ({version.replace('.', ', ')});" in chosen
     assert (tmp_path / ".venv" / ".installed").is_file()
 
 

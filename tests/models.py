@@ -42,6 +42,6 @@ def shared_and_nested():
 
 
 def some(n, family="feed_forward"):
-    """Return `n` rows of a default set, from all over it: to draw a set of its own takes seconds."""
+    """Return `n` rows from all over a default set: to draw a set takes seconds."""
     table = getattr(tos, family)()
     return table.iloc[[i * len(table) // n for i in range(n)]].reset_index(drop=True)

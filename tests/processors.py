@@ -39,7 +39,7 @@ def settings() -> dict:
 
 
 def changed(environment) -> list[str]:
-    """Return which results of the probe have other last digits in an environment than in this."""
+    """Return which results of the probe have other last digits in an environment."""
     here, there = (subprocess.run([sys.executable, "-c", PROBE], env=env, check=True, text=True,
                                   capture_output=True).stdout.strip().split(",")
                    for env in (None, environment))
@@ -47,7 +47,7 @@ def changed(environment) -> list[str]:
 
 
 def other_bytes(kept=KEPT) -> tuple[list[str], int]:
-    """Return which files that the tests of the notebooks wrote have other bytes, and their number."""
+    """Return which files that the notebooks wrote have other bytes, and how many there are."""
     pairs = [(ROOT / folder / path.name, path) for path in kept.glob("**/out/*")
              for folder in ("figures", "data/derived") if (ROOT / folder / path.name).exists()]
     return sorted(a.name for a, b in pairs if a.read_bytes() != b.read_bytes()), len(pairs)
@@ -65,8 +65,8 @@ def main(arguments):
     code = subprocess.run([sys.executable, "-m", "pytest", "-q", f"--basetemp={KEPT}", *tests],
                           cwd=ROOT, env=environment).returncode
     names, n = other_bytes()
-    print(f"{len(names)} of {n} files that the notebooks wrote differ in bytes from those committed, "
-          f"so that a test of bytes would fail here: {', '.join(names) or 'none'}")
+    print(f"{len(names)} of {n} files that the notebooks wrote differ in bytes from those "
+          f"committed, so that a test of bytes would fail here: {', '.join(names) or 'none'}")
     sys.exit(code)
 
 

@@ -118,7 +118,7 @@ def test_variable_that_names_no_folder_is_an_error(project, monkeypatch, named):
     put(project, "data/external/runs.csv")
     put(project, "file")
     monkeypatch.setenv(files.VARIABLE, named)
-    with pytest.raises(NotADirectoryError, match=f"TOSTOOLKIT_DATA: '{named}' is not a folder; name"):
+    with pytest.raises(NotADirectoryError, match=f"TOSTOOLKIT_DATA: '{named}' is not a folder"):
         files.locate(None, "runs.csv", "x", "u")
     with pytest.raises(NotADirectoryError):
         tos.datasets.counted_at_hand({"mlperf_tiny": None})

@@ -46,7 +46,7 @@ def test_a_style_of_ones_own_goes_over_the_papers():
 
 
 def test_a_protocol_looks_the_same_in_every_panel_and_in_the_legend():
-    rows = [("a", p) for p in ("in-sample", "k-fold", "top")] + [("b", p) for p in ("in-sample", "top")]
+    rows = [*(("a", p) for p in ("in-sample", "k-fold", "top")), ("b", "in-sample"), ("b", "top")]
     table = pd.DataFrame(rows, columns=["dataset", "protocol"]).assign(
         predictor="MACs", mean_relative_error=0.2)
     figure = figures.heldout_error(table)

@@ -74,7 +74,8 @@ def test_notebook_writes_what_is_committed(name, tmp_path):
     committed = ROOT / ("figures" if name.startswith("04") else "data/derived")
     mine = [path for path in sorted(committed.iterdir())
             if name.startswith("04") or path.name.startswith(name[:2])]
-    mine = [path for path in mine if not path.stem.endswith("_counts")]  # stored by tos.datasets.count
+    # the counts that stand beside are stored by tos.datasets.count
+    mine = [path for path in mine if not path.stem.endswith("_counts")]
     assert mine
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [p.name for p in mine]
     lines = [f"{path.name}: {line}" for path in mine

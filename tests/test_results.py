@@ -85,7 +85,8 @@ def errors(difference, lower, upper, **more):
     (0.004, 0.003, 0.005, "the same to half a point")])
 def test_verdict_is_that_of_the_interval(difference, lower, upper, verdict):
     sentence, = tos.verdicts(errors(difference, lower, upper))
-    assert f"of one TO number {0.4 + difference:.1%}, {verdict} ({100 * difference:+.2f}" in sentence
+    said = f"of one TO number {0.4 + difference:.1%}, {verdict} ({100 * difference:+.2f}"
+    assert said in sentence
     assert sentence.endswith("best: best, 10.0%.")
     assert "carried" not in sentence
 

@@ -78,7 +78,8 @@ def caption(function, table=None, data="dataset") -> str:
     """
     text = function.__doc__.splitlines()[0]
     carried = [] if table is None or "carried" not in table else table[data][table.carried].unique()
-    return f"{text} Carried over from an earlier run: {', '.join(carried)}." if len(carried) else text
+    said = f" Carried over from an earlier run: {', '.join(carried)}." if len(carried) else ""
+    return text + said
 
 
 @in_style

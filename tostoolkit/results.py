@@ -1,4 +1,4 @@
-"""Tables of results: rounded to what is known, carried over where data are lacking, put in words."""
+"""Tables of results: rounded to what is known, carried over where data lack, put in words."""
 
 import json
 from pathlib import Path
@@ -151,6 +151,6 @@ def verdicts(errors) -> list[str]:
         sentences.append(
             f"{dataset}, {device} ({tos.response}{carried}): held-out error of MACs "
             f"{table.mean_relative_error['MACs']:.1%}, of one TO number "
-            f"{tos.mean_relative_error:.1%}, {verdict} ({gap:+.2f} points [{low:+.2f}, {high:+.2f}])"
-            f"; best: {best}, {table.mean_relative_error[best]:.1%}.")
+            f"{tos.mean_relative_error:.1%}, {verdict} ({gap:+.2f} points [{low:+.2f}, "
+            f"{high:+.2f}]); best: {best}, {table.mean_relative_error[best]:.1%}.")
     return sentences

@@ -58,8 +58,8 @@ def locate(path, pattern, name, url, sha256=None) -> Path:
             f"in {VARIABLE} ({os.environ.get(VARIABLE) or 'not set'}) or in {EXTERNAL.as_posix()}")
         raise NotAtHandError(
             f"{name}: no {pattern} {where}; fetch it: python -m tostoolkit data {name} --to "
-            f"{EXTERNAL.as_posix()}. Or download {url} elsewhere, and name its folder in {VARIABLE} "
-            f"or pass it: tos.datasets.{name}(path='folder')")
+            f"{EXTERNAL.as_posix()}. Or download {url} elsewhere, and name its folder in "
+            f"{VARIABLE} or pass it: tos.datasets.{name}(path='folder')")
     if sha256:
         check_file(file, sha256, url)
     return file
@@ -70,8 +70,8 @@ def check_file(file, sha256, url):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if digest != sha256:
         raise ValueError(
-            f"{file.name}: SHA-256 {digest[:12]} instead of {sha256[:12]}: it is damaged, fetched in "
-            f"part, or not the file published at {url}; {_again(file)}")
+            f"{file.name}: SHA-256 {digest[:12]} instead of {sha256[:12]}: it is damaged, fetched "
+            f"in part, or not the file published at {url}; {_again(file)}")
 
 
 def find_local(path, pattern):

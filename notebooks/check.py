@@ -88,23 +88,27 @@ def _frames(old, new):
 
 
 def _columns(name, old, new):
-    numbers = all(pd.api.types.is_numeric_dtype(c) and not pd.api.types.is_bool_dtype(c)
-                  for c in (old, new))
-    if not numbers:
-        same = (old == new) | (old.isna() & new.isna())
-        i = int(np.argmin(same))
-        return [] if same.all() else [
-            f"{name}, row {i + 1}: {old[i]!r} is now {new[i]!r}, and {(~same).sum() - 1} more"]
-    a, b = old.to_numpy(float), new.to_numpy(float)
-    allowed = RELATIVE * np.abs(a) + OF_LARGEST * np.nanmax(np.abs(a), initial=0)
-    same = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= allowed)
+    """Return what differs of a column; words and integers are exact, and say so to the last one."""
+    same = ((old == new) | (old.isna() & new.isna())).to_numpy()
+    far = np.where(same, -1.0, 0.0)
+    measured = [pd.api.types.is_float_dtype(c) for c in (old, new)]
+    numbers = [pd.api.types.is_numeric_dtype(c) and not pd.api.types.is_bool_dtype(c)
+               for c in (old, new)]
+    if any(measured) and all(numbers):
+        a, b = old.to_numpy(float), new.to_numpy(float)
+        finite = np.isfinite(a) & np.isfinite(b)
+        largest = np.max(np.abs(a), initial=0, where=np.isfinite(a))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            near = np.abs(a - b) <= RELATIVE * np.abs(a) + OF_LARGEST * largest
+            same = same | (finite & near)
+            far = np.where(same, -1, np.where(finite, np.abs(b / a - 1), np.inf))
     if same.all():
         return []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        far = np.where(same, -1, np.nan_to_num(np.abs(b - a) / np.abs(a), nan=np.inf))
     i = int(np.argmax(far))
-    return [f"{name}, row {i + 1}: {a[i]:.6g} is now {b[i]:.6g} ({b[i] / a[i] - 1:+.2%}), and "
-            f"{(~same).sum() - 1} more"]
+    by = f" ({new[i] / old[i] - 1:+.2%})" if all(numbers) and 0 < far[i] < np.inf else ""
+    shown = [f"{c[i]:.6g}" if kind else str(c[i]) for c, kind in zip(
+        (old, new), measured, strict=True)]
+    return [f"{name}, row {i + 1}: {shown[0]} is now {shown[1]}{by}, and {(~same).sum() - 1} more"]
 
 
 def _records(old, new):

@@ -41,18 +41,48 @@ def test_last_digits_are_no_change(written):
 @pytest.mark.parametrize(("change", "word"), [
     ({"error": [0.1240, 12.0, np.nan]},
      r"error, row 1: 0.1234 is now 0.124 \(\+0.49%\), and 0 more"),
-    ({"error": [0.1234, 11.0, 3.0]}, r"error, row 3: nan is now 3 .*, and 1 more"),
+    ({"error": [0.1234, 11.0, 3.0]}, r"error, row 3: nan is now 3, and 1 more"),
+    ({"error": [np.inf, 12.0, np.nan]}, "error, row 1: 0.1234 is now inf, and 0 more"),
     ({"error": [0.1234, np.nan, np.nan]}, "error, row 2: 12 is now nan"),
     ({"error": [0.1234, np.inf, np.nan]}, "error, row 2: 12 is now inf"),
     ({"n": [10, 20, 31]}, "n, row 3: 30 is now 31"),
     ({"difference": [0.25, -1e-3, 0.0]}, "difference, row 2: -1e-07 is now -0.001"),
-    ({"name": list("abd")}, "name, row 3: 'c' is now 'd', and 0 more"),
+    ({"name": list("abd")}, "name, row 3: c is now d, and 0 more"),
     ({"best": [True, True, False]}, "best, row 2"),
     ({"more": 1}, "column more: it is new"),
 ])
 def test_what_moved_is_said(written, change, word):
     line, = written(TABLE, TABLE.assign(**change))
     assert re.search(word, line), line
+
+
+def test_an_infinity_hides_no_other_number(written):
+    table = pd.DataFrame({"x": [np.inf, 1.0, 3.0]})
+    assert written(table, table) == []
+    assert written(table, pd.DataFrame({"x": [np.inf, 1.0, 5.0]})) == [
+        "x, row 3: 3 is now 5 (+66.67%), and 0 more"]
+
+
+def test_integers_are_exact(written):
+    table = pd.DataFrame({"macs": [2**60, 1000]})
+    assert written(table, table) == []
+    assert written(table, pd.DataFrame({"macs": [2**60 + 1, 1001]})) == [
+        f"macs, row 1: {2**60} is now {2**60 + 1}, and 1 more"]
+
+
+@pytest.mark.parametrize(("old", "new", "line"), [
+    (["x", "1"], [1, 1], "a, row 1: x is now 1, and 1 more"),  # words are no numbers
+    ([True, None], [True, False], "a, row 2: nan is now False, and 0 more"),
+    ([None, None], [1.0, None], "a, row 1: nan is now 1, and 0 more"),
+    ([0.0, 1.0], [0.5, 1.0], "a, row 1: 0 is now 0.5, and 0 more"),
+])
+def test_kinds_that_change(written, old, new, line):
+    assert written(pd.DataFrame({"a": old}), pd.DataFrame({"a": new})) == [line]
+    assert written(pd.DataFrame({"a": old}), pd.DataFrame({"a": old})) == []
+
+
+def test_tables_without_rows(written):
+    assert written(TABLE.head(0), TABLE.head(0)) == []
 
 
 def test_rows_and_columns_that_are_gone_are_said(written):
@@ -167,7 +197,7 @@ def test_committed_is_what_git_has_or_what_was_there_first(
     check.keep(kept)  # a second run: what is compared with is still what was committed
     out, code = run_check(monkeypatch, capsys, "compare", kept)
     assert out.splitlines()[0] == "not as committed:"
-    assert "data/derived/03_errors.csv: n, row 3: 30 is now 7 (-76.67%), and 2 more" in out
+    assert "data/derived/03_errors.csv: n, row 1: 10 is now 7, and 2 more" in out
     assert code == 0
     assert run_check(monkeypatch, capsys, "compare", kept, "--strict")[1] == 1
 

@@ -150,7 +150,7 @@ def test_empty_folder_is_an_error(tmp_path, name, file):
 def test_damaged_file_is_an_error(tmp_path, name, file):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text("batch_size\n1\n")
-    with pytest.raises(ValueError, match=r"SHA-256 .* damaged, fetched in part.*delete .*fetch it"):
+    with pytest.raises(ValueError, match=r"SHA-256 .* damaged, fetched in part.*move .* away"):
         getattr(tos.datasets, name)(tmp_path)
 
 
@@ -241,10 +241,23 @@ def test_what_cannot_be_fetched_leaves_no_file(server, project, fault):
 def test_a_half_fetched_file_is_an_error_and_stays(server, project):
     dataset = a_set(server, {"set/a.csv": b"1\n2\n"})
     half = put(project, "data/external/set/a.csv", "1\n")
-    with pytest.raises(ValueError, match=r"a\.csv: SHA-256 .*delete '.*a\.csv' and fetch it again"):
+    with pytest.raises(ValueError, match=r"a\.csv: SHA-256 .*move '.*a\.csv' away and fetch"):
         tos.datasets.fetch(dataset, "data/external")
     assert half.read_text() == "1\n"
     assert not server.asked
+
+
+def test_a_file_is_no_folder_to_fetch_into(project):
+    with pytest.raises(NotADirectoryError, match="folder: 'file' is a file"):
+        tos.datasets.fetch("mlperf_tiny", put(project, "file").name)
+    assert (project / "file").read_text() == "x"
+
+
+def test_a_damaged_result_names_its_file(project):
+    first = next(iter(tos.datasets.DATASETS["mlperf_tiny"].files))
+    file = put(project, f"data/external/{first}")
+    with pytest.raises(ValueError, match=rf"{file.name}: it is damaged.*move '.*{first}' away"):
+        tos.datasets.mlperf_tiny()
 
 
 @pytest.mark.parametrize("name", tos.datasets.DATASETS)

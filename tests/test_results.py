@@ -24,6 +24,12 @@ def test_floats_keep_four_digits_and_nothing_else_changes():
     pd.testing.assert_frame_equal(rounded.drop(columns="error"), table.drop(columns="error"))
 
 
+def test_missing_numbers_of_either_kind_stay_missing():
+    table = pd.DataFrame({"error": pd.array([1.23456, None], "Float64")})
+    assert tos.significant(table).error.tolist()[0] == 1.235
+    assert tos.significant(table).error.isna().tolist() == [False, True]
+
+
 def test_numbers_come_back_as_they_were_written(tmp_path):
     tables = {"errors": pd.DataFrame({"error": [1.23456e-9, np.nan], "n": [1, 2], "by": ["é", ""]})}
     tos.write_numbers(tmp_path / "numbers.json", tables)
@@ -70,6 +76,11 @@ def test_everything_may_be_lacking():
 def test_what_cannot_be_carried_over_is_an_error(lacking, word):
     with pytest.raises(ValueError, match=word):
         tos.carried_over(results({"ours": 1.0}), results({"ours": 1.0}), lacking)
+
+
+def test_a_table_that_does_not_name_its_data_is_an_error():
+    with pytest.raises(ValueError, match=r"column: the table has no 'data'; .*, of dataset, error"):
+        tos.carried_over(results({"a": 1.0}), results({"a": 1.0}), [], "data")
 
 
 def errors(difference, lower, upper, **more):

@@ -23,8 +23,8 @@ def significant(table, digits=4) -> pd.DataFrame:
     [123456.0, 0.1235]
     """
     floats = table.select_dtypes("float").columns
-    return table.assign(**{name: table[name].map(lambda x: float(f"{x:.{digits}g}"))
-                           for name in floats})
+    return table.assign(**{name: table[name].map(lambda x: float(f"{x:.{digits}g}"),
+                                                 na_action="ignore") for name in floats})
 
 
 def write_numbers(path, tables):
@@ -103,6 +103,9 @@ def carried_over(table, before, lacking, column="dataset") -> pd.DataFrame:
     >>> carried_over(now, before, ["theirs"]).to_numpy().tolist()
     [['theirs', 0.1, True], ['ours', 0.2, False]]
     """
+    if column not in table:
+        raise ValueError(f"column: the table has no {column!r}; name the column that says of which "
+                         f"data a row is, of {', '.join(map(str, table))}")
     for name in lacking:
         if name in set(table[column]):
             raise ValueError(f"lacking: {name!r} has rows in the table, so it is at hand")

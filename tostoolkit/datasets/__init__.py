@@ -15,6 +15,7 @@ follow from ``shape``, ``size`` and ``depth``; ``widths`` in its ``summary_by_ep
 """
 
 from contextlib import suppress
+from pathlib import Path
 
 from .counting import Dataset, count_dataset, join_counts, measured, read_counts
 from .cunningham import DATASET as _CUNNINGHAM
@@ -123,6 +124,8 @@ def fetch(name, folder) -> int:
     ------
     ConnectionError
         An address cannot be reached.
+    NotADirectoryError
+        `folder` is a file.
     ValueError
         An unknown data set; a file that is damaged, or is not the published one.
 
@@ -131,6 +134,8 @@ def fetch(name, folder) -> int:
     ``tos.datasets.fetch("gaissa_seaa2023", "data/external")``
     """
     dataset = _dataset(name)
+    if Path(folder).is_file():
+        raise NotADirectoryError(f"folder: {str(folder)!r} is a file; name a folder")
     try:
         return len(dataset.load(folder))
     except NotAtHandError:

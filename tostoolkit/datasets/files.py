@@ -156,7 +156,7 @@ def read_archive(archive, prefix, pattern):
             }
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{archive.name}: the archive is damaged, or was fetched in part "
-                         f"({error}); {_again(archive)}") from None
+                         f"({str(error).splitlines()[0]}); {_again(archive)}") from None
     return files
 
 
@@ -171,5 +171,10 @@ def check_content(files, expected, archive):
             f"({digest.hexdigest()[:12]} instead of {expected[:12]}); {_again(archive)}")
 
 
+def damaged(file, what):
+    """Return the error of a file of which `what` is wrong."""
+    return ValueError(f"{file.name}: {what}; {_again(file)}")
+
+
 def _again(file):
-    return f"delete {str(file)!r} and fetch it again: python -m tostoolkit data"
+    return f"move {str(file)!r} away and fetch it again: python -m tostoolkit data"

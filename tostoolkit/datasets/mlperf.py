@@ -13,7 +13,7 @@ import re
 import pandas as pd
 
 from .counting import Dataset, forward_of_one, one_forward
-from .files import check_file, find_local, locate, raw_url
+from .files import check_file, damaged, find_local, locate, raw_url
 
 FILE = "mlperf_tiny_energy.csv"  # a local copy of what is gathered below
 SHA256 = "c4dea6c5d6e71c35caef46c23a3e841a6ffd94a67c0d3b60bf039527127ed7dd"
@@ -135,6 +135,13 @@ def _url(round_, result):
     return raw_url(REPOSITORY + round_, COMMITS[round_], result)
 
 
+def _result(file):
+    try:
+        return parse_result(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # what is no text among them
+        raise damaged(file, f"it is damaged, or fetched in part ({error})") from None
+
+
 def parse_result(text) -> tuple[float, float]:
     """Return (microjoules an inference, inferences a second) of an EnergyRunner log.
 
@@ -165,8 +172,7 @@ def _table(path):
         values = local[["energy_uj_per_inf", "throughput_inf_per_s_in_energy_mode"]].to_numpy()
     else:
         values = [
-            parse_result(locate(path, f"{round_}/{result}", "mlperf_tiny", _url(round_, result))
-                         .read_text(encoding="utf-8"))
+            _result(locate(path, f"{round_}/{result}", "mlperf_tiny", _url(round_, result)))
             for round_, result in zip(table["round"], table.path, strict=True)]
     table[["energy", "throughput"]] = values
     digest = hashlib.sha256("".join(

@@ -10,7 +10,7 @@ import pytest
 from dask.distributed import Client, LocalCluster
 
 import tostoolkit as tos
-from tostoolkit import design, drawing, model_sets, set_files
+from tostoolkit import design, drawing, model_sets, set_files, set_levels
 from tostoolkit.__main__ import main
 from tostoolkit.model_builders import BUILDERS, build
 from tostoolkit.predictors import predictor_values
@@ -82,9 +82,9 @@ def test_sets_are_balanced(sets, family, size):
     assert models.configuration.is_unique
     assert models.attrs == {"family": family}
     cells = models.groupby(["phase", "dtype"]).size()
-    assert set(cells.index) == {(p, d) for p in model_sets.PHASES for d in model_sets.DTYPES}
+    assert set(cells.index) == {(p, d) for p in set_levels.PHASES for d in set_levels.DTYPES}
     assert cells.min() >= 18
-    for factor, levels in model_sets.LEVELS[family][size].items():
+    for factor, levels in set_levels.LEVELS[family][size].items():
         counts = models[factor].value_counts()
         assert set(counts.index) == set(levels), factor
         if factor not in ("activation", "normalization", "batch_norm"):  # baselines have twins
@@ -97,7 +97,7 @@ def test_sets_are_balanced(sets, family, size):
 
 @pytest.mark.parametrize(("family", "size"), SETS)
 def test_forward_passes_are_within_bounds(sets, family, size):
-    low, high, _ = model_sets.BOUNDS[family][size]
+    low, high, _ = set_levels.BOUNDS[family][size]
     rows = sets[family, size].assign(phase="inference", dtype="float32")
     rows = rows.iloc[::1 if family == "feed_forward" else 8]
     macs = tos.count_models(rows)["mac float32"]
@@ -105,8 +105,8 @@ def test_forward_passes_are_within_bounds(sets, family, size):
 
 
 def test_activations_are_those_that_training_has_rules_for():
-    assert len(model_sets.ACTIVATIONS) >= 12
-    assert set(model_sets.ACTIVATIONS) <= {*ACTIVATION_GRADIENTS, "softmax"}
+    assert len(set_levels.ACTIVATIONS) >= 12
+    assert set(set_levels.ACTIVATIONS) <= {*ACTIVATION_GRADIENTS, "softmax"}
 
 
 # Drawing
@@ -119,7 +119,7 @@ def test_default_sets_are_read_and_any_other_is_drawn(monkeypatch):
     for family in BUILDERS:
         make = getattr(tos, family)
         assert make().equals(read_model_set(default_path(family, "small")))
-        assert make("large", 96, 0, list(model_sets.PHASES)).attrs == {"family": family}
+        assert make("large", 96, 0, list(set_levels.PHASES)).attrs == {"family": family}
         for other in ({"n": 95}, {"seed": 1}, {"phases": ("training",)}, {"dtypes": ("float32",)},
                       {"activations": ("relu", "tanh")}):
             with pytest.raises(AssertionError, match="drawn"):
@@ -134,7 +134,7 @@ def test_a_draw_counts_what_it_looks_at_and_keeps_to_bounds(monkeypatch):
     models = tos.feed_forward(n=24, seed=3)
     assert len(models) == 24
     assert len(models) < len(counted) < 400  # of a grid of 20,000
-    low, high, most = model_sets.BOUNDS["feed_forward"]["small"]
+    low, high, most = set_levels.BOUNDS["feed_forward"]["small"]
     rows = tos.add_indices(tos.count_models(models.assign(phase="inference", dtype="float32")))
     assert rows.macs.between(low, high).all()
     assert predictor_values(rows, "ops_elementwise").max() <= most

@@ -33,32 +33,46 @@ OF_LARGEST = 2e-5
 PICTURE = 4.0
 #: Column that says whether a row is an earlier run's (`tostoolkit.results.carried_over`).
 CARRIED = "carried"
+#: File in a folder that `keep` made: no other folder is ever replaced.
+MARK = "kept-by-check"
 
 
 def keep(folder):
     """Copy the committed figures and derived data into a folder; without git, those that are here."""
+    mark = folder / MARK
+    if folder.exists() and not mark.exists():
+        sys.exit(f"{folder}: it is there and holds no earlier copy; name another folder")
     git = shutil.which("git") and subprocess.run(
         ["git", "archive", "HEAD", *FOLDERS], cwd=ROOT, capture_output=True)
     if git and git.returncode == 0:
         shutil.rmtree(folder, ignore_errors=True)
         with tarfile.open(fileobj=io.BytesIO(git.stdout)) as tar:
             tar.extractall(folder, filter="data")
-    elif not folder.exists():  # an unpacked release: the first run finds it as it was published
+        mark.touch()
+    elif not mark.exists():  # an unpacked release: the first run finds it as it was published
         for part in FOLDERS:
             shutil.copytree(ROOT / part, folder / part)
+        mark.touch()
 
 
 def compare(old, new):
     """Return a line for each file of the folders that is gone, new, or not as it was."""
     lines = []
     for part in FOLDERS:
-        names = sorted({p.name for root in (old, new) for p in (root / part).glob("*.*")})
+        names = sorted({p.name for root in (old, new) for p in (root / part).glob("[!.]*.*")})
         for name in names:
             before, now = old / part / name, new / part / name
             lines += [f"{part}/{name}: {line}" for line in (
                 ["it is not written any more"] if not now.exists() else
-                ["it is new"] if not before.exists() else moved(before, now))]
+                ["it is new"] if not before.exists() else _said(before, now))]
     return lines
+
+
+def _said(old, new):
+    try:
+        return moved(old, new)
+    except (OSError, ValueError) as error:  # a file cut off, or of a kind that is none of ours
+        return [f"it cannot be compared ({str(error).splitlines()[0]})"]
 
 
 def moved(old, new):
@@ -148,12 +162,15 @@ def main():
     if args.command == "keep":
         keep(args.folder)
         return
+    if not (args.folder / MARK).exists():
+        sys.exit(f"{args.folder}: there is no copy to compare with; keep one first")
     lines = compare(args.folder, ROOT)
     numbers = [len(list((args.folder / part).glob("*.*"))) for part in FOLDERS]
     print("\n".join(["not as committed:", *lines]) if lines else "same as committed: " + ", ".join(
         f"{n} files in {part}" for n, part in zip(numbers, FOLDERS, strict=True)))
-    errors = pd.read_csv(ROOT / "data" / "derived" / "03_errors.csv")
-    if carried := list(errors.dataset[errors[CARRIED]].unique()):
+    results = ROOT / "data" / "derived" / "03_errors.csv"
+    errors = pd.read_csv(results) if results.exists() else pd.DataFrame({CARRIED: []})
+    if carried := list(errors[errors[CARRIED].astype(bool)].get("dataset", pd.Series()).unique()):
         print(f"carried over, since their data are not at hand: {', '.join(carried)}; make data "
               "fetches them")
     sys.exit(bool(lines and args.strict))

@@ -202,6 +202,31 @@ def test_committed_is_what_git_has_or_what_was_there_first(
     assert run_check(monkeypatch, capsys, "compare", kept, "--strict")[1] == 1
 
 
+def test_no_folder_but_a_kept_one_is_replaced(tree, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("x")
+    with pytest.raises(SystemExit, match="holds no earlier copy; name another folder"):
+        check.keep(mine)
+    assert (mine / "thesis.tex").read_text() == "x"
+    check.keep(tmp_path / "kept")
+    check.keep(tmp_path / "kept")
+
+
+def test_files_that_cannot_be_read_are_a_line_and_hidden_ones_none(
+        tree, tmp_path, monkeypatch, capsys):
+    check.keep(tmp_path / "kept")
+    (tree / "figures" / "design.png").write_bytes(b"")
+    (tree / "data/derived/.ipynb_checkpoints").mkdir()
+    (tree / "data/derived/03_errors.csv").unlink()
+    out, _ = run_check(monkeypatch, capsys, "compare", tmp_path / "kept")
+    assert "figures/design.png: it cannot be compared (" in out
+    assert "03_errors.csv: it is not written any more" in out
+    assert "ipynb" not in out
+    out, code = run_check(monkeypatch, capsys, "compare", tmp_path / "mistyped")
+    assert "keep one first" in code
+
+
 def test_files_that_come_or_go_and_rows_carried_over_are_said(tree, tmp_path, monkeypatch, capsys):
     check.keep(tmp_path / "kept")
     TABLE.assign(dataset=["ours", "nets", "nets"], carried=[False, True, True]).to_csv(

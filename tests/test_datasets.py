@@ -247,6 +247,21 @@ def test_a_half_fetched_file_is_an_error_and_stays(server, project):
     assert not server.asked
 
 
+def test_a_file_that_is_there_stays_where_another_is_fetched(server, project):
+    dataset = a_set(server, {"set/a.csv": b"1\n", "set/b.csv": b"2\n"})
+    damaged = put(project, "data/external/set/b.csv", "half")
+    with pytest.raises(ValueError, match=r"b\.csv: SHA-256"):
+        tos.datasets.fetch(dataset, "data/external")
+    assert damaged.read_text() == "half"
+    assert server.asked == ["/set/a.csv"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_trouble_of_the_network(server, project):
+    put(project, "external/set")  # a file where a folder is to be
+    with pytest.raises((NotADirectoryError, FileExistsError), match=r"folder: .*cannot be written"):
+        tos.datasets.fetch(a_set(server, {"set/a.csv": b"1\n"}), "external")
+
+
 def test_a_file_is_no_folder_to_fetch_into(project):
     with pytest.raises(NotADirectoryError, match="folder: 'file' is a file"):
         tos.datasets.fetch("mlperf_tiny", put(project, "file").name)

@@ -159,6 +159,22 @@ def test_exchanges_part_macs_and_nonlinear_work():
     assert found[1] <= design.MAX_CORRELATION / 2 + 0.05 < found[0] - 0.1
 
 
+@pytest.mark.parametrize("n", [1, 12, 18, 22, 23, 24, 30])
+def test_a_grid_hardly_larger_than_the_set_gives_as_many_rows(n):
+    models = tos.feed_forward(
+        n=n, depths=(1,), widths=(8, 16), activations=("relu", "tanh", "gelu"), input_sizes=(4,),
+        batch_norms=(False, True), batch_sizes=(2,), dtypes=("float32",))
+    assert len(models) == len(models.drop_duplicates()) == min(n, 24)
+
+
+def test_models_without_a_family_leave_a_file_as_it_was(tmp_path):
+    file = tmp_path / "set.csv"
+    file.write_text("mine")
+    with pytest.raises(ValueError, match="which family"):
+        write_model_set(pd.DataFrame({"configuration": ["a"]}), file, "x", force=True)
+    assert file.read_text() == "mine"
+
+
 def test_bounds_that_too_few_rows_keep_are_an_error():
     grid = drawing.candidates({"a": tuple(range(50)), "phase": ("inference",)},
                               np.random.default_rng(0), True)

@@ -1,11 +1,15 @@
 """Tables of results: rounded, carried over, in words."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import tostoolkit as tos
 from tostoolkit import figures
+
+DERIVED = Path(__file__).parent.parent / "data" / "derived"
 
 
 def results(errors):
@@ -22,6 +26,16 @@ def test_floats_keep_four_digits_and_nothing_else_changes():
     assert np.isnan(rounded.error[3])
     assert rounded.error[4:].tolist() == [np.inf, 0.0]
     pd.testing.assert_frame_equal(rounded.drop(columns="error"), table.drop(columns="error"))
+
+
+def test_numbers_in_a_table_that_was_turned_are_rounded_too():
+    table = pd.DataFrame({"a": {"error": 1.23456, "n": 3}, "b": {"error": 2.0, "n": 4}}).T
+    assert tos.significant(table.astype(object)).error.tolist() == [1.235, 2.0]
+
+
+def test_what_is_committed_is_rounded():
+    for name, table in tos.read_numbers(DERIVED / "03_numbers.json").items():
+        pd.testing.assert_frame_equal(tos.significant(table), table, check_exact=True, obj=name)
 
 
 def test_missing_numbers_of_either_kind_stay_missing():
@@ -64,6 +78,8 @@ def test_carrying_again_is_the_same():
     before = results({"ours": 0.3, "nets": 0.16})
     once = tos.carried_over(results({"ours": 0.3}), before, ["nets"])
     pd.testing.assert_frame_equal(tos.carried_over(results({"ours": 0.3}), once, ["nets"]), once)
+    more = results({"ours": 0.3, "nets": 0.16, "boards": 0.4})
+    assert tos.carried_over(once, more, ["boards"]).carried.tolist() == [False, True, True]
 
 
 def test_everything_may_be_lacking():
@@ -100,6 +116,13 @@ def test_verdict_is_that_of_the_interval(difference, lower, upper, verdict):
     assert said in sentence
     assert sentence.endswith("best: best, 10.0%.")
     assert "carried" not in sentence
+
+
+def test_laws_that_could_not_be_fitted_and_devices_without_a_name_are_said():
+    table = errors(-0.1, -0.2, -0.01).assign(device=np.nan)
+    assert tos.verdicts(table)[0].startswith("d, nan (time_s)")
+    table.loc[1, "mean_relative_error"] = np.nan
+    assert tos.verdicts(table) == ["d, nan: no law of MACs, or of TOs, could be fitted."]
 
 
 def test_verdicts_and_captions_say_what_is_carried_over():

@@ -159,7 +159,7 @@ def _data(options):
     for name in options.names or DATASETS:
         try:
             lines.append(f"{name}: {fetch(name, options.to)} runs")
-        except (OSError, ValueError) as error:  # the other sets are fetched all the same
+        except (OSError, ValueError, ImportError) as error:  # the others are fetched all the same
             missing.append(f"{name}: missing. {error}")
     if missing:
         raise OSError("\n".join(["not every data set is there", *lines, *missing]))

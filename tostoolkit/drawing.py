@@ -124,6 +124,10 @@ def draw(grid, work, n, rng, pairs=PAIR_BASELINES, within=None, rounds=None) -> 
     drawn = pd.concat([grid.iloc[rows], *(
         seen.tables[f].iloc[rows[paired == f]] for f in share)])
     drawn = drawn.drop_duplicates()
+    if len(drawn) < n:  # a grid hardly larger than the set, where twins are drawn as rows too
+        free = np.flatnonzero(~keys(grid, list(grid)).isin(keys(drawn, list(grid))))
+        more = [r for r in rng.permutation(free) if seen.within("", r)][: n - len(drawn)]
+        drawn = pd.concat([drawn, grid.iloc[more]])
     return drawn.sort_values(list(grid), ignore_index=True, key=_order)
 
 

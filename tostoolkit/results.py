@@ -22,6 +22,7 @@ def significant(table, digits=4) -> pd.DataFrame:
     >>> significant(pd.DataFrame({"n": [123456], "error": [0.1234567]})).iloc[0].tolist()
     [123456.0, 0.1235]
     """
+    table = table.infer_objects()  # a table that was turned holds its numbers as objects
     floats = table.select_dtypes("float").columns
     return table.assign(**{name: table[name].map(lambda x: float(f"{x:.{digits}g}"),
                                                  na_action="ignore") for name in floats})
@@ -103,6 +104,7 @@ def carried_over(table, before, lacking, column="dataset") -> pd.DataFrame:
     >>> carried_over(now, before, ["theirs"]).to_numpy().tolist()
     [['theirs', 0.1, True], ['ours', 0.2, False]]
     """
+    lacking = list(lacking)
     if column not in table:
         raise ValueError(f"column: the table has no {column!r}; name the column that says of which "
                          f"data a row is, of {', '.join(map(str, table))}")
@@ -113,9 +115,10 @@ def carried_over(table, before, lacking, column="dataset") -> pd.DataFrame:
             raise ValueError(f"lacking: {name!r} has no rows in the earlier table, so there is "
                              "nothing to carry over; fetch its data: python -m tostoolkit data")
     old = before[before[column].isin(lacking)].reindex(columns=table.columns)
-    parts = [part.assign(carried=carried) for part, carried in ((table, False), (old, True))
-             if len(part)]
-    every = pd.concat(parts, ignore_index=True) if parts else table.assign(carried=False)
+    if "carried" not in table:  # else what was carried before still is
+        table = table.assign(carried=False)
+    parts = [part for part in (table, old.assign(carried=True)) if len(part)]
+    every = pd.concat(parts, ignore_index=True) if parts else table
     order = {name: i for i, name in enumerate(dict.fromkeys([*before[column], *table[column]]))}
     return every.sort_values(column, key=lambda c: c.map(order), kind="stable",
                              ignore_index=True) if lacking else every
@@ -144,8 +147,12 @@ def verdicts(errors) -> list[str]:
 (-10.00 points [-15.00, -5.00]); best: TOs, 20.0%.'
     """
     sentences = []
-    for (dataset, device), table in errors.groupby(["dataset", "device"], sort=False):
+    for (dataset, device), table in errors.groupby(["dataset", "device"], sort=False,
+                                                    dropna=False):
         table = table.set_index("predictor").dropna(subset="mean_relative_error")
+        if not {"MACs", "TOs"} <= set(table.index):
+            sentences.append(f"{dataset}, {device}: no law of MACs, or of TOs, could be fitted.")
+            continue
         tos, best = table.loc["TOs"], table.mean_relative_error.idxmin()
         gap, low, high = 100 * tos[["difference", "difference_lower", "difference_upper"]]
         verdict = ("the same to half a point" if abs(gap) < 0.5 else "better" if high < 0

@@ -29,14 +29,20 @@ def write_model_set(models, path, origin, force=False):
     ------
     FileExistsError
         There is such a file, and `force` is not given.
+    ValueError
+        `models` have lost their family.
 
     Examples
     --------
     ``write_model_set(tos.feed_forward(n=12), "models.csv", "12 by hand")``
     """
+    if "family" not in models.attrs:
+        raise ValueError("models: they do not say which family they are of; name it in "
+                         "models.attrs['family']")
+    head = f"# family: {models.attrs['family']}\n# origin: {' '.join(origin.split())}\n"
+    text = head + models.to_csv(index=False, lineterminator="\n")
     with Path(path).open("w" if force else "x", encoding="utf-8", newline="") as file:
-        file.write(f"# family: {models.attrs['family']}\n# origin: {origin}\n")
-        models.to_csv(file, index=False, lineterminator="\n")
+        file.write(text)
 
 
 def read_model_set(path) -> pd.DataFrame:

@@ -120,6 +120,8 @@ def fetch(files, folder, name):
     ------
     ConnectionError
         An address cannot be reached, or does not have the file.
+    PermissionError, NotADirectoryError, FileExistsError
+        The folder cannot be written.
     ValueError
         What was fetched is not what was published.
     """
@@ -127,13 +129,17 @@ def fetch(files, folder, name):
     from tqdm import tqdm
 
     pooch.get_logger().setLevel("WARNING")  # the bar says what is fetched
-    lacking = {file: source for file, source in files.items() if not (Path(folder) / file).exists()}
+    lacking = {file: source for file, source in files.items()
+               if not os.path.lexists(Path(folder) / file)}
     one = len(lacking) == 1  # then the bar is of its bytes
     for file, (url, sha256) in tqdm(lacking.items(), name, unit="file", disable=one or not lacking):
         target = Path(folder) / file
         try:
             pooch.retrieve(url, sha256 and f"sha256:{sha256}", target.name, target.parent,
                            progressbar=one)
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise type(error)(f"folder: {str(target.parent)!r} cannot be written "
+                              f"({error.strerror}); name another folder") from error
         except OSError as error:  # requests' own errors among them
             raise ConnectionError(
                 f"{url} could not be fetched into {str(folder)!r} "

@@ -41,14 +41,16 @@ def keep(folder):
     """Copy the committed figures and derived data into a folder; without git, those that are here."""
     mark = folder / MARK
     if folder.exists() and not mark.exists():
-        sys.exit(f"{folder}: it is there and holds no earlier copy; name another folder")
+        sys.exit(f"{folder}: it is there and holds no whole earlier copy; move it away, or name "
+                 "another folder")
     git = shutil.which("git") and subprocess.run(
         ["git", "archive", "HEAD", *FOLDERS], cwd=ROOT, capture_output=True)
     if git and git.returncode == 0:
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        mark.touch()  # first: what is interrupted here is made again by the next run
         with tarfile.open(fileobj=io.BytesIO(git.stdout)) as tar:
             tar.extractall(folder, filter="data")
-        mark.touch()
     elif not mark.exists():  # an unpacked release: the first run finds it as it was published
         for part in FOLDERS:
             shutil.copytree(ROOT / part, folder / part)
@@ -102,7 +104,7 @@ def _frames(old, new):
 
 
 def _columns(name, old, new):
-    """Return what differs of a column; words and integers are exact, and say so to the last one."""
+    """Return what differs of a column; words and integers are compared exactly."""
     same = ((old == new) | (old.isna() & new.isna())).to_numpy()
     far = np.where(same, -1.0, 0.0)
     measured = [pd.api.types.is_float_dtype(c) for c in (old, new)]

@@ -48,7 +48,7 @@ test: $(STAMP)  ## run the tests, the notebooks among them
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-processor: $(STAMP)  ## run the tests of numbers and figures again, rounded as another processor does
-	$(BIN)/python tests/processors.py
+	$(BIN)/python tests/support/processors.py
 
 test-browser: $(STAMP)  ## check the Report in JupyterLab (needs Debian's chromium and chromium-driver)
 	@command -v chromium >/dev/null || { echo "chromium is not here: apt-get install chromium chromium-driver" >&2; exit 1; }
@@ -59,7 +59,7 @@ test-install: $(STAMP)  ## install the wheel from the package registry and use i
 	$(BIN)/python -m pytest -m install tests/test_install.py
 
 tables: $(STAMP)  ## write the cost tables that circuits give
-	$(BIN)/python -m tostoolkit.circuits tables --out tostoolkit/cost_tables
+	$(BIN)/python -m tostoolkit.circuits tables --out tostoolkit/costs/tables
 
 prove: $(STAMP)  ## prove the counts of keras.applications, and every arithmetic unit (half an hour)
 	$(BIN)/python -m pytest -m prove

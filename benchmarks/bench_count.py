@@ -69,7 +69,7 @@ def main():
     import keras
 
     import tostoolkit as tos
-    from tostoolkit.op_trace import trace_ops
+    from tostoolkit.counting.trace import trace_ops
 
     model = keras.applications.ResNet50(weights=None)
     ours = best(lambda: tos.count_ops(model), 20)

@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from unittest import mock
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 import pandas as pd
 from simulated_counters import WATTS, Device, Writer, fake_nvml, powercap_tree
 
-from tostoolkit.energy_meters import nvml, rapl
-from tostoolkit.energy_window import Window
+from tostoolkit.measuring.meters import nvml, rapl
+from tostoolkit.measuring.window import Window
 
 WRAPS_AT = 262143.32885
 

@@ -31,7 +31,7 @@ OF_LARGEST = 2e-5
 #: instead of six, which moves edges by a pixel and turns a label's last digit, give up to 3; one
 #: mark of 450 at 1.3 times its place gives 4.5, a series in another colour 7, a legend gone 38.
 PICTURE = 4.0
-#: Column that says whether a row is an earlier run's (`tostoolkit.results.carried_over`).
+#: Column that says whether a row is an earlier run's (`tostoolkit.laws.results.carried_over`).
 CARRIED = "carried"
 #: File in a folder that `keep` made: no other folder is ever replaced.
 MARK = "kept-by-check"

@@ -94,7 +94,8 @@ def test_what_counting_loads_is_in_the_core():
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], check=True, text=True,
                                        capture_output=True, cwd=ROOT).stdout)
     at_once = set().union(*(IMPORTS[module][1] for module in loaded))
-    assert {"tostoolkit.op_count", "tostoolkit.report", "tostoolkit.model_sets"} <= set(loaded)
+    assert {"tostoolkit.counting.count", "tostoolkit.costs.report",
+            "tostoolkit.models.model_sets"} <= set(loaded)
     assert {"numpy", "pandas", "lazy_loader"} <= at_once
     assert undeclared(at_once, CORE) == set()
 

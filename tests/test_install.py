@@ -30,7 +30,8 @@ model.save("model.keras")
 """
 #: The same for what `study` brings.
 DRAW = """
-from tostoolkit import figure_style, figures
+from tostoolkit import figures
+from tostoolkit.figures import style as figure_style
 with figure_style.styled({"font.size": 9}):
     figure, axes = figure_style.new_figure(3, 2)
     figure_style.save(figure, "empty")
@@ -117,7 +118,7 @@ def test_what_a_user_does_first(target, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {
         "model.keras", "empty.pdf", "empty.png", "cmos-fused.csv"}
     assert (tmp_path / "cmos-fused.csv").read_bytes() == (
-        target / "tostoolkit" / "cost_tables" / "cmos-fused.csv").read_bytes()
+        target / "tostoolkit" / "costs" / "tables" / "cmos-fused.csv").read_bytes()
     assert listing(target) == before
 
 

@@ -8,9 +8,10 @@ import pytest
 from models import small_classifier
 
 import tostoolkit as tos
-import tostoolkit.model_sets
-from tostoolkit import one_run
+import tostoolkit.models.model_sets
 from tostoolkit.__main__ import FORMATS, main
+from tostoolkit.measuring import run as one_run
+from tostoolkit.models import model_sets
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_bad_sweep_is_one_line(tmp_path, monkeypatch, capsys, arguments, word):
 
 
 def test_options_that_a_family_does_not_take_are_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tos.model_sets, "feed_forward", lambda n=1: None)
+    monkeypatch.setattr(model_sets, "feed_forward", lambda n=1: None)
     with pytest.raises(SystemExit, match="feed_forward takes no size; it takes n"):
         sweep(capsys, "--out", str(tmp_path / "runs.csv"), "--size", "large")
 

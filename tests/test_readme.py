@@ -1,6 +1,5 @@
 """The README says what the notebooks found."""
 
-import ast
 import contextlib
 import io
 import json
@@ -57,42 +56,11 @@ def test_results_that_changed_are_seen(key, value, shown):
     assert same(readme.updated(README, last), README)
 
 
-def modules():
-    """Return the package's modules and subpackages."""
-    package = ROOT / "tostoolkit"
-    return {p.stem: p for p in package.glob("*.py") if not p.stem.startswith("__")} | {
-        p.parent.name: p for p in package.glob("*/__init__.py")}
-
-
-def layers():
-    """Return module -> row of the README's table; ``*_counters`` stands for all that end so."""
-    table = README.split("## The package")[1]
-    rows = [re.findall(r"`([a-z_*]+)`", line.split("|")[1])
-            for line in table.splitlines() if line.startswith("| `")]
-    found = {}
-    for i, names in enumerate(rows):
-        for name in names:
-            found |= {m: i for m in modules()
-                      if m == name or (name.startswith("*") and m.endswith(name[1:]))}
-    return found
-
-
-def test_every_module_and_how_to_is_listed():
-    assert set(layers()) == set(modules())
-    for page in (ROOT / "docs").glob("*.md"):
+def test_every_how_to_is_listed():
+    pages = list((ROOT / "docs").glob("*.md"))
+    assert len(pages) >= 7
+    for page in pages:
         assert f"](docs/{page.name})" in README
-
-
-def test_a_module_imports_only_those_above_it():
-    row, seen = layers(), 0
-    for name, path in modules().items():
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and path.stem != "__init__":
-                wanted = [node.module] if node.module else [alias.name for alias in node.names]
-                for other in (w.split(".")[0] for w in wanted):
-                    seen += 1
-                    assert row[other] <= row[name], f"{name} imports {other}"
-    assert seen > 100
 
 
 def test_the_example_prints_what_is_shown():

@@ -31,7 +31,7 @@ def main(arguments=None):
 
 
 def _parser():
-    from .model_sets import BUILDERS
+    from .models.model_sets import BUILDERS
 
     parser = argparse.ArgumentParser(
         prog="python -m tostoolkit", description=__doc__,
@@ -92,7 +92,7 @@ def _parser():
 def _count(options):
     import keras
 
-    from .report import transistor_ops
+    from .costs.report import transistor_ops
 
     model = keras.saving.load_model(options.model)
     report = transistor_ops(
@@ -102,8 +102,8 @@ def _count(options):
 
 
 def _sweep(options):
-    from . import model_sets
-    from .sweep import run_sweep
+    from .measuring.sweep import run_sweep
+    from .models import model_sets
 
     make = getattr(model_sets, options.family)
     models = make(**_set_options(options, make))
@@ -136,10 +136,10 @@ def _draw(options):
     from pathlib import Path
 
     from . import __version__
-    from .design import design_report
-    from .drawing import FEWEST
-    from .model_sets import count_models, draw_default
-    from .set_files import write_model_set
+    from .models.design import design_report
+    from .models.model_sets import count_models, draw_default
+    from .models.optimal_design import FEWEST
+    from .models.set_files import write_model_set
 
     if Path(options.out).exists() and not options.force:  # said before minutes of drawing
         raise FileExistsError(f"out: {options.out!r} is there; give another file, or --force")
@@ -167,7 +167,7 @@ def _data(options):
 
 
 def _meters(options):
-    from .energy import meters
+    from .measuring.measure import meters
 
     return meters().to_string()
 

@@ -5,8 +5,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from ..introspection import abstract
-from ..predictors import count_row
+from ..costs.predictors import count_row
+from ..counting.introspection import abstract
 
 #: Unit -> joules.
 JOULES = MappingProxyType({

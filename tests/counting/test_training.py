@@ -1,0 +1,143 @@
+"""The rules of a training step against its traced graph, by part and op."""
+
+import keras
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import layers
+from models import application
+
+import tostoolkit as tos
+from tostoolkit.counting.rules.training import ACTIVATION_GRADIENTS, LOSSES, OPTIMIZERS
+from tostoolkit.counting.trace import trace_ops
+
+PARTS = ("forward", "backward", "update")
+
+
+def by_part(table, level):
+    totals = table.groupby(level=level).sum()
+    return {part: {op: int(n) for op, n in totals.loc[part].items() if n} for part in PARTS}
+
+
+def check(model, loss="mse", optimizer="sgd", batch_size=2, method="rule"):
+    """The step is counted by `method`, and as the trace counts it."""
+    step = {"batch_size": batch_size, "phase": "training", "loss": loss, "optimizer": optimizer}
+    counted = tos.count_ops(model, **step)
+    assert list(counted.attrs["coverage"]) == [method]
+    assert by_part(counted, "kind") == by_part(trace_ops(model, **step), "part")
+
+
+def sequential(shape, *stack):
+    with tos.abstract():
+        return keras.Sequential([keras.Input(shape), *stack])
+
+
+@pytest.mark.parametrize("name", [*ACTIVATION_GRADIENTS, "softmax"])
+def test_activations(name):
+    check(sequential((3,), layers.Dense(5, activation=name), layers.Activation(name),
+                     layers.Dense(2)))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("head", [
+    [lambda: layers.Dense(5, activation="softmax")],
+    [lambda: layers.Dense(5), lambda: layers.Softmax()],
+    [lambda: layers.Dense(5), lambda: layers.Activation("softmax")],
+])
+@pytest.mark.parametrize("shape", [(3,), (4, 3)])
+def test_losses(loss, head, shape):
+    check(sequential(shape, *(make() for make in head)), loss, batch_size=3)
+
+
+@pytest.mark.parametrize("optimizer", [
+    "sgd", "adam", keras.optimizers.SGD(momentum=0.9), keras.optimizers.Adam(1e-2, epsilon=1e-3)])
+def test_optimizers(optimizer):
+    assert {type(keras.optimizers.get(optimizer)).__name__} <= set(OPTIMIZERS)
+    check(sequential((3,), layers.Dense(5, use_bias=False), layers.BatchNormalization(),
+                     layers.Dense(2)), optimizer=optimizer)
+
+
+@given(st.data())
+@settings(max_examples=15, deadline=None)
+def test_drawn_image_networks(data):
+    draw = data.draw
+
+    def conv(i):
+        size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+        common = {"padding": draw(st.sampled_from(["same", "valid"])),
+                  "use_bias": draw(st.booleans()), "strides": stride,
+                  "activation": draw(st.sampled_from([None, "relu", "silu"]))}
+        if draw(st.booleans()):
+            return layers.DepthwiseConv2D(size, depth_multiplier=draw(st.integers(1, 2)), **common)
+        groups = draw(st.sampled_from([1, 2])) if i and common["strides"] == 1 else 1
+        return layers.Conv2D(4, size, groups=groups, **common)
+
+    stack = [layers.Conv2D(4, 3, padding="same")]
+    for i in range(draw(st.integers(1, 3))):
+        stack += [conv(i), *draw(st.sampled_from([
+            [], [layers.BatchNormalization()], [layers.ReLU()], [layers.Dropout(0.3)],
+            [layers.MaxPooling2D(2, strides=1, padding="same")],
+            [layers.AveragePooling2D(2, padding="same")], [layers.ZeroPadding2D(1)],
+        ]))]
+    stack += [layers.GlobalAveragePooling2D() if draw(st.booleans()) else layers.Flatten(),
+              layers.Dense(3, activation="softmax")]
+    model = sequential((64, 64, 3), *stack)  # room for three strides, valid, each with a pooling
+    batch_size = draw(st.integers(1, 3))
+    single = batch_size == 1 and any(
+        isinstance(x, layers.BatchNormalization) and x.output.shape[1:3] == (1, 1) for x in stack)
+    check(model, draw(st.sampled_from(list(LOSSES))),
+          draw(st.sampled_from(["sgd", "adam"])), batch_size, method="trace" if single else "rule")
+
+
+@given(depth=st.integers(1, 4), width=st.integers(1, 9), batch=st.integers(1, 4),
+       activation=st.sampled_from([*ACTIVATION_GRADIENTS, "softmax"]), norm=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_drawn_feed_forward_networks(depth, width, batch, activation, norm):
+    stack = []
+    for _ in range(depth):
+        stack.append(layers.Dense(width))
+        stack += [layers.BatchNormalization()] if norm else []
+        stack.append(layers.Activation(activation))
+    single = norm and batch == 1  # a mean of one value is no work: left to the trace
+    check(sequential((6,), *stack, layers.Dense(3)), batch_size=batch,
+          method="trace" if single else "rule")
+
+
+def test_branches_shared_and_nested_layers():
+    with tos.abstract():
+        inputs = keras.Input((5,))
+        x = layers.Dense(5)(inputs)
+        shared = layers.Dense(5, activation="relu")
+        once = shared(x)
+        twice = shared(once)
+        nested = keras.Sequential([keras.Input((5,)), layers.Dense(5), layers.ReLU()])
+        y = layers.Add()([x, once, twice, nested(nested(twice)), layers.Dense(5)(inputs)])
+        model = keras.Model(inputs, y)
+    check(model, optimizer="adam")
+
+
+def test_what_nothing_trained_stands_before_has_no_gradient():
+    check(sequential((3,), layers.Activation("tanh"), layers.Dense(2)))
+
+
+@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2"])
+def test_applications(name):
+    check(application(name), "sparse_categorical_crossentropy", "adam")
+
+
+@pytest.mark.parametrize("stack", [
+    [layers.Dense(4, kernel_regularizer="l2")], [layers.Dense(4, trainable=False), layers.Dense(2)],
+    [layers.Dense(4), layers.LayerNormalization()], [layers.Dense(4, dtype="mixed_bfloat16")],
+    [layers.Dense(4), layers.BatchNormalization(scale=False)], [layers.BatchNormalization()],
+    [layers.Dense(4), layers.ReLU(negative_slope=0.1)],
+    [layers.Dense(4, activation=keras.ops.sin)],
+])
+def test_what_no_rule_covers_is_traced(stack):
+    check(sequential((3,), *stack), method="trace")
+
+
+@pytest.mark.parametrize("optimizer", [
+    "rmsprop", keras.optimizers.SGD(momentum=0.9, nesterov=True), keras.optimizers.Adam(clipnorm=1),
+    keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 10))])
+def test_other_optimizers_are_traced(optimizer):
+    check(sequential((3,), layers.Dense(4)), optimizer=optimizer, method="trace")

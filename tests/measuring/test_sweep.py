@@ -1,0 +1,477 @@
+"""Sweeps on disk: order, resumption, and files that something happened to."""
+
+import math
+import re
+import tempfile
+import threading
+import time
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from models import some
+
+import tostoolkit as tos
+from tostoolkit.measuring import run as one_run
+from tostoolkit.measuring import runs as runs_file
+from tostoolkit.measuring import sweep
+from tostoolkit.measuring.measure import Measurement
+from tostoolkit.measuring.meters import Counter, Meter, MeterError
+from tostoolkit.models import run_order
+from tostoolkit.models.run_order import informative_order
+
+
+@pytest.fixture
+def instant(monkeypatch):
+    """Measure nothing and at once; return the configurations' batch sizes in order."""
+    calls = []
+
+    def measure(fn, seconds, meter):
+        calls.append(fn)
+        return Measurement(
+            energy_j=math.nan, time_s=0.25 + len(calls), missing="no meter: a, \"b\"", steps=3,
+            window_s=2.0, time_spread=0.1, warmup_steps=5, counter_updates=0, meter="none",
+            device=one_run.cpu_name(), driver="", temperature_c=math.nan)
+
+    monkeypatch.setattr(one_run, "measure", measure)
+    monkeypatch.setattr(one_run, "_step", lambda row, *rest: row["configuration"])
+    return calls
+
+
+def quiet(model_set, out, **kwargs):
+    return tos.run_sweep(model_set, out, progress=False, meter=None, **kwargs)
+
+
+def test_every_configuration_in_every_repeat_in_an_order_of_its_own(instant, tmp_path):
+    models = some(6)
+    runs = quiet(models, tmp_path / "runs.csv", repeats=3)
+    assert len(runs) == 18
+    walks = [runs[runs.repeat == r].configuration.tolist() for r in range(3)]
+    assert all(sorted(walk) == sorted(models.configuration) for walk in walks)
+    assert len({tuple(walk) for walk in walks}) == 3
+    assert runs.time_s.tolist() == [1.25 + i for i in range(18)]
+    assert runs.energy_j.isna().all()
+    assert set(runs.missing) == {'no meter: a, "b"'}
+    assert set(runs.batch_norm) <= {True, False}
+    assert runs.keras.str.startswith("3.").all()
+    assert runs.started.str.endswith("+00:00").all()
+
+
+def test_interrupted_sweep_resumes_and_changes_no_row(instant, tmp_path, monkeypatch):
+    models, out = some(4), tmp_path / "runs.csv"
+    whole = quiet(models, tmp_path / "whole.csv", repeats=2)
+    instant.clear()
+    inner = one_run.measure
+
+    def fail(*args, **kwargs):
+        if len(instant) == 5:
+            raise KeyboardInterrupt
+        return inner(*args, **kwargs)
+
+    monkeypatch.setattr(one_run, "measure", fail)
+    with pytest.raises(KeyboardInterrupt):
+        quiet(models, out, repeats=2)
+    before = out.read_bytes()
+    assert before.count(b"\n") == 6
+    monkeypatch.setattr(one_run, "measure", inner)
+    runs = quiet(models, out, repeats=2)
+    assert out.read_bytes().startswith(before)
+    assert runs.configuration.tolist() == whole.configuration.tolist()
+    n = len(instant)
+    assert len(quiet(models, out, repeats=2)) == 8
+    assert len(instant) == n
+    assert len(quiet(models, out, repeats=3)) == 12
+
+
+def test_torn_last_line_keeps_all_complete_rows(instant, tmp_path):
+    models, out = some(4), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    whole = out.read_text()
+    out.write_text(whole[:-40])
+    with pytest.warns(UserWarning, match="last line was cut off"):
+        assert len(tos.load_runs(out)) == 3
+    runs = quiet(models, out, repeats=1)
+    assert len(runs) == 4
+    assert sorted(runs.configuration) == sorted(models.configuration)
+    assert (tmp_path / "runs.csv.torn").read_text().strip() == whole[:-40].splitlines()[-1]
+
+
+def test_header_cut_off_is_an_empty_file_to_resume(instant, tmp_path):
+    out = tmp_path / "runs.csv"
+    for start in ("configuration,dep", "", "\0\0\0\0"):
+        out.write_text(start)
+        assert len(quiet(some(2), out, repeats=1)) == 2
+        assert out.read_text().startswith("configuration,depth,")
+
+
+def test_a_file_of_something_else_stays_as_it_is(instant, tmp_path):
+    out = tmp_path / "runs.csv"
+    for content in ("a thesis", "a,b\n1,2\n"):
+        out.write_text(content)
+        with pytest.raises(ValueError, match="no runs file"):
+            quiet(some(2), out, repeats=1)
+        assert out.read_text() == content
+
+
+def test_power_lost_as_a_line_was_written_leaves_zeros(instant, tmp_path):
+    models, out = some(4), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    lines = out.read_bytes().splitlines(keepends=True)
+    for tail in (b"\0" * 300, b"\0" * 300 + lines[-1][30:], lines[-1][:50] + b"\0" * 20,
+                 lines[-1][:50] + "é".encode()[:1]):
+        out.write_bytes(b"".join(lines[:-1]) + tail)
+        with pytest.warns(UserWarning, match="last line was cut off"):
+            assert len(tos.load_runs(out)) == 3
+        assert len(quiet(models, out, repeats=1)) == 4
+    out.write_bytes(lines[0] + b"\0" * 9 + b"".join(lines[1:]))
+    with pytest.raises(ValueError, match="line 2 is damaged: it holds null"):
+        tos.load_runs(out)
+
+
+def damage(path, line, change):
+    lines = path.read_text().splitlines(keepends=True)
+    lines[line - 1] = change(lines[line - 1])
+    path.write_text("".join(lines))
+
+
+@pytest.mark.parametrize(("change", "word"), [
+    (lambda s: s[:30] + "\n", "line 3 is damaged: it has . fields"),
+    (lambda s: s.replace(",2.25,", ",2.x5,"), "line 3 is damaged: time_s is '2.x5'"),
+])
+def test_damaged_line_is_named_and_nothing_is_written(instant, tmp_path, change, word):
+    models, out = some(3), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    damage(out, 3, change)
+    before = out.read_bytes()
+    with pytest.raises(ValueError, match=word):
+        tos.load_runs(out)
+    with pytest.raises(ValueError, match=word):
+        quiet(models, out, repeats=2)
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(("content", "word"), [
+    (b"", "header lacks"), (b"a,b\n1,2\n", "header lacks configuration"),
+    (b"\xff\xfe\x01bin\n", "no text file"),
+])
+def test_file_that_holds_no_runs(tmp_path, content, word):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=word):
+        tos.load_runs(path)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"tos\.run_sweep\(model_set"):
+        tos.load_runs(tmp_path / "none.csv")
+
+
+def test_other_columns_are_not_mixed_in(instant, tmp_path):
+    out = tmp_path / "runs.csv"
+    quiet(some(2), out, repeats=1)
+    with pytest.raises(ValueError, match="other columns"):
+        quiet(some(2, "convolutional"), out, repeats=1)
+
+
+def test_another_machine_starts_a_block_and_the_first_goes_on_with_its_own(
+        instant, tmp_path, monkeypatch):
+    models, out = some(3), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    here = sweep.describe
+    monkeypatch.setattr(sweep, "describe", lambda meter: {
+        **here(meter), "device": "another CPU", "host": "elsewhere", "python": "3.99"})
+    with pytest.warns(UserWarning, match=r"device '.*' -> 'another CPU', python .* block 1"):
+        runs = quiet(models, out, repeats=2)
+    assert runs.groupby("block").size().to_dict() == {0: 3, 1: 6}
+    assert set(runs.host[runs.block == 1]) == {"elsewhere"}
+    assert len(quiet(models, out, repeats=2)) == 9  # nothing to do, and no third block
+    monkeypatch.setattr(sweep, "describe", lambda meter: {**here(meter), "host": "its twin"})
+    runs = quiet(models, out, repeats=2)  # the same conditions on another host
+    assert runs.groupby("block").size().to_dict() == {0: 6, 1: 6}
+    assert not runs.duplicated(["block", "configuration", "repeat"]).any()
+    assert set(runs.host[runs.block == 0]) == {here(None)["host"], "its twin"}
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names it."""
+
+
+def test_a_run_that_fails_is_a_row_and_the_sweep_goes_on(instant, tmp_path, monkeypatch):
+    models, out = some(4), tmp_path / "runs.csv"
+    bad = models.configuration[2]
+
+    def step(row, *rest):
+        if row["configuration"] == bad:
+            raise OutOfMemoryError('CUDA out of memory, "40" GiB\nsecond line')
+        return row["configuration"]
+
+    monkeypatch.setattr(one_run, "_step", step)
+    with pytest.warns(UserWarning, match="2 failed runs are left out.*CUDA out of memory"):
+        runs = quiet(models, out, repeats=2)
+    assert len(runs) == 6
+    assert bad not in set(runs.configuration)
+    assert runs.steps.dtype == int
+    every = tos.load_runs(out, failed=True)
+    lost = every[every.error != ""]
+    assert lost.error.tolist() == ['OutOfMemoryError: CUDA out of memory, "40" GiB'] * 2
+    assert lost.energy_j.isna().all()
+    assert lost.time_s.isna().all()
+    assert set(lost.missing) == {"the run failed"}
+    assert set(lost.device) == {one_run.cpu_name()}
+    monkeypatch.setattr(one_run, "_step", lambda row, *rest: row["configuration"])
+    with pytest.warns(UserWarning, match="2 failed"):
+        assert len(quiet(models, out, repeats=2)) == 6
+    with pytest.warns(UserWarning, match="2 failed"):
+        runs = quiet(models, out, repeats=2, retry_failed=True)
+    assert sorted(runs.configuration) == sorted([*models.configuration] * 2)
+    n = len(instant)
+    with pytest.warns(UserWarning, match="2 failed"):
+        quiet(models, out, repeats=2, retry_failed=True)
+    assert len(instant) == n
+
+
+def test_when_all_fail_it_is_not_the_configuration(instant, tmp_path, monkeypatch):
+    def step(row, *rest):
+        raise MemoryError
+
+    monkeypatch.setattr(one_run, "_step", step)
+    out = tmp_path / "runs.csv"
+    with pytest.raises(RuntimeError, match="first 5 runs all failed, the last with MemoryError"):
+        quiet(some(9), out)
+    assert len(tos.load_runs(out, failed=True)) == 5
+
+
+def test_an_interrupt_says_that_the_sweep_resumes(instant, tmp_path, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one_run, "measure", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        quiet(some(2), tmp_path / "runs.csv")
+    assert "it resumes" in caught.value.__notes__[0]
+
+
+def metered(monkeypatch, run_s, idle_s):
+    """Let runs and baselines take so many seconds of a clock that is not real; return it."""
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    numbers = {"missing": "", "steps": 3, "window_s": 2.0, "time_spread": 0.1, "warmup_steps": 5,
+               "counter_updates": 9, "meter": "fake", "device": "d", "driver": "1",
+               "temperature_c": 40.0, "time_s": 0.25}
+
+    def measure(fn, seconds, meter):
+        clock.now += run_s
+        return Measurement(energy_j=7.5, power_w=30.0, **numbers)
+
+    def idle(seconds, meter):
+        clock.now += idle_s
+        return Measurement(energy_j=1.0, power_w=10.0, **numbers)
+
+    here = sweep.describe
+    monkeypatch.setattr(sweep, "describe", lambda meter: {**here(meter), "meter": "fake"})
+    monkeypatch.setattr(one_run, "measure", measure)
+    monkeypatch.setattr(one_run, "idle", idle)
+    monkeypatch.setattr(one_run, "_step", lambda *args: None)
+    monkeypatch.setattr(sweep, "time", clock)
+    return clock
+
+
+def test_baselines_at_the_ends_and_after_every_twenty_runs(tmp_path, monkeypatch):
+    metered(monkeypatch, 3.0, 2.0)
+    out = tmp_path / "runs.csv"
+    runs = quiet(some(22), out, repeats=2)
+    rows = tos.load_runs(out, baselines=True).configuration
+    assert rows.index[rows == sweep.IDLE].tolist() == [0, 21, 42, 47]
+    assert len(runs) == 44
+    assert runs.idle_w.tolist() == [10.0] * 44
+    assert runs.net_energy_j.tolist() == [7.5 - 10 * 0.25] * 44
+    assert len(tos.load_runs(out, baselines=True)) == 48
+    quiet(some(22), out, repeats=2)  # nothing to do: no baseline either
+    assert len(tos.load_runs(out, baselines=True)) == 48
+
+
+def test_a_budget_is_kept_closing_baseline_included_and_the_rest_resumes(tmp_path, monkeypatch):
+    clock = metered(monkeypatch, 3.0, 2.0)
+    models, out = some(40), tmp_path / "runs.csv"
+    runs = quiet(models, out, repeats=1, minutes=1, seconds=1.0)
+    assert 56 < clock.now - 100 <= 60  # 2 + 18 x 3 + 2 seconds are 58, and no run more fits
+    assert len(runs) == 18
+    assert runs.attrs["remaining"] == 22
+    assert tos.load_runs(out, baselines=True).configuration.iloc[-1] == sweep.IDLE
+    order = informative_order(models, [0, 0])[:18]
+    assert runs.configuration.tolist() == models.configuration.iloc[order].tolist()
+    while (runs := quiet(models, out, repeats=1, minutes=1, seconds=1.0)).attrs["remaining"]:
+        pass
+    assert sorted(runs.configuration) == sorted(models.configuration)
+
+
+def test_informative_rows_come_first():
+    factors = {"depth": (1, 2, 4), "width": (64, 256, 1024), "batch_norm": (False, True),
+               "activation": ("relu", "tanh", "gelu", "softmax"), "batch_size": (256,)}
+    models = pd.DataFrame(product(*factors.values()), columns=list(factors))
+    models.insert(0, "configuration", [f"c{i}" for i in models.index])
+    order = informative_order(models, 3)
+    assert sorted(order) == list(range(len(models)))
+    assert (order == informative_order(models, 3)).all()
+    assert (order != informative_order(models, 4)).any()
+
+    def information(rows):
+        terms = run_order._terms(models)[rows]
+        return np.linalg.slogdet(terms.T @ terms + 1e-3 * np.eye(terms.shape[1]))[1]
+
+    chance = [information(np.random.default_rng(i).permutation(len(models))[:32])
+              for i in range(20)]
+    assert information(order[:32]) > max(chance)
+    first = models.iloc[order[:24]]
+    for factor in factors:
+        assert set(first[factor]) == set(models[factor])
+
+
+def test_idle_power_is_interpolated_between_the_baselines_of_its_unit_and_block(tmp_path):
+    columns = ["configuration", "repeat", "block", "host", "unit", "energy_j", "time_s", "power_w",
+               "started", "ended", "error"]
+    file = runs_file.RunsFile(tmp_path / "runs.csv", columns)
+
+    def row(name, second, power, unit="gpu-0", block=0, energy=1.0):
+        start = f"2026-01-01T00:{second // 60:02}:{second % 60:02}.000+00:00"
+        end = f"2026-01-01T00:{second // 60:02}:{second % 60:02}.500+00:00"
+        file.append({"configuration": name, "repeat": 0, "block": block, "host": "h",
+                     "unit": unit, "energy_j": energy, "time_s": 0.01, "power_w": power,
+                     "started": start, "ended": end})
+
+    row("idle", 10, 50.0)
+    row("early", 5, 300.0)
+    row("quarter", 20, 300.0)
+    row("other unit", 25, 300.0, unit="gpu-1")
+    row("other block", 30, 300.0, block=1)
+    row("idle", 33, 999.0, unit="gpu-2")
+    row("idle", 35, float("nan"))
+    row("idle", 50, 90.0)
+    row("late", 65, 300.0)
+    runs = tos.load_runs(tmp_path / "runs.csv").set_index("configuration")
+    assert runs.idle_w.round(9).dropna().to_dict() == {"early": 50.0, "quarter": 60.0, "late": 90.0}
+    assert runs.net_energy_j["quarter"] == pytest.approx(1.0 - 60.0 * 0.01)
+    assert set(runs.index[runs.net_energy_j.isna()]) == {"other unit", "other block"}
+
+
+def test_versions_stay_text(tmp_path):
+    columns = ["configuration", "repeat", "energy_j", "time_s", "keras", "python"]
+    file = runs_file.RunsFile(tmp_path / "runs.csv", columns)
+    file.append(dict(zip(columns, ["1", 0, "", 1.0, "3.10", "3.20"], strict=True)))
+    runs = tos.load_runs(tmp_path / "runs.csv")
+    assert runs[["configuration", "keras", "python"]].iloc[0].tolist() == ["1", "3.10", "3.20"]
+
+
+def test_one_measurement_at_a_time_on_a_device(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    inside, most = [], []
+
+    def hold(unit):
+        with one_run.device_lock(unit):
+            inside.append(unit)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.remove(unit)
+
+    for units, together in ((["cpu"] * 4, False), (["cpu+gpu-0", "gpu-0", "cpu+gpu-0"], False),
+                            (["gpu-0", "gpu-1"], True)):
+        most.clear()
+        threads = [threading.Thread(target=hold, args=(unit,)) for unit in units * 3]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert len(most) == len(threads)
+        assert (max(most) > 1) == together
+
+
+@pytest.mark.parametrize(("names", "unit"), [
+    (["gpu-0"], "gpu-0"), (["package-0", "dram"], "cpu"), (["gpu-1", "package-0"], "cpu+gpu-1")])
+def test_a_unit_is_what_the_counters_count(names, unit):
+    meter = Meter("m", "d", "", tuple(Counter(name, lambda: 0.0) for name in names))
+    assert one_run.describe(meter)["unit"] == unit
+
+
+def test_the_bar_shows_the_last_run(tmp_path, monkeypatch, capsys):
+    metered(monkeypatch, 3.0, 2.0)
+    tos.run_sweep(some(2), tmp_path / "runs.csv", repeats=1, meter=None)
+    shown = capsys.readouterr().err
+    assert "2/2" in shown
+    assert "7.5 J, 30 W" in shown
+    assert any(name in shown for name in some(2).configuration)
+
+
+def test_builders_of_ones_own(instant, tmp_path):
+    models = pd.DataFrame({"configuration": ["a", "b"], "batch_size": 1})
+    models.attrs["family"] = "mine"
+    runs = quiet(models, tmp_path / "runs.csv", builders={"mine": lambda row: None}, repeats=1)
+    assert set(runs.family) == {"mine"}
+
+
+@pytest.mark.parametrize(("models", "kwargs", "word"), [
+    (some(2).drop(columns="batch_size"), {}, "no column 'batch_size'"),
+    (some(2).iloc[:0], {}, "no configurations"),
+    (pd.DataFrame({"configuration": ["a"], "batch_size": [1]}), {}, "family"),
+    (some(2), {"repeats": 0}, "repeats: 0"),
+    (some(2), {"seconds": 0}, "seconds: 0"),
+    (some(2), {"minutes": -1}, "minutes: -1"),
+    (some(2).assign(configuration="a"), {}, "'a' is there twice"),
+    (some(1).assign(configuration="idle"), {}, "baseline's name"),
+    (some(1).assign(unit=1), {}, r"\['unit'\] are the measurement's"),
+])
+def test_bad_argument_is_named(tmp_path, models, kwargs, word):
+    with pytest.raises(ValueError, match=word):
+        quiet(models, tmp_path / "runs.csv", **kwargs)
+    assert not (tmp_path / "runs.csv").exists()
+
+
+def test_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="create it"):
+        quiet(some(2), tmp_path / "none" / "runs.csv")
+
+
+def test_a_real_sweep_without_a_meter(tmp_path):
+    models = tos.feed_forward(n=2, depths=(1,), widths=(8,), input_sizes=(4,))
+    runs = tos.run_sweep(models, tmp_path / "runs.csv", repeats=1, seconds=0.1, meter=None)
+    assert (runs.time_s > 0).all()
+    assert (runs.window_s >= 0.1).all()
+    assert runs.energy_j.isna().all()
+    assert set(runs.missing) == {"no meter was asked for"}
+
+
+@pytest.mark.prove  # TensorFlow tries for ten seconds
+def test_a_model_that_does_not_fit_into_memory_is_a_failed_run(tmp_path):
+    models = pd.DataFrame({"configuration": list("abc"), "depth": 1, "width": [8, 8_000_000, 8],
+                           "input_size": [4, 8_000_000, 4], "activation": "relu",
+                           "batch_norm": False, "batch_size": 2})  # 256 TB of weights
+    models.attrs["family"] = "feed_forward"
+    with pytest.warns(UserWarning, match="1 failed"):
+        runs = tos.run_sweep(models, tmp_path / "runs.csv", 1, 0.05, meter=None, progress=False)
+    assert sorted(runs.configuration) == sorted(models.configuration[[0, 2]])
+    every = tos.load_runs(tmp_path / "runs.csv", failed=True)
+    error, = every.error[every.configuration == models.configuration[1]]
+    assert re.match("ResourceExhaustedError: .*OOM|MemoryError|OutOfMemoryError|.*allocate", error)
+
+
+def test_idle_baselines_with_a_meter_and_a_meter_that_fails(tmp_path):
+    state = {"j": 0.0, "fail_at": math.inf}
+
+    def read():
+        state["j"] += 0.5
+        if state["j"] > state["fail_at"]:
+            raise OSError("gone")
+        return state["j"]
+
+    meter = Meter("nvml", "a GPU", "driver 1", (Counter("gpu-0", read),))
+    models = tos.feed_forward(n=2, depths=(1,), widths=(8,), input_sizes=(4,))
+    out = tmp_path / "runs.csv"
+    kwargs = {"seconds": 0.1, "meter": meter, "progress": False}
+    runs = tos.run_sweep(models, out, repeats=1, **kwargs)
+    assert (runs.energy_j > 0).all()
+    assert set(runs.device) == {"a GPU"}
+    both = tos.load_runs(out, baselines=True)
+    assert both.configuration.tolist()[0] == both.configuration.tolist()[-1] == sweep.IDLE
+    assert len(both) == 4
+    state["fail_at"] = state["j"] + 20
+    with pytest.raises(MeterError, match="gone"):
+        tos.run_sweep(models, out, repeats=30, **kwargs)
+    assert len(tos.load_runs(out)) >= 2

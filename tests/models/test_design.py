@@ -1,0 +1,145 @@
+"""The measures of a design, on tables whose answer is known; matched pairs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tostoolkit as tos
+from tostoolkit.models import design
+
+RNG = np.random.default_rng(0)
+
+
+def by_regression(columns, constant):
+    """1 / (1 - R^2) of each column on the others, by least squares."""
+    found = []
+    for j in range(columns.shape[1]):
+        y, x = columns[:, j], np.delete(columns, j, axis=1)
+        if constant:
+            x = np.column_stack([x, np.ones(len(x))])
+        rest = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+        centre = y.mean() if constant else 0.0
+        found.append(((y - centre) ** 2).sum() / (rest**2).sum())
+    return found
+
+
+def test_inflation_is_that_of_the_regressions():
+    work = np.exp(RNG.normal(size=(40, 3)))
+    work[:, 1] += 0.5 * work[:, 0]
+    total = work.sum(axis=1) + RNG.random(40)
+    shares = np.column_stack([work, np.ones(40)]) / total[:, None]
+    assert design.inflation_relative(work, total) == pytest.approx(
+        by_regression(shares, constant=False)[:3], rel=1e-6)
+    assert design.inflation_log(work) == pytest.approx(
+        by_regression(np.log1p(work), constant=True), rel=1e-6)
+
+
+def test_collinear_work_is_inflated_without_bound_and_absent_work_has_none():
+    x = RNG.random(20) + 1
+    work = np.column_stack([x, 3 * x, np.zeros(20)])
+    found = design.inflation_relative(work, np.ones(20))
+    assert (found[:2] > 1e6).all()
+    assert np.isnan(found[2])
+
+
+def test_rank_correlation_is_scipys():
+    from scipy.stats import spearmanr
+
+    x, y = RNG.integers(1, 9, 50), RNG.integers(1, 9, 50)  # with ties
+    assert design.correlations(x, y)[1] == pytest.approx(spearmanr(x, y).statistic)
+
+
+def fake(n=24):
+    """A counted set: MACs and exponentials of sizes drawn apart, comparisons too."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({
+        "configuration": [f"c{i}" for i in range(n)],
+        "activation": ["tanh", "relu"] * (n // 2), "width": np.repeat(np.arange(n // 2), 2),
+        "phase": "inference", "parameters": 1})
+    for op in ("mac", "add", "exp", "max"):
+        table[f"{op} float32"] = (10 ** rng.uniform(2, 7, n)).astype(int)
+    return table
+
+
+def test_report_of_independent_work_is_met_and_of_proportional_work_is_not():
+    table = fake()
+    report = tos.design_report(table)
+    assert report.pairs.pairs.to_dict() == {"activation": 12}
+    assert report.levels.loc["activation"].rows.to_dict() == {"tanh": 12, "relu": 12}
+    span = table["mac float32"].max() / table["mac float32"].min()
+    assert report.criteria.value["inference", "span of MACs", "ratio"] == pytest.approx(span)
+    assert "criteri" in str(report)
+    assert "<table" in report._repr_html_()
+
+    tied = tos.design_report(table.assign(**{"exp float32": table["mac float32"] // 10 + 1}))
+    assert not tied.met
+    assert tied.criteria.value[
+        "inference", "correlation of MACs and non-linear TOs", "logs"] > 0.99
+
+
+def test_a_measured_response_takes_the_place_of_the_tos():
+    table = fake().assign(energy_j=1.0)  # equal energies: the columns are the counts themselves
+    work = tos.add_indices(table)[["tos_linear", "tos_nonlinear", "tos_comparison"]].to_numpy()
+    value = tos.design_report(table, response="energy_j").criteria.value
+    assert value["inference", "variance inflation of tos_linear", "relative"] == pytest.approx(
+        design.inflation_relative(work, np.ones(len(table)))[0])
+
+
+@pytest.mark.parametrize(("table", "kwargs", "word"), [
+    (fake()[["configuration"]], {}, "no counts in it"), (fake(6), {}, "6 configurations"),
+    (fake(), {"response": "energy_mj"}, "no column 'energy_mj'"),
+])
+def test_bad_tables_are_named(table, kwargs, word):
+    with pytest.raises(ValueError, match=word):
+        tos.design_report(table, **kwargs)
+
+
+def test_correlation_needs_rows():
+    with pytest.raises(ValueError, match="0 have non-linear work"):
+        tos.design_correlation(pd.DataFrame({"macs": [1], "tos_nonlinear": [0]}))
+
+
+def models(**kwargs):
+    return tos.feed_forward(depths=(1, 2), widths=(8, 16), activations=("relu", "tanh", "gelu"),
+                            batch_norms=(False, True), input_sizes=(4,), batch_sizes=(2,),
+                            phases=("inference",), dtypes=("float32",), **kwargs)
+
+
+@pytest.mark.parametrize(("factor", "baseline", "given"), [
+    ("activation", "relu", {}), ("batch_norm", False, {}),
+    ("activation", "gelu", {"baseline": "gelu"})])
+def test_twins_differ_in_the_factor_alone(factor, baseline, given):
+    grid = models(n=None)
+    some = grid[grid[factor] != baseline].iloc[::3].reset_index(drop=True)
+    some.attrs = dict(grid.attrs)
+    pairs = tos.matched_pairs(some, factor, **given)
+    assert pairs.attrs == some.attrs
+    assert pairs.configuration.is_unique
+    assert set(pairs.configuration) <= set(grid.configuration)  # named as the set names them
+    pd.testing.assert_frame_equal(pairs.iloc[:len(some)], some)
+    twins = pairs.iloc[len(some):]
+    assert (twins[factor] == baseline).all()
+    others = ["depth", "width", "activation", "batch_norm"]
+    others.remove(factor)
+    assert set(map(tuple, twins[others].to_numpy())) == set(map(tuple, some[others].to_numpy()))
+    assert design.count_pairs(pairs, factor, baseline) == len(some)
+    macs = tos.count_models(pairs).groupby(others)["mac float32"].nunique()
+    assert (macs == 1).all()
+
+
+def test_a_number_of_pairs():
+    grid = models(n=None)
+    some = grid[grid.activation != "relu"].reset_index(drop=True)
+    assert len(tos.matched_pairs(some, n=3)) == len(some) + 3
+    whole = tos.matched_pairs(grid)
+    pd.testing.assert_frame_equal(whole, grid)  # a whole grid holds its twins
+
+
+@pytest.mark.parametrize(("kwargs", "word"), [
+    ({"factor": "kernel"}, "factor: 'kernel' is no factor"),
+    ({"factor": "width"}, "baseline: none is known of 'width'"), ({"n": 99}, "n: 99 pairs"),
+    ({"n": -1}, "n: -1"),
+])
+def test_bad_pairs_are_named(kwargs, word):
+    with pytest.raises(ValueError, match=word):
+        tos.matched_pairs(models(n=4), **kwargs)

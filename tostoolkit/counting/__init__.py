@@ -1,0 +1,1 @@
+"""What does a model compute? Keras model -> layer calls -> counts of arithmetic ops and bytes."""

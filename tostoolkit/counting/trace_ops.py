@@ -1,0 +1,284 @@
+"""Op counts of TensorFlow's graph ops: one entry an op type, on static shapes.
+
+What a kernel fuses counts by its definition, so that a fused and an unfused form of the same
+function count alike. An op type that stands nowhere here is an error, never nothing.
+"""
+
+from collections import Counter
+from math import prod
+
+from ..op_kinds import DTYPES
+from .rules.activations import log_softmax, ops, softmax
+
+#: Ops per output element; the dtype is that of the first input.
+ELEMENTWISE = {
+    **dict.fromkeys(("Add", "AddV2", "Sub", "BiasAdd", "BiasAddV1"), {"add": 1}),
+    **dict.fromkeys(("Mul", "Square"), {"mul": 1}), "MulNoNan": {"mul": 1, "max": 1, "select": 1},
+    "SquaredDifference": {"add": 1, "mul": 1},
+    **dict.fromkeys(("RealDiv", "Div", "Reciprocal", "Inv"), {"div": 1}),
+    "DivNoNan": {"div": 1, "max": 1, "select": 1}, "FloorDiv": {"div": 1, "round": 1},
+    "TruncateDiv": {"div": 1}, "FloorMod": {"rem": 1}, "Mod": {"rem": 1},
+    "Sqrt": {"sqrt": 1}, "Rsqrt": {"rsqrt": 1}, "Exp": {"exp": 1}, "Expm1": {"exp": 1},
+    "Log": {"log": 1}, "Log1p": {"log": 1}, "Xlogy": {"log": 1, "mul": 1},
+    "Xdivy": {"div": 1, "max": 1, "select": 1}, "Pow": {"pow": 1}, "Tanh": {"tanh": 1},
+    "Sigmoid": {"sigmoid": 1}, "Erf": {"erf": 1}, "Erfc": {"erf": 1},
+    **dict.fromkeys(("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Atan2"), {"sin": 1}),
+    "Sinh": {"exp": 2, "add": 1, "mul": 1}, "Cosh": {"exp": 2, "add": 1, "mul": 1},
+    **dict.fromkeys(("Maximum", "Minimum", "Sign", "Relu", "Equal", "NotEqual", "Greater",
+                     "GreaterEqual", "Less", "LessEqual", "IsNan", "IsInf", "IsFinite"),
+                    {"max": 1}),
+    "Relu6": {"max": 2}, "ClipByValue": {"max": 2}, "LeakyRelu": {"mul": 1, "max": 1},
+    "Elu": {"exp": 1, "max": 1}, "Selu": {"exp": 1, "max": 1, "mul": 2},
+    "Softplus": {"exp": 1, "log": 1}, "Softsign": {"abs": 1, "add": 1, "div": 1},
+    "Neg": {"neg": 1}, "Abs": {"abs": 1}, "Round": {"round": 1}, "Rint": {"round": 1},
+    "Floor": {"round": 1}, "Ceil": {"round": 1},
+    **dict.fromkeys(("LogicalAnd", "LogicalOr", "LogicalNot", "LogicalXor", "BitwiseAnd",
+                     "BitwiseOr", "BitwiseXor", "LeftShift", "RightShift", "Invert"), {"logic": 1}),
+    # gradients, by their formulas in terms of the output y or the input x
+    "TanhGrad": {"mul": 2, "add": 1},          # dy (1 - y^2)
+    "SigmoidGrad": {"mul": 2, "add": 1},       # dy y (1 - y)
+    "SqrtGrad": {"mul": 1, "div": 1},          # dy 0.5 / y
+    "RsqrtGrad": {"mul": 4},                   # dy (-0.5) y^3
+    "ReciprocalGrad": {"mul": 2, "neg": 1}, "InvGrad": {"mul": 2, "neg": 1},  # -dy y^2
+    "ReluGrad": {"max": 1, "select": 1}, "Relu6Grad": {"max": 2, "logic": 1, "select": 1},
+    "LeakyReluGrad": {"max": 1, "mul": 1, "select": 1},
+    "EluGrad": {"max": 1, "add": 1, "mul": 1, "select": 1},
+    "SeluGrad": {"max": 1, "add": 1, "mul": 2, "select": 1},
+    "SoftplusGrad": {"sigmoid": 1, "mul": 1},  # dy sigmoid(x)
+    "SoftsignGrad": {"abs": 1, "add": 1, "mul": 1, "div": 1},  # dy / (1 + |x|)^2
+    # interpolation of four neighbours, three steps a + (b - a) t; of sixteen, in rows of four
+    "ResizeBilinear": {"add": 6, "mul": 3}, "ResizeBicubic": {"add": 15, "mul": 20},
+    # a projective map of the pixel's place (6 mul, 6 add, 2 div), then four neighbours
+    "ImageProjectiveTransformV3": {"add": 12, "mul": 9, "div": 2},
+}
+#: Reductions: the op that joins two values, and what follows once per result.
+REDUCTIONS = {
+    "Sum": ("add", None), "Mean": ("add", "div"), "Max": ("max", None), "Min": ("max", None),
+    "Prod": ("mul", None), "All": ("logic", None), "Any": ("logic", None),
+    "ArgMax": ("max", None), "ArgMin": ("max", None), "BiasAddGrad": ("add", None),
+}
+#: Ops that move, make, reshape or look up values and compute nothing.
+MOVEMENT = frozenset((
+    "Assert", "BatchToSpaceND", "BroadcastArgs", "BroadcastGradientArgs", "BroadcastTo",
+    "Bucketize", "CheckNumerics", "ConcatV2", "Concat", "Const", "DepthToSpace", "DiagPart",
+    "DynamicStitch", "Empty", "EmptyTensorList", "EnsureShape", "ExpandDims", "Fill", "Gather",
+    "GatherNd", "GatherV2", "Identity", "IdentityN", "InvertPermutation", "LinSpace",
+    "MatrixBandPart", "MatrixDiagPartV3", "MatrixDiagV3", "MirrorPad", "NoOp", "OneHot",
+    "OnesLike", "Pack", "Pad", "PadV2", "ParallelConcat", "Placeholder",
+    "PlaceholderWithDefault", "PreventGradient", "Range", "Rank", "ReadVariableOp", "Reshape",
+    "ResizeNearestNeighbor", "ReverseV2", "ReverseSequence", "Roll", "ScatterNd", "Shape",
+    "ShapeN", "Size", "Slice", "Snapshot", "SpaceToBatchND", "SpaceToDepth", "Split", "SplitV",
+    "Squeeze", "Stack", "StatelessRandomGetKeyCounter", "StatelessRandomGetAlg",
+    "StatelessRandomGetKeyCounterAlg", "StopGradient", "StridedSlice", "StridedSliceGrad",
+    "TensorListConcat", "TensorListElementShape", "TensorListFromTensor", "TensorListGetItem",
+    "TensorListLength", "TensorListPopBack", "TensorListPushBack", "TensorListReserve",
+    "TensorListResize", "TensorListSetItem", "TensorListStack", "TensorScatterUpdate", "Tile",
+    "Transpose", "Unpack", "Where", "ZerosLike", "AssignVariableOp",
+))
+
+
+def size(tensor):
+    """Return a tensor's number of elements.
+
+    Raises
+    ------
+    ValueError
+        It is not known when the graph is traced.
+    """
+    n = tensor.shape.num_elements() if tensor.shape.rank is not None else None
+    if n is None:
+        raise ValueError(f"the size of {tensor.name} depends on the data")
+    return n
+
+
+def _dtype(tensor):
+    name = tensor.dtype.base_dtype.name
+    return name if name in DTYPES else {"int64": "int64", "uint8": "int8", "uint16": "int16",
+                                        "uint32": "int32", "uint64": "int64"}.get(name, name)
+
+
+#: A constant that leaves the other operand as it is: x 1, x / 1, x + 0, x - 0.
+_NEUTRAL = {"Mul": 1, "AddV2": 0, "Add": 0, "Sub": 0, "RealDiv": 1}
+
+
+def _is_neutral(op):
+    """Whether an operand is a constant that changes nothing, which any compiler drops."""
+    import tensorflow as tf
+
+    if op.type not in _NEUTRAL:
+        return False
+    for i, tensor in enumerate(op.inputs):
+        other = op.inputs[1 - i]
+        if tensor.shape.rank == 0 and other.shape == op.outputs[0].shape and (
+                i == 1 or op.type in ("Mul", "AddV2", "Add")):
+            value = tf.get_static_value(tensor)
+            if value is not None and value == _NEUTRAL[op.type]:
+                return True
+    return False
+
+
+def _per_output(op):
+    if _is_neutral(op):
+        return Counter()
+    n, dtype = size(op.outputs[0]), _dtype(op.inputs[0])
+    return ops(dtype, **{kind: n * k for kind, k in ELEMENTWISE[op.type].items()})
+
+
+def _reduced(op):
+    kind, final = REDUCTIONS[op.type]
+    n, rows = size(op.inputs[0]), size(op.outputs[0])
+    counts = ops(_dtype(op.inputs[0]), **{kind: max(n - rows, 0)})
+    return counts + (ops(_dtype(op.inputs[0]), **{final: rows}) if final else Counter())
+
+
+def _cast(op):
+    source, target = _dtype(op.inputs[0]), _dtype(op.outputs[0])
+    return ops(source, convert=size(op.outputs[0]) if source != target else 0)
+
+
+def _select(op):
+    return ops(_dtype(op.inputs[1]), select=size(op.outputs[0]))
+
+
+def _matmul(op):
+    transposed = op.get_attr("transpose_a") if op.type == "MatMul" else op.get_attr("adj_x")
+    shape = op.inputs[0].shape
+    return ops(_dtype(op.inputs[0]), mac=size(op.outputs[0]) * shape[-2 if transposed else -1])
+
+
+def _einsum(op):
+    equation = op.get_attr("equation").decode().replace(" ", "")
+    operands, result = equation.split("->")
+    labels = {}
+    for names, tensor in zip(operands.split(","), op.inputs, strict=True):
+        shape = list(tensor.shape)
+        if "..." in names:
+            before, after = names.split("...")
+            shape = shape[:len(before)] + shape[len(shape) - len(after):]
+            names = before + after
+        labels |= dict(zip(names, shape, strict=True))
+    contracted = prod(labels[k] for k in labels if k not in result)
+    n, dtype = size(op.outputs[0]), _dtype(op.inputs[0])
+    if len(op.inputs) == 1:
+        return ops(dtype, add=n * (contracted - 1))
+    return ops(dtype, mac=n * contracted) if contracted > 1 else ops(dtype, mac=n)
+
+
+def _conv(output, kernel, depthwise=False):
+    """Return the counter of a convolution or gradient: taps x channels per element of `output`."""
+    def count(op):
+        shape = list(_place(op, kernel).shape)
+        taps = prod(shape[:-2]) * (1 if depthwise else shape[-2])
+        tensor = _place(op, output)
+        return ops(_dtype(tensor), mac=_kept(tensor) * taps)
+    return count
+
+
+def _kept(tensor):
+    """Return the elements of a convolution's result that are used.
+
+    TensorFlow moves a dilated convolution's pixels to the batch (SpaceToBatchND), and cuts off
+    what that padded: those outputs are no part of the convolution.
+    """
+    readers = tensor.consumers()
+    if readers and all(op.type == "BatchToSpaceND" for op in readers):
+        return size(readers[0].outputs[0])
+    return size(tensor)
+
+
+def _place(op, where):
+    return (op.inputs if where[0] == "in" else op.outputs)[where[1]]
+
+
+def _pool(per_window):
+    def count(op):
+        window = prod(op.get_attr("ksize"))
+        tensor = op.outputs[0] if "Grad" not in op.type else op.inputs[-1]
+        return ops(_dtype(tensor), **per_window(size(tensor), window))
+    return count
+
+
+def _softmax(op):
+    n = size(op.outputs[0])
+    function = softmax if op.type == "Softmax" else log_softmax
+    return function(_dtype(op.inputs[0]), n, op.inputs[0].shape[-1])
+
+
+def _cross_entropy(op):
+    """log(sum exp(x - m)) - (x - m) at the label, or weighted; and its gradient, where used."""
+    n, rows, dtype = size(op.outputs[1]), size(op.outputs[0]), _dtype(op.inputs[0])
+    sparse = op.type.startswith("Sparse")
+    counts = ops(dtype, max=n - rows, add=n + (n - rows), exp=n, log=rows)
+    counts += ops(dtype, add=rows) if sparse else ops(dtype, add=n + n - rows, mul=n)
+    if op.outputs[1].consumers():
+        counts += ops(dtype, div=n, add=rows if sparse else n)
+    return counts
+
+
+def _random(op):
+    return ops(_dtype(op.outputs[0]), random=size(op.outputs[0]))
+
+
+def _add_n(op):
+    if op.inputs[0].dtype.name == "variant":  # lists of tensors, of which one has zeros: routing
+        return Counter()
+    return ops(_dtype(op.inputs[0]), add=(len(op.inputs) - 1) * size(op.outputs[0]))
+
+
+def _scan(kind):
+    def count(op):
+        n = size(op.inputs[0])
+        return ops(_dtype(op.inputs[0]), **{kind: n})
+    return count
+
+
+def _scatter_add(op):
+    return ops(_dtype(op.inputs[0]), add=size(op.inputs[0]))
+
+
+def _l2_loss(op):
+    n = size(op.inputs[0])
+    return ops(_dtype(op.inputs[0]), mul=n + 1, add=n - 1)
+
+
+def _sorted(op):
+    length = op.inputs[0].shape[-1]
+    return ops(_dtype(op.inputs[0]), max=size(op.inputs[0]) * max(length - 1, 1).bit_length())
+
+
+IN, OUT = ("in",), ("out",)
+
+#: Type of a TensorFlow op -> function of the op that counts it.
+TRACE_COUNTERS = {
+    **dict.fromkeys(ELEMENTWISE, _per_output),
+    **dict.fromkeys(REDUCTIONS, _reduced),
+    **dict.fromkeys(MOVEMENT, lambda op: Counter()),
+    "Cast": _cast, "Select": _select, "SelectV2": _select,
+    **dict.fromkeys(("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"), _matmul),
+    "Einsum": _einsum, "XlaEinsum": _einsum,
+    **dict.fromkeys(("Conv2D", "Conv3D"), _conv(("out", 0), ("in", 1))),
+    **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), _conv(("in", 2), ("in", 1))),
+    **dict.fromkeys(("Conv2DBackpropFilter", "Conv3DBackpropFilterV2"),
+                    _conv(("in", 2), ("out", 0))),
+    "DepthwiseConv2dNative": _conv(("out", 0), ("in", 1), depthwise=True),
+    "DepthwiseConv2dNativeBackpropInput": _conv(("in", 2), ("in", 1), depthwise=True),
+    "DepthwiseConv2dNativeBackpropFilter": _conv(("in", 2), ("out", 0), depthwise=True),
+    **dict.fromkeys(("MaxPool", "MaxPool3D"), _pool(lambda n, w: {"max": n * (w - 1)})),
+    **dict.fromkeys(("AvgPool", "AvgPool3D"), _pool(lambda n, w: {"add": n * (w - 1), "div": n})),
+    # the window's maximum is found again, and gets the gradient added
+    **dict.fromkeys(("MaxPoolGrad", "MaxPool3DGrad"),
+                    _pool(lambda n, w: {"max": n * (w - 1), "add": n})),
+    # a window's share is added to each of its inputs
+    **dict.fromkeys(("AvgPoolGrad", "AvgPool3DGrad"), _pool(lambda n, w: {"div": n, "add": n * w})),
+    "Softmax": _softmax, "LogSoftmax": _softmax,
+    "SoftmaxCrossEntropyWithLogits": _cross_entropy,
+    "SparseSoftmaxCrossEntropyWithLogits": _cross_entropy,
+    **dict.fromkeys(("StatelessRandomUniformV2", "StatelessRandomNormalV2", "RandomUniform",
+                     "StatelessRandomUniform", "StatelessRandomNormal", "RandomStandardNormal",
+                     "StatelessTruncatedNormalV2", "StatelessRandomUniformFullIntV2",
+                     "StatelessRandomUniformIntV2", "StatelessRandomUniformInt",
+                     "StatelessRandomUniformFullInt"), _random),
+    "AddN": _add_n, "AccumulateNV2": _add_n, "Cumsum": _scan("add"), "Cumprod": _scan("mul"),
+    "UnsortedSegmentSum": _scatter_add, "TensorScatterAdd": _scatter_add, "L2Loss": _l2_loss,
+    "TopKV2": _sorted, "Sort": _sorted,
+}

@@ -1,0 +1,1 @@
+"""Which count predicts what was measured? Laws: terms, fits, validation, comparison."""

@@ -1,0 +1,159 @@
+"""What may be wrong with a law: collinear terms, runs that decide it, factors it misses."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ..models.design import factors_of
+from .fits import FITS, Solution, left_out
+from .law import evaluate
+from .prepare import prepare
+from .run_checks import correlation, variance_inflation
+
+#: Columns of a runs file that say how a run was made, before those of what was measured.
+_NOT_FACTORS = ("configuration", "repeat", "position", "seed")
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnostics:
+    """Tables that a reader of a law needs.
+
+    Attributes
+    ----------
+    correlation : pandas.DataFrame
+        Of the terms, weighted as the fit weighs runs; of their logarithms for laws of powers.
+    terms : pandas.DataFrame
+        Of each term: ``variance_inflation``, ``estimate``, ``lower``, ``upper``, and
+        ``identified``: inflation of at most 10 and an interval above 0.
+    condition_number : float
+        Of the weighted design with columns of length 1; above 30 is a warning sign (Belsley, Kuh,
+        Welsch, Regression Diagnostics, 1980, section 3.2).
+    influence : pandas.DataFrame
+        Of each configuration, the most influential first: ``cooks_distance`` of all its runs
+        together (Cook, Technometrics 19(1), 1977; above 4 / configurations is worth a look),
+        ``residual`` (mean of measured / predicted - 1), ``n_runs``.
+    residuals : pandas.DataFrame
+        Of each level of each factor: ``residual``, the mean of measured / predicted - 1 over its
+        configurations, with 95 % interval ``lower``, ``upper``, and ``n_configurations``.
+    """
+
+    correlation: pd.DataFrame = field(repr=False)
+    terms: pd.DataFrame
+    condition_number: float
+    influence: pd.DataFrame = field(repr=False)
+    residuals: pd.DataFrame = field(repr=False)
+
+    def __str__(self):
+        return "\n".join([
+            f"condition number {self.condition_number:.1f}", self.terms.to_string(), "",
+            "most influential:", self.influence.head(5).to_string(index=False), "",
+            "residuals by factor, largest first:",
+            self.residuals.sort_values("residual", key=abs, ascending=False).head(10).to_string(
+                index=False)])
+
+
+def diagnose(law, runs, factors=None) -> Diagnostics:
+    """Return the diagnostics of a law on the runs that it was fitted to.
+
+    Parameters
+    ----------
+    law : ScalingLaw
+    runs : pandas.DataFrame
+    factors : sequence of str, optional
+        Columns to sort residuals by; `factor_columns` if not given.
+
+    Raises
+    ------
+    ValueError
+        A factor that is no column.
+    """
+    factors = factor_columns(runs, law.configuration) if factors is None else list(factors)
+    missing = [f for f in factors if f not in runs]
+    if missing:
+        raise ValueError(f"factors: no column {missing[0]!r}; there are "
+                         f"{', '.join(map(str, runs.columns))}")
+    data = prepare(runs, law.predictors, law.response, law.form, law.configuration, law.costs,
+                   law.group)
+    mean = evaluate(law, data.x, data.groups if law.effects else None)[0]
+    own = data.design @ law.solution  # without the effect of a device, which no term explains
+    weights = _weights(law, data, own)
+    root = np.sqrt(weights)
+    weighted = data.design * root[:, None]
+    x = np.log(data.x) if FITS[law.form].scale == "log" else data.x
+    terms = law.coefficients.drop("constant").assign(
+        variance_inflation=pd.Series(variance_inflation(x, weights=weights)))
+    terms["identified"] = (terms.variance_inflation <= 10) & (terms.lower > 0)
+    return Diagnostics(
+        correlation(x, weights) if len(x.columns) > 1 else x.corr(),
+        terms[["variance_inflation", "estimate", "lower", "upper", "identified"]],
+        float(np.linalg.cond(weighted / np.linalg.norm(weighted, axis=0))),
+        _influence(law, runs, data, mean, weights), _residuals(law, runs, data, mean, factors))
+
+
+def factor_columns(runs, configuration="configuration") -> list[str]:
+    """Return the columns of a runs file that the model set varied.
+
+    They stand before ``family`` (as `run_sweep` writes them); where there is no such column, they
+    are those of text and of truth values, with few values for their runs.
+
+    Examples
+    --------
+    >>> factor_columns(pd.DataFrame(columns=["configuration", "depth", "family", "time_s"]))
+    ['depth']
+    """
+    skip = {configuration, *_NOT_FACTORS}
+    if "family" in runs:
+        before = factors_of(runs)
+    else:
+        before = [c for c in runs if runs[c].map(lambda v: isinstance(v, str | bool)).all()
+                  and runs[c].nunique() <= max(2, len(runs) ** 0.5)]
+    return [c for c in before if c not in skip]
+
+
+def _weights(law, data, fitted):
+    """Return the weights of the fit, of order 1."""
+    if FITS[law.form].scale != "relative":
+        return np.ones(len(data.y))
+    if law.form == "gamma":
+        return (data.y.mean() / fitted) ** 2
+    return FITS[law.form].solve(*data.arrays(), law.random).weights
+
+
+def _ratio(law, data, mean):
+    """Return measured / predicted - 1 of each run."""
+    return np.exp(data.y - mean) - 1 if FITS[law.form].scale == "log" else data.y / mean - 1
+
+
+def _influence(law, runs, data, mean, weights):
+    y = data.y - (mean - data.design @ law.solution)
+    without = left_out(data.design, y, data.codes, Solution(law.solution, weights))
+    gap = without - law.solution
+    information = (data.design * weights[:, None]).T @ data.design
+    n, k = data.design.shape
+    scatter = (weights * (data.y - mean) ** 2).sum() / (n - k)
+    distance = np.einsum("gi,ij,gj->g", gap, information, gap) / (k * scatter)
+    first = np.unique(data.codes, return_index=True)[1]
+    size = np.bincount(data.codes)
+    groups = {law.group: data.groups[first]} if law.effects else {}
+    table = pd.DataFrame({
+        law.configuration: runs[law.configuration].to_numpy()[first], **groups,
+        "cooks_distance": distance,
+        "residual": np.bincount(data.codes, _ratio(law, data, mean)) / size, "n_runs": size})
+    return table.sort_values("cooks_distance", ascending=False, ignore_index=True)
+
+
+def _residuals(law, runs, data, mean, factors):
+    from scipy.stats import t
+
+    columns = ["factor", "level", "residual", "lower", "upper", "n_configurations"]
+    ratio = pd.Series(_ratio(law, data, mean), index=runs.index)
+    rows = []
+    for factor in factors:
+        own = ratio.groupby([runs[factor].to_numpy(), data.codes]).mean()
+        for level, values in own.groupby(level=0):
+            n = len(values)
+            half = t.ppf(0.975, n - 1) * values.std() / n**0.5 if n > 1 else np.nan
+            centre = values.mean()
+            rows.append((factor, level, centre, centre - half, centre + half, n))
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,165 @@
+"""Terms of a law: names and formulas -> columns of numbers.
+
+A law's terms are columns (``macs``), products of columns (``elements:layers``) and functions of
+one (``sqrt(bytes)``), as a list or as a formula, ``energy_j ~ macs + sqrt(bytes)``. A name with
+spaces stands between backquotes in a formula. Every law has a constant.
+"""
+
+import re
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from ..costs.predictors import find_predictor, predictor_values, unit
+
+#: Function of one column in a term -> what computes it.
+FUNCTIONS = MappingProxyType({
+    "sqrt": np.sqrt, "log": np.log, "square": np.square, "log1p": np.log1p})
+
+
+def parse_formula(predictors, response="energy_j") -> tuple[str, tuple[str, ...]]:
+    """Return the response and the terms that a formula, or a list of terms, says.
+
+    Raises
+    ------
+    ValueError
+        No term; an empty, repeated or unreadable one.
+
+    Examples
+    --------
+    >>> parse_formula("time_s ~ macs + `mac conv3x3` + macs:layers")
+    ('time_s', ('macs', 'mac conv3x3', 'macs:layers'))
+    >>> parse_formula(["macs", "bytes"])
+    ('energy_j', ('macs', 'bytes'))
+    """
+    if isinstance(predictors, str) and "~" in predictors:
+        response, _, right = predictors.partition("~")
+        response = response.strip().strip("`")
+        terms = [part.strip() for part in right.split("+")]
+        for term in terms:
+            if term in ("0", "-1", "1") or not term or re.search(r"[-*/^]", _bare(term)):
+                raise ValueError(f"formula: cannot read {term or 'an empty term'!r} in {right!r}; "
+                                 "join terms by +, multiply columns by :, quote names that hold "
+                                 "signs in backquotes; the constant is always there")
+        terms = tuple(term.replace("`", "") for term in terms)
+    else:
+        terms = (predictors,) if isinstance(predictors, str) else tuple(predictors)
+    if not terms:
+        raise ValueError("predictors: none given; pass 'macs', a list of terms, or a formula, "
+                         "'energy_j ~ macs + bytes'")
+    twice = [term for i, term in enumerate(terms) if term in terms[:i]]
+    if twice:
+        raise ValueError(f"predictors: {twice[0]!r} is named twice; name it once")
+    return response, terms
+
+
+def _bare(term):
+    return re.sub(r"`[^`]*`", "", term)
+
+
+def term_values(rows, terms, costs=None) -> pd.DataFrame:
+    """Return the values of each term over `rows`, one column a term.
+
+    A name that is no column of the rows is computed from their counts where it is a predictor
+    (`predictors.PREDICTORS`), under the cost table `costs`.
+
+    Raises
+    ------
+    ValueError
+        A name that is neither; the message names it.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"a b": [1.0, 4.0], "c": [2.0, 3.0]})
+    >>> term_values(rows, ["c", "sqrt(a b)", "c:a b"]).to_numpy().tolist()
+    [[2.0, 1.0, 2.0], [3.0, 2.0, 12.0]]
+    """
+    return pd.DataFrame({term: _term(rows, term, costs) for term in terms}, index=rows.index)
+
+
+def _term(rows, term, costs):
+    if term in rows:
+        return pd.to_numeric(rows[term]).astype(float)
+    values = 1.0
+    for factor in term.split(":"):
+        function, name = _split(factor)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a log of 0 is found and told later
+            values = values * FUNCTIONS[function](_values(rows, name, costs)) if function \
+                else values * _values(rows, name, costs)
+    return values
+
+
+def _values(rows, name, costs):
+    if name in rows:
+        return pd.to_numeric(rows[name]).astype(float)
+    try:
+        find_predictor(name)
+    except ValueError as error:
+        raise ValueError(f"runs: no column {name!r}, and {error}; the columns are "
+                         f"{', '.join(map(str, rows.columns))}") from None
+    try:
+        return predictor_values(rows, name, costs or "cmos").astype(float)
+    except ValueError as error:
+        raise ValueError(f"{name!r} is no column of the runs and cannot be computed: {error}"
+                         ) from None
+
+
+def known_terms(rows, terms) -> bool:
+    """Return whether each name of the terms is a column or a predictor."""
+    def known(name):
+        try:
+            return name in rows or bool(find_predictor(name))
+        except ValueError:
+            return False
+    return all(term in rows or all(map(known, columns_of([term]))) for term in terms)
+
+
+def _split(factor):
+    found = re.fullmatch(rf"({'|'.join(FUNCTIONS)})\((.*)\)", factor.strip())
+    return found.groups() if found else (None, factor.strip())
+
+
+def columns_of(terms) -> list[str]:
+    """Return the names of the columns that the terms are made of.
+
+    Examples
+    --------
+    >>> columns_of(["sqrt(bytes)", "macs:layers"])
+    ['bytes', 'macs', 'layers']
+    """
+    return list(dict.fromkeys(_split(f)[1] for term in terms for f in term.split(":")))
+
+
+def term_unit(term, costs="cmos") -> str:
+    """Return the unit of a term; empty where one of its columns has none that is known.
+
+    Examples
+    --------
+    >>> term_unit("sqrt(bytes)"), term_unit("macs:layers")
+    ('sqrt(B)', 'MAC layer')
+    """
+    units = []
+    for factor in term.split(":"):
+        function, name = _split(factor)
+        own = unit(name, costs)
+        if not own:
+            return ""
+        units.append(f"{function}({own})" if function else own)
+    return " ".join(units)
+
+
+def by_table(terms) -> list[str]:
+    """Return those columns of the terms whose values depend on the cost table.
+
+    Examples
+    --------
+    >>> by_table(["tos", "macs"])
+    ['tos']
+    """
+    def depends(name):
+        try:
+            return find_predictor(name).by_table
+        except ValueError:
+            return False
+    return [name for name in columns_of(terms) if depends(name)]

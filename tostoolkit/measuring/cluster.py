@@ -1,0 +1,231 @@
+"""A sweep's runs on the workers of a Dask cluster: one at a time on each device.
+
+A worker says on which device of which host it measures; workers that share one form a *unit*,
+which is given one run at a time. Dask makes a run again that was lost with its worker while the
+unit has others; where it has none, the run goes to another unit.
+"""
+
+import math
+import time
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+
+from .meters import MeterError, find_meter
+from .run import describe, failure
+from .runs import conditions_of
+
+LOOK_S = 1.0  # between two looks at which workers are there
+PATIENCE_S = 600.0  # without any worker, before the sweep gives up
+LOSSES = 3  # workers that a run may take with it before it is the configuration that failed
+
+
+@dataclass
+class _Unit:
+    about: dict  # as `describe` returns
+    workers: set = field(default_factory=set)
+    job: tuple | None = None
+    future: object = None
+    asked: frozenset = frozenset()  # the workers that may run the job
+
+    def lost(self):
+        return not self.asked & self.workers
+
+
+class Cluster:
+    """The units of a cluster; `run_sweep` drives it.
+
+    Parameters
+    ----------
+    client : dask.distributed.Client
+    task : callable
+        ``task(row, meter=..., unit=...)`` returns the columns that a run measured.
+    meter : str, list of str or None
+        Found by each worker for itself.
+
+    Attributes
+    ----------
+    conditions : dict
+        As `one_run.describe`, of the first worker.
+
+    Raises
+    ------
+    TypeError
+        `client` is no client of Dask.
+    ValueError
+        Workers of different conditions; a meter of this process.
+    RuntimeError
+        No worker came, one cannot say where it is, or the scheduler is gone.
+    """
+
+    def __init__(self, client, task, meter):
+        if not (hasattr(client, "nthreads") and hasattr(client, "submit")):
+            raise TypeError(f"client: {client!r} is no client of Dask; pass "
+                            "dask.distributed.Client(address)")
+        if client.asynchronous:
+            raise TypeError("client: it is asynchronous; pass dask.distributed.Client(address)")
+        for part in meter if isinstance(meter, list | tuple) else [meter]:
+            if not (part is None or isinstance(part, str)):
+                raise ValueError(f"meter: {part!r} cannot travel to workers; name it, 'nvml' say, "
+                                 "and each finds its own")
+        self._client, self._task = client, task
+        self._meter = tuple(meter) if isinstance(meter, list) else meter
+        self._units, self._known, self._losses = {}, set(), {}
+        self._looked, self._begun, self.conditions = -math.inf, False, None
+        self._wait_for_workers(print)
+
+    def free(self, needed, say):
+        """Return the units that do nothing; where one is needed, wait while there is none."""
+        self._look()
+        if needed and not self.busy():
+            self._wait_for_workers(say)
+        return [key for key, unit in self._units.items() if unit.workers and not unit.job]
+
+    def busy(self):
+        return sum(unit.job is not None for unit in self._units.values())
+
+    def submit(self, key, job):
+        unit = self._units[key]
+        unit.job, unit.asked, self._begun = job, frozenset(unit.workers), True
+        unit.future = self._client.submit(
+            _on_worker, self._task, job[2], self._meter, key[1], workers=sorted(unit.asked),
+            allow_other_workers=False, pure=False)
+
+    def wait(self):
+        """Return (unit, job, outcome) of what ended meanwhile; no outcome: it was lost."""
+        from distributed import CancelledError, wait
+
+        with suppress(TimeoutError, CancelledError):
+            wait([unit.future for unit in self._units.values() if unit.job],
+                 timeout=LOOK_S, return_when="FIRST_COMPLETED")
+        self._look()
+        ended = []
+        for key, unit in self._units.items():
+            if unit.job and (unit.future.done() or unit.lost()):
+                outcome = self._outcome(unit)
+                if outcome is _UNFINISHED:
+                    continue
+                ended.append((key, unit.job, outcome))
+                unit.job = unit.future = None
+        return ended
+
+    def describe(self, key):
+        return self._units[key].about
+
+    def close(self):
+        """Cancel what is under way; what a worker has begun it ends for nothing."""
+        futures = [unit.future for unit in self._units.values() if unit.job]
+        if futures and self._client.status == "running":
+            self._client.cancel(futures, force=True)
+
+    def _outcome(self, unit):
+        status = unit.future.status
+        if status == "finished":
+            try:
+                return unit.future.result(timeout=LOOK_S)
+            except TimeoutError:  # lost before it was fetched: Dask makes it again
+                return self._lost(unit) if unit.lost() else _UNFINISHED
+            except Exception:
+                return self._lost(unit)
+        if status == "error":
+            error = unit.future.exception()
+            if isinstance(error, MeterError):
+                raise error
+            if unit.job[2] is None:
+                raise RuntimeError(f"client: {unit.about['host']} could not measure its idle "
+                                   f"baseline ({type(error).__name__}: {error})") from error
+            return failure(error)
+        if status == "cancelled":
+            raise RuntimeError(_GONE)
+        return self._lost(unit)
+
+    def _lost(self, unit):
+        """Give up a run whose unit has no worker left; the third time it is the run's fault."""
+        from distributed import KilledWorker
+
+        self._client.cancel([unit.future], force=True)
+        self._check_scheduler()
+        name = unit.job[:2]
+        self._losses[name] = self._losses.get(name, 0) + 1
+        if unit.job[2] is not None and self._losses[name] >= LOSSES:
+            return {"missing": "the run failed",
+                    "error": f"{KilledWorker.__name__}: {LOSSES} workers were lost while it ran"}
+        return None
+
+    def _check_scheduler(self):
+        if self._client.status != "running":
+            raise RuntimeError(_GONE)
+
+    def _look(self):
+        """Note which workers came and went, at most once in `LOOK_S`."""
+        if time.monotonic() - self._looked < LOOK_S:
+            return
+        self._looked = time.monotonic()
+        self._check_scheduler()
+        try:
+            there = set(self._client.nthreads())
+        except (OSError, TimeoutError) as error:
+            raise RuntimeError(_GONE) from error
+        for unit in self._units.values():
+            unit.workers &= there
+        self._known &= there
+        new = sorted(there - self._known)
+        if new:
+            self._welcome(self._client.run(describe, self._meter, workers=new, on_error="return"))
+
+    def _welcome(self, answers):
+        for worker, about in sorted(answers.items()):
+            self._known.add(worker)
+            if isinstance(about, OSError):  # it is gone again
+                continue
+            if isinstance(about, MeterError):
+                raise about
+            if isinstance(about, Exception):
+                raise RuntimeError(
+                    f"client: worker {worker} cannot run tostoolkit ({type(about).__name__}: "
+                    f"{about}); install the same version on every worker") from about
+            self.conditions = self.conditions or about
+            here, first = conditions_of(about), conditions_of(self.conditions)
+            if here != first:
+                what = ", ".join(f"{name} {first.get(name)!r} and {here.get(name)!r}"
+                                 for name in sorted({*first, *here})
+                                 if first.get(name) != here.get(name))
+                message = (f"client: the workers differ ({what}): {self.conditions['host']} and "
+                           f"{about['host']} ({worker}); sweep each kind with a file of its own")
+                if not self._begun:
+                    raise ValueError(message)
+                warnings.warn(f"{message}. {worker}, which came late, is left out", stacklevel=6)
+                continue
+            key = about["host"], about["unit"]
+            self._units.setdefault(key, _Unit(about)).workers.add(worker)
+
+    def _wait_for_workers(self, say):
+        until = time.monotonic() + PATIENCE_S
+        said = False
+        while not any(unit.workers for unit in self._units.values()):
+            self._look()
+            if any(unit.workers for unit in self._units.values()):
+                return
+            if time.monotonic() > until:
+                raise RuntimeError(f"client: the cluster has had no worker for {PATIENCE_S:g} s; "
+                                   "start some and run the same sweep again: it resumes")
+            if not said:
+                say(f"client: waiting up to {PATIENCE_S:g} s for the cluster's first worker")
+                said = True
+            time.sleep(min(LOOK_S, PATIENCE_S / 10))
+
+
+_UNFINISHED = object()
+_GONE = ("client: Dask's scheduler is gone, or it cancelled a run; connect again and run the same "
+         "sweep: it resumes")
+
+
+def _on_worker(task, row, meter, unit):
+    return task(row, meter=_find(meter) or meter, unit=unit)
+
+
+@cache
+def _find(meter):
+    """Return this worker's meter, opened once."""
+    return find_meter(meter)[0]

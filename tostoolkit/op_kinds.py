@@ -7,29 +7,30 @@ The names are those of StableHLO's element-wise operations
 from types import MappingProxyType
 
 LINEAR = "linear"
-NONLINEAR = "nonlinear"
+ELEMENTARY = "elementary"
 COMPARISON = "comparison"
 
 #: Op kind -> class of work. ``linear`` is all that MACs and FLOPs stand for: multiply-accumulates
-#: and the additions and multiplications around them. ``nonlinear`` is what they do not see:
-#: divisions, roots, exponentials. ``comparison`` is choice and bit-level work, cheap in circuits.
+#: and the additions and multiplications around them. All else is non-linear work, of two classes:
+#: ``elementary`` functions, which are divisions, roots, exponentials, and ``comparison``, which is
+#: choice and bit-level work, cheap in circuits.
 OP_KINDS = MappingProxyType({
     "mac": LINEAR,         # one multiply-accumulate of a contraction (dense, convolution, einsum)
     "add": LINEAR,         # add, subtract
     "mul": LINEAR,         # multiply
-    "div": NONLINEAR,      # divide
-    "rem": NONLINEAR,      # remainder
-    "sqrt": NONLINEAR,     # square root
-    "rsqrt": NONLINEAR,    # reciprocal square root
-    "cbrt": NONLINEAR,     # cube root
-    "exp": NONLINEAR,      # exponential, expm1
-    "log": NONLINEAR,      # logarithm, log1p
-    "tanh": NONLINEAR,     # hyperbolic tangent
-    "sigmoid": NONLINEAR,  # logistic function
-    "erf": NONLINEAR,      # error function, erfc
-    "sin": NONLINEAR,      # the trigonometric functions and their inverses
-    "pow": NONLINEAR,      # power with a real exponent
-    "random": NONLINEAR,   # one draw of a counter-based pseudo-random generator
+    "div": ELEMENTARY,      # divide
+    "rem": ELEMENTARY,      # remainder
+    "sqrt": ELEMENTARY,     # square root
+    "rsqrt": ELEMENTARY,    # reciprocal square root
+    "cbrt": ELEMENTARY,     # cube root
+    "exp": ELEMENTARY,      # exponential, expm1
+    "log": ELEMENTARY,      # logarithm, log1p
+    "tanh": ELEMENTARY,     # hyperbolic tangent
+    "sigmoid": ELEMENTARY,  # logistic function
+    "erf": ELEMENTARY,      # error function, erfc
+    "sin": ELEMENTARY,      # the trigonometric functions and their inverses
+    "pow": ELEMENTARY,      # power with a real exponent
+    "random": ELEMENTARY,   # one draw of a counter-based pseudo-random generator
     "max": COMPARISON,     # every comparison-based choice: max, min, compare, ReLU, sign, pooling
     "select": COMPARISON,  # choose one of two values by a predicate
     "logic": COMPARISON,   # and, or, xor, not, shifts

@@ -63,10 +63,10 @@ def test_predictors_add_up():
     assert rows[kinds].sum(axis=1).tolist() == rows.macs.tolist()
     assert rows["mac conv"].tolist() == rows["mac conv3x3"].fillna(0).tolist()
     assert rows.tos.to_numpy() == pytest.approx(
-        (rows.tos_linear + rows.tos_nonlinear + rows.tos_comparison).to_numpy())
+        (rows.tos_linear + rows.tos_elementary + rows.tos_comparison).to_numpy())
     assert rows.tos.to_numpy() == pytest.approx((rows.tos_mac + rows.tos_elementwise).to_numpy())
     assert rows.tos.to_numpy() == pytest.approx(rows["tos_cmos"].to_numpy())
-    ops = rows.ops_linear + rows.ops_nonlinear + rows.ops_comparison
+    ops = rows.ops_linear + rows.ops_elementary + rows.ops_comparison
     assert (ops == rows.macs + rows.ops_elementwise).all()
 
 

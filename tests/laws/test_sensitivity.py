@@ -12,14 +12,14 @@ def counted(weight=1.0, n=40, noise=0.02, seed=0):
     runs = pd.DataFrame(10 ** rng.uniform(6, 9, (n, 4)), columns=[
         "mac float32", "add float32", "exp float32", "max float32"])
     runs["configuration"] = np.arange(n)
-    total = predictor_values(runs, "tos") + (weight - 1) * predictor_values(runs, "tos_nonlinear")
+    total = predictor_values(runs, "tos") + (weight - 1) * predictor_values(runs, "tos_elementary")
     return runs.assign(energy_j=1e-13 * total * (1 + noise * rng.standard_normal(n)))
 
 
 @pytest.mark.parametrize("weight", [1.0, 30.0])
 def test_the_weight_that_made_the_energies_is_found(weight):
     table = tos.cost_sensitivity(counted(weight), bootstrap=200)
-    part = table[table.part == "nonlinear"].set_index("multiplier")
+    part = table[table.part == "elementary"].set_index("multiplier")
     assert part.best.idxmax() == weight
     assert part.best.sum() == 1
     assert part.best_lower.iloc[0] <= weight <= part.best_upper.iloc[0]
@@ -67,7 +67,7 @@ def test_tables_in_two_classes_over_data_sets():
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: tos.cost_sensitivity(counted(), multipliers=[-1]), ["multipliers", "-1"]),
     (lambda: tos.cost_sensitivity(counted(), costs="horowitz45"), ["horowitz45", "exp"]),
-    (lambda: tos.cost_sensitivity(counted().drop(columns="exp float32")), ["nonlinear"]),
+    (lambda: tos.cost_sensitivity(counted().drop(columns="exp float32")), ["elementary"]),
     (lambda: tos.cost_sensitivity(counted(), response="time_s"), ["'time_s'"]),
     (lambda: tos.cost_sensitivity(pd.DataFrame({"energy_j": [1.0]})), ["op counts"]),
     (lambda: tos.table_sensitivity(counted(), tables=["cmso"]), ["cmso", "cmos"]),

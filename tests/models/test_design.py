@@ -74,12 +74,12 @@ def test_report_of_independent_work_is_met_and_of_proportional_work_is_not():
     tied = tos.design_report(table.assign(**{"exp float32": table["mac float32"] // 10 + 1}))
     assert not tied.met
     assert tied.criteria.value[
-        "inference", "correlation of MACs and non-linear TOs", "logs"] > 0.99
+        "inference", "correlation of MACs and elementary TOs", "logs"] > 0.99
 
 
 def test_a_measured_response_takes_the_place_of_the_tos():
     table = fake().assign(energy_j=1.0)  # equal energies: the columns are the counts themselves
-    work = tos.add_indices(table)[["tos_linear", "tos_nonlinear", "tos_comparison"]].to_numpy()
+    work = tos.add_indices(table)[["tos_linear", "tos_elementary", "tos_comparison"]].to_numpy()
     value = tos.design_report(table, response="energy_j").criteria.value
     assert value["inference", "variance inflation of tos_linear", "relative"] == pytest.approx(
         design.inflation_relative(work, np.ones(len(table)))[0])
@@ -95,8 +95,8 @@ def test_bad_tables_are_named(table, kwargs, word):
 
 
 def test_correlation_needs_rows():
-    with pytest.raises(ValueError, match="0 have non-linear work"):
-        tos.design_correlation(pd.DataFrame({"macs": [1], "tos_nonlinear": [0]}))
+    with pytest.raises(ValueError, match="0 have elementary work"):
+        tos.design_correlation(pd.DataFrame({"macs": [1], "tos_elementary": [0]}))
 
 
 def models(**kwargs):

@@ -16,7 +16,7 @@ import pandas as pd
 from ..counting.count import OP_COUNTERS, count_calls, count_ops
 from ..counting.data_movement import count_bytes, movement_table
 from ..counting.introspection import layer_calls
-from ..op_kinds import COMPARISON, DTYPES, LINEAR, NONLINEAR, OP_KINDS
+from ..op_kinds import COMPARISON, DTYPES, ELEMENTARY, LINEAR, OP_KINDS
 from .cost_table import did_you_mean, load_cost_table, shipped_names
 
 #: Which contraction a layer's MACs are: kind of layer -> name of the class of MACs.
@@ -176,8 +176,8 @@ PREDICTORS = {
     "tos": Predictor("all ops at the cost table's costs", None, _priced(), True),
     **{f"tos_{work}": Predictor(f"{work} ops at the cost table's costs", None,
                                 _priced(_of(work)), True)
-       for work in (LINEAR, NONLINEAR, COMPARISON)},
-    "tos_rest": Predictor("all ops that are not linear at the cost table's costs", None,
+       for work in (LINEAR, ELEMENTARY, COMPARISON)},
+    "tos_nonlinear": Predictor("elementary and comparison ops at the cost table's costs", None,
                           _priced(lambda op: OP_KINDS[op] != LINEAR), True),
     "tos_mac": Predictor("MACs at the cost table's costs", None,
                          _priced(lambda op: op == "mac"), True),
@@ -187,7 +187,7 @@ PREDICTORS = {
                                 _priced(costs=name))
        for name in shipped_names()},
     **{f"ops_{work}": Predictor(f"number of {work} ops", "op", _number(_of(work)))
-       for work in (LINEAR, NONLINEAR, COMPARISON)},
+       for work in (LINEAR, ELEMENTARY, COMPARISON)},
     "ops_elementwise": Predictor("number of ops that are no MAC", "op", _number(_elementwise)),
     "mac conv": Predictor("MACs of convolutions of any kernel, not depthwise", "MAC",
                           lambda rows, table: rows.filter(regex=f"^{KERNEL}$").sum(axis=1)),
@@ -261,7 +261,7 @@ def predictor_values(rows, name, costs="cmos") -> pd.Series:
     Examples
     --------
     >>> rows = pd.DataFrame([{"mac float32": 10, "exp float32": 3}])
-    >>> predictor_values(rows, "ops_nonlinear").tolist()
+    >>> predictor_values(rows, "ops_elementary").tolist()
     [3]
     """
     return find_predictor(name).values(rows, load_cost_table(costs)).rename(name)
@@ -303,7 +303,7 @@ def add_indices(rows, costs="cmos") -> pd.DataFrame:
     """Return `rows` with the indices that count as predictors added.
 
     ``macs``, ``flops``, and under the cost table `costs`: ``tos``, and its parts by the class of
-    the op (`op_kinds.OP_KINDS`), ``tos_linear``, ``tos_nonlinear`` and ``tos_comparison``; and
+    the op (`op_kinds.OP_KINDS`), ``tos_linear``, ``tos_elementary`` and ``tos_comparison``; and
     by whether MACs see it, ``tos_mac`` and ``tos_elementwise``, all that is no MAC.
 
     Parameters

@@ -135,7 +135,7 @@ class Report:
             f"{self.model}: {si(self.total)} {self.costs.unit} ({self.costs.name} costs), "
             f"{si(self.macs)} MACs, {si(self.flops)} FLOPs",
             f"batch size {self.batch_size}, {self.phase}, {len(self.counts)} layer calls; "
-            f"{self.nonlinear_share:.2%} of the cost is non-linear or comparison work",
+            f"{self.nonlinear_share:.2%} of the cost is non-linear work",
             "layer calls counted by " + ", by ".join(
                 f"{how} {n}" for how, n in self.coverage.items()).replace("by zero", "as zero"),
             *self._unpriced_line(),

@@ -34,8 +34,8 @@ def report_overview(report, n_layers=15) -> Figure:
     names = [name for name, _ in layers.index]
     linear = layers.cost * (1 - layers.nonlinear_share)
     right.barh(names, linear, color=WORK_COLOURS["linear"], label="linear")
-    right.barh(names, layers.cost - linear, left=linear, color=WORK_COLOURS["nonlinear"],
-               label="non-linear and comparison")
+    right.barh(names, layers.cost - linear, left=linear, color=WORK_COLOURS["elementary"],
+               label="non-linear")
     right.set(xlabel=f"cost ({report.costs.unit})", title=f"{len(layers)} dearest layers")
     right.legend(loc="lower right", frameon=True)
     right.xaxis.set_major_formatter(EngFormatter())

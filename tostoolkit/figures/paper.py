@@ -213,28 +213,28 @@ def heldout_error(errors) -> Figure:
 
 @in_style
 def design(counted) -> Figure:
-    """MACs and non-linear transistor operations of each model set, and how they correlate.
+    """MACs and transistor operations of elementary functions of each model set, and how they correlate.
 
     Parameters
     ----------
     counted : pandas.DataFrame
-        One row a configuration: ``family``, ``phase``, ``macs``, ``tos_nonlinear``; rows with no
-        non-linear work have no logarithm and are not drawn.
+        One row a configuration: ``family``, ``phase``, ``macs``, ``tos_elementary``; rows with no
+        elementary functions have no logarithm and are not drawn.
     """
     families = list(dict.fromkeys(counted.family))
     figure, (row,) = new_figure(TWO_COLUMNS, 2.4, 1, len(families), sharey=True)
     for axes, family in zip(row, families, strict=True):
         lines = []
-        part = counted[(counted.family == family) & (counted.tos_nonlinear > 0)]
+        part = counted[(counted.family == family) & (counted.tos_elementary > 0)]
         for colour, marker, (phase, points) in zip(
                 OKABE_ITO, "os", part.groupby("phase", sort=True), strict=False):
-            axes.plot(points.macs, points.tos_nonlinear, ls="none", marker=marker, mew=0,
+            axes.plot(points.macs, points.tos_elementary, ls="none", marker=marker, mew=0,
                       color=colour, alpha=0.7, label=phase)
-            r = np.corrcoef(np.log(points.macs), np.log(points.tos_nonlinear))[0, 1]
+            r = np.corrcoef(np.log(points.macs), np.log(points.tos_elementary))[0, 1]
             lines.append(f"{phase} r = {r:.2f}")
         axes.set(xscale="log", yscale="log", xlabel="MACs per step",
                  title=f"{family.replace('_', '-')}\n{', '.join(lines)}")
-    row[0].set_ylabel("non-linear transistor operations per step")
+    row[0].set_ylabel("elementary transistor operations per step")
     row[0].legend()
     return figure
 
@@ -305,7 +305,7 @@ def predictor_errors(errors) -> Figure:
 
 @in_style
 def cost_sensitivity(table) -> Figure:
-    """Held-out error of one number of transistor operations as its non-linear work weighs more.
+    """Held-out error of one number of transistor operations as its elementary or element-wise work weighs more.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ _ACTIVATIONS = (
 )
 ACTIVATION_STYLE = {
     name: (OKABE_ITO[i % 7], "osD^vPX*"[i // 7]) for i, name in enumerate(_ACTIVATIONS)}
-WORK_COLOURS = {"linear": "#0072B2", "nonlinear": "#D55E00", "comparison": "#E69F00"}
+WORK_COLOURS = {"linear": "#0072B2", "elementary": "#D55E00", "comparison": "#E69F00"}
 
 _STYLES = ContextVar("styles", default=(str(files(__package__) / "paper.mplstyle"),))
 

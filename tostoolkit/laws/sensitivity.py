@@ -1,4 +1,4 @@
-"""How conclusions depend on the cost table: which weight of non-linear work would be needed?"""
+"""How conclusions depend on the cost table: which weight of elementary functions would be needed?"""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from .comparison import compare_predictors
 from .validation import held_out_predictions
 
 #: Part of the work whose weight is varied -> (its predictor, the number of its ops).
-PARTS = {"nonlinear": ("tos_nonlinear", "ops_nonlinear"),
+PARTS = {"elementary": ("tos_elementary", "ops_elementary"),
          "elementwise": ("tos_elementwise", "ops_elementwise")}
 MULTIPLIERS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 
@@ -17,7 +17,7 @@ MULTIPLIERS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 def cost_sensitivity(runs, response="energy_j", protocol="k-fold", multipliers=MULTIPLIERS,
                      costs="cmos", form="relative", configuration="configuration", k=10, seed=0,
                      bootstrap=1000) -> pd.DataFrame:
-    """Return the held-out error of one TO number whose non-linear work weighs more, or less.
+    """Return the held-out error of one TO number whose elementary or element-wise work weighs more, or less.
 
     The predictor is TOs with the part multiplied: (tos - part) + multiplier x part. Multiplier 1
     is the cost table's own weight; 0 leaves the part out.
@@ -58,7 +58,7 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", multipliers=M
     >>> runs = runs.assign(configuration=range(30))
     >>> runs["energy_j"] = predictor_values(runs, "tos") * 1e-12
     >>> table = cost_sensitivity(runs, multipliers=[0, 1, 100], bootstrap=10)
-    >>> table[table.best & (table.part == "nonlinear")].multiplier.tolist()
+    >>> table[table.best & (table.part == "elementary")].multiplier.tolist()
     [1.0]
     """
     multipliers = sorted({1.0, *map(float, multipliers)})

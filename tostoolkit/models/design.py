@@ -18,7 +18,7 @@ PAIR_BASELINES = MappingProxyType({
 #: What a design must keep to: correlation, in absolute value, and variance inflation.
 MAX_CORRELATION, MAX_INFLATION = 0.3, 5.0
 
-_CLASSES = ("tos_linear", "tos_nonlinear", "tos_comparison")
+_CLASSES = ("tos_linear", "tos_elementary", "tos_comparison")
 _SPLIT = ("tos_mac", "tos_elementwise")
 
 
@@ -83,10 +83,10 @@ def _inflation(unit, varies):
     return inflation
 
 
-def correlations(macs, nonlinear):
-    """Return Pearson's (of the logs) and Spearman's correlation over rows with non-linear work."""
-    some = np.asarray(nonlinear) > 0
-    x, y = np.log(np.asarray(macs, float)[some]), np.log(np.asarray(nonlinear, float)[some])
+def correlations(macs, elementary):
+    """Return Pearson's (of the logs) and Spearman's correlation over rows with elementary work."""
+    some = np.asarray(elementary) > 0
+    x, y = np.log(np.asarray(macs, float)[some]), np.log(np.asarray(elementary, float)[some])
     if some.sum() < 3 or not (np.ptp(x) and np.ptp(y)):
         return np.nan, np.nan
     return _correlation(x, y), _correlation(_ranks(x), _ranks(y))
@@ -104,26 +104,26 @@ def _correlation(x, y):
 
 
 def design_correlation(rows) -> float:
-    """Return the correlation of log MACs and log non-linear TOs over the rows of a counted set.
+    """Return the correlation of log MACs and log elementary TOs over the rows of a counted set.
 
-    Rows need ``macs`` and ``tos_nonlinear`` (`add_indices`); those with no non-linear work have
+    Rows need ``macs`` and ``tos_elementary`` (`add_indices`); those with no elementary work have
     no logarithm and are left out.
 
     Raises
     ------
     ValueError
-        Fewer than three rows with non-linear work.
+        Fewer than three rows with elementary work.
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"macs": [1, 10, 100], "tos_nonlinear": [5, 50, 500]})
+    >>> rows = pd.DataFrame({"macs": [1, 10, 100], "tos_elementary": [5, 50, 500]})
     >>> round(design_correlation(rows), 6)
     1.0
     """
-    some = int((rows.tos_nonlinear > 0).sum())
+    some = int((rows.tos_elementary > 0).sum())
     if some < 3:
-        raise ValueError(f"rows: {some} have non-linear work; a correlation needs 3")
-    return correlations(rows.macs, rows.tos_nonlinear)[0]
+        raise ValueError(f"rows: {some} have elementary work; a correlation needs 3")
+    return correlations(rows.macs, rows.tos_elementary)[0]
 
 
 # Pairs --------------------------------------------------------------------------------------
@@ -244,8 +244,8 @@ class DesignReport:
 def design_report(counted, costs="cmos", response=None) -> DesignReport:
     """Return what a counted model set can tell apart, phase by phase.
 
-    * ``correlation`` of log MACs and log non-linear TOs, and of their ranks, over rows that do
-      non-linear work: at most 0.3 in absolute value.
+    * ``correlation`` of log MACs and log elementary TOs, and of their ranks, over rows that do
+      elementary work: at most 0.3 in absolute value.
     * ``variance inflation`` under 5 of each class of work among the three, and of MACs and
       element-wise work between the two; on two scales: ``relative``, the columns of the fit of the
       relative error (`inflation_relative`), and ``log``, log(1 + TOs).
@@ -280,8 +280,8 @@ def design_report(counted, costs="cmos", response=None) -> DesignReport:
             raise ValueError(f"counted: {len(part)} configurations in {phase}; a design of three "
                              "classes of work needs 8")
         total = part[response] if response else part.tos
-        values = zip(("logs", "ranks"), correlations(part.macs, part.tos_nonlinear), strict=True)
-        criteria += [(phase, "correlation of MACs and non-linear TOs", scale, value,
+        values = zip(("logs", "ranks"), correlations(part.macs, part.tos_elementary), strict=True)
+        criteria += [(phase, "correlation of MACs and elementary TOs", scale, value,
                       MAX_CORRELATION) for scale, value in values]
         for names in (_CLASSES, _SPLIT):
             work = part[list(names)].to_numpy(float)

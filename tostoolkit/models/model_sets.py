@@ -3,7 +3,7 @@
 A model set is a pandas table, one row a configuration, with a ``configuration`` name and a column
 for every factor, the ``phase`` and the ``dtype`` policy of the step among them;
 ``table.attrs["family"]`` names the function in `BUILDERS` that builds a row. The draw is that of
-`drawing.draw`: factors in balance, MACs and non-linear work not collinear, matched pairs, by what
+`drawing.draw`: factors in balance, MACs and elementary work not collinear, matched pairs, by what
 `count_models` counts of each row. The default sets are read from files (`set_files`): to draw one
 anew, and to count what it takes, takes up to minutes.
 """
@@ -21,8 +21,8 @@ from .optimal_design import candidates, draw
 from .set_files import default_set
 from .set_levels import BOUNDS, DTYPES, LEVELS, PHASES
 
-#: Of a training step; a rule counts both (`training_counters`). SGD adds no non-linear work, which
-#: Adam does for every weight: it would tie the non-linear work to the MACs.
+#: Of a training step; a rule counts both (`training_counters`). SGD adds no elementary work, which
+#: Adam does for every weight: it would tie the elementary work to the MACs.
 LOSS, OPTIMIZER = "mean_squared_error", "sgd"
 
 #: What a model set's functions have as defaults: where nothing else is asked for, the set is read.
@@ -35,7 +35,7 @@ def feed_forward(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, 
     """Return a feed-forward model set: `n` configurations drawn from the grid of the factors.
 
     Hidden layers of one width, each a dense layer, batch normalisation or not, and the activation;
-    then ten outputs. The input size moves MACs alone, the activation non-linear work alone.
+    then ten outputs. The input size moves MACs alone, the activation elementary work alone.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def _judges(family, bounds):
         return [predictor_values(rows, name).item() for name in names]
 
     def work(row):
-        return values(row, "macs", "tos_linear", "tos_nonlinear", "tos_comparison")
+        return values(row, "macs", "tos_linear", "tos_elementary", "tos_comparison")
 
     def within(row):
         forward = row | {"phase": "inference", "dtype": "float32"}

@@ -1,6 +1,6 @@
 """Drawing a model set from a grid of factors: levels in balance, work not collinear.
 
-In a plain grid MACs and non-linear work grow together. So rows are exchanged (Fedorov, "Theory of
+In a plain grid MACs and elementary work grow together. So rows are exchanged (Fedorov, "Theory of
 Optimal Experiments", 1972; Atkinson, Donev, Tobias, "Optimum Experimental Designs, with SAS", 2007,
 section 12.3) until levels are in balance and the criteria of `design` are met with room.
 """
@@ -59,7 +59,7 @@ def draw(grid, work, n, rng, pairs=PAIR_BASELINES, within=None, rounds=None) -> 
     grid : pandas.DataFrame
         Factors only, more than `n` rows.
     work : function
-        Row of the grid, as a dict, -> its MACs, linear, non-linear and comparison TOs.
+        Row of the grid, as a dict, -> its MACs, linear, elementary and comparison TOs.
     n : int
     rng : numpy.random.Generator
     pairs : mapping
@@ -220,7 +220,7 @@ def _balanced(levels, expected, eligible, rng, within):
 
 
 def _collinearity(load, spread):
-    """Return by how much (MACs, linear, non-linear, comparison) work is collinear, or too alike."""
+    """Return by how much (MACs, linear, elementary, comparison) work is collinear, or too alike."""
     correlation = np.nan_to_num(correlations(load[:, 0], load[:, 2]))
     excess = np.maximum(np.abs(correlation) - MAX_CORRELATION / 2, 0)
     work = load[:, 1:]

@@ -29,20 +29,13 @@ _NAMES = {
     "measuring.runs": ["load_runs"],
     "measuring.sweep": ["run_sweep"],
     "datasets": ["ec_nas_model", "read_runs"],
-    "laws.prepare": ["precision_metrics"],
-    "laws.run_checks": ["variance_inflation"],
-    "laws.law": ["ScalingLaw"],
-    "laws.law_files": ["load_scaling_law"],
     "laws.fit": ["fit_scaling_law"],
-    "laws.validation": ["held_out_predictions", "permutation_check"],
+    "laws.law": ["load_scaling_law"],
     "laws.comparison": ["compare_predictors"],
-    "laws.sensitivity": ["cost_sensitivity", "table_sensitivity"],
-    "laws.noise": ["noise_ceiling"],
-    "laws.pair_effects": [
-        "matched_pair_effects", "matched_pair_summary", "pairs_needed",
-        "predicted_pair_effects"],
-    "laws.results": ["carried_over", "mean_of_repeats", "read_numbers", "significant", "verdicts",
-                     "write_numbers"],
+    "laws.sensitivity": ["cost_sensitivity"],
+    "laws.repeats": ["repeatability"],
+    "laws.pairs": ["pair_effects"],
+    "laws": ["results"],
 }
 
 __version__ = "0.3.0.dev0"

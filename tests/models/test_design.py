@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import tostoolkit as tos
+from tostoolkit import statistics
 from tostoolkit.models import design
 
 RNG = np.random.default_rng(0)
@@ -28,16 +29,16 @@ def test_inflation_is_that_of_the_regressions():
     work[:, 1] += 0.5 * work[:, 0]
     total = work.sum(axis=1) + RNG.random(40)
     shares = np.column_stack([work, np.ones(40)]) / total[:, None]
-    assert design.inflation_relative(work, total) == pytest.approx(
+    assert statistics.inflation_relative(work, total) == pytest.approx(
         by_regression(shares, constant=False)[:3], rel=1e-6)
-    assert design.inflation_log(work) == pytest.approx(
+    assert statistics.inflation_log(work) == pytest.approx(
         by_regression(np.log1p(work), constant=True), rel=1e-6)
 
 
 def test_collinear_work_is_inflated_without_bound_and_absent_work_has_none():
     x = RNG.random(20) + 1
     work = np.column_stack([x, 3 * x, np.zeros(20)])
-    found = design.inflation_relative(work, np.ones(20))
+    found = statistics.inflation_relative(work, np.ones(20))
     assert (found[:2] > 1e6).all()
     assert np.isnan(found[2])
 
@@ -82,7 +83,7 @@ def test_a_measured_response_takes_the_place_of_the_tos():
     work = tos.add_indices(table)[["tos_linear", "tos_elementary", "tos_comparison"]].to_numpy()
     value = tos.design_report(table, response="energy_j").criteria.value
     assert value["inference", "variance inflation of tos_linear", "relative"] == pytest.approx(
-        design.inflation_relative(work, np.ones(len(table)))[0])
+        statistics.inflation_relative(work, np.ones(len(table)))[0])
 
 
 @pytest.mark.parametrize(("table", "kwargs", "word"), [

@@ -3,17 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from .prepare import precision_metrics
-from .run_checks import check_response
+from ..statistics import group_sums, percentiles, precision_metrics, resampled_means
+from .prepare import check_response, prepare
 from .terms import known_terms, parse_formula
-from .validation import checked_terms, folds, held_out
+from .validation import folds, held_out
 
+_METRICS = tuple(precision_metrics([1.0, 2.0], [1.0, 2.0]).index)
 _INTERVALS = ("lower", "upper", "difference", "difference_lower", "difference_upper")
 
 
 def compare_predictors(runs, predictors, protocols=("in-sample", "k-fold"), response="energy_j",
-                       form="relative", configuration="configuration", k=10, seed=0,
-                       bootstrap=1000, costs=None, group="device") -> pd.DataFrame:
+                       form="relative", costs=None, *, configuration="configuration",
+                       group="device", k=10, seed=0, bootstrap=1000) -> pd.DataFrame:
     """Return the error of each predictor under each protocol, as one tidy table.
 
     Parameters
@@ -25,7 +26,7 @@ def compare_predictors(runs, predictors, protocols=("in-sample", "k-fold"), resp
         Name of a law -> its term, terms or formula: ``{"MACs": "macs", "two": ["a", "b"]}``.
     protocols : sequence of str
         As for `folds`.
-    response, form, configuration, k, seed, costs, group
+    response, form, costs, configuration, group, k, seed
         As for `fit_scaling_law` and `folds`.
     bootstrap : int
         Resamples of the configurations for the interval of the mean relative error, and of its
@@ -58,28 +59,22 @@ def compare_predictors(runs, predictors, protocols=("in-sample", "k-fold"), resp
         if not len(value):
             raise ValueError(f"{name}: none given; pass "
                              + ("{'MACs': 'macs'}" if name == "predictors" else "['k-fold']"))
-    several = isinstance(runs, dict)
-    if several and not runs:
-        raise ValueError("runs: no data set given; pass {'ours': runs}")
-    terms = {name: parse_formula(columns, response) for name, columns in predictors.items()}
-    others = {own for own, _ in terms.values()} - {response}
-    if others:
-        raise ValueError(f"predictors: a formula is of {sorted(others)[0]!r} and the comparison of "
-                         f"{response!r}; compare laws of one response")
+    laws = _terms(predictors, response)
+    options = {"response": response, "form": form, "costs": costs, "configuration": configuration,
+               "group": group}
     tables = []
-    for dataset, one in (runs.items() if several else [("", runs)]):
-        for device, part in _by_device(one, several, form):
-            try:
-                check_response(part, response, configuration, form, group)
-            except ValueError as error:
-                raise ValueError(f"{dataset}: {error}" if several else str(error)) from None
-            table = _compare(part, {name: own for name, (_, own) in terms.items()}, protocols,
-                             response, form, configuration, k, seed, bootstrap, costs, group)
-            tables.append(table.assign(dataset=dataset, device=device))
+    for dataset, device, part in by_device(runs, form):
+        try:
+            check_response(part, response, form, configuration, group)
+        except ValueError as error:
+            raise ValueError(f"{dataset}: {error}" if dataset else str(error)) from None
+        table = _compare(part, laws, protocols, options, k, seed, bootstrap)
+        tables.append(table.assign(dataset=dataset, device=device))
     table = pd.concat(tables, ignore_index=True)
+    several = isinstance(runs, dict)
     frames = list(runs.values()) if several else [runs]
     for name, rows in table.groupby("predictor", sort=False):
-        if not any(known_terms(frame, terms[name][1]) for frame in frames):
+        if not any(known_terms(frame, laws[name]) for frame in frames):
             raise ValueError(rows.reason.iloc[0])  # a slip of the pen, not a gap in the data
     for _, rows in table.groupby("protocol", sort=False):
         if (rows.reason != "").all():
@@ -87,72 +82,89 @@ def compare_predictors(runs, predictors, protocols=("in-sample", "k-fold"), resp
     return table[[*(["dataset", "device"] if several else []), *tables[0].columns[:-2]]]
 
 
-def _by_device(runs, several, form):
-    """Return (device, its runs) pairs; one pair where devices are not to be split."""
-    if not several or "device" not in runs:
-        return [("", runs)]
-    if form == "mixed" or runs.device.nunique() == 1:
-        names = runs.device.astype(str).unique()
-        return [(", ".join(names) if len(names) <= 3 else f"{len(names)} devices", runs)]
-    return list(runs.groupby("device", sort=False))
+def _terms(predictors, response):
+    """Return name -> terms of each law, once all are of one response."""
+    formulas = {name: parse_formula(terms, response) for name, terms in predictors.items()}
+    others = sorted({of for of, _ in formulas.values()} - {response})
+    if others:
+        raise ValueError(f"predictors: a formula is of {others[0]!r} and the comparison of "
+                         f"{response!r}; compare laws of one response")
+    return {name: terms for name, (_, terms) in formulas.items()}
 
 
-def _compare(runs, laws, protocols, response, form, configuration, k, seed, bootstrap, costs,
-             group):
+def by_device(runs, form="relative"):
+    """Yield (data set, device, its runs); one part where devices are not to be split.
+
+    Raises
+    ------
+    ValueError
+        An empty dict of data sets.
+    """
+    if not isinstance(runs, dict):
+        yield "", "", runs
+        return
+    if not runs:
+        raise ValueError("runs: no data set given; pass {'ours': runs}")
+    for dataset, table in runs.items():
+        if "device" not in table:
+            yield dataset, "", table
+        elif form == "mixed" or table.device.nunique() == 1:
+            names = table.device.astype(str).unique()
+            yield dataset, ", ".join(names) if len(names) <= 3 else f"{len(names)} devices", table
+        else:
+            for device, part in table.groupby("device", sort=False):
+                yield dataset, device, part
+
+
+def _compare(runs, laws, protocols, options, k, seed, bootstrap):
     runs = runs.reset_index(drop=True)  # labels may repeat where files were joined
-    values, reasons = {}, {}
+    prepared, reasons = {}, {}
     for name, terms in laws.items():
         try:
-            values[name] = checked_terms(runs, terms, form, configuration, costs)
+            prepared[name] = prepare(runs, terms, **options)
         except ValueError as error:
             reasons[name] = str(error)
-    y = runs[response]
-    code = pd.Series(pd.factorize(runs[configuration])[0], runs.index)
     rows = []
     for protocol in protocols:
-        predicted, errors, failed = {}, {}, dict(reasons)
+        predicted, failed = {}, dict(reasons)
         try:
-            parts = folds(runs, protocol, configuration, k, seed)
+            parts = folds(runs, protocol, options["configuration"], k, seed)
         except ValueError as error:
             parts, failed = [], dict.fromkeys(laws, str(error))
-        for name in laws:
-            if name in failed:
-                continue
+        for name in [name for name in laws if name not in failed]:
             try:
-                predicted[name] = held_out(
-                    runs, values[name], parts, response, form, configuration, group)
+                predicted[name] = held_out(prepared[name], parts)
             except ValueError as error:
                 failed[name] = str(error)
-                continue
-            own = predicted[name].index
-            error = (predicted[name] / y.loc[own] - 1).abs()
-            errors[name] = error.groupby(code.loc[own].to_numpy()).agg(["sum", "size"]).to_numpy()
-        means = _resampled_means(errors, bootstrap, seed)
-        first = next(iter(laws))
-        for name in laws:
-            row = {"predictor": name, "protocol": protocol}
-            if name in failed:
-                empty = dict.fromkeys((*precision_metrics([1.0, 2], [1.0, 2]).index, *_INTERVALS))
-                rows.append(row | dict.fromkeys(empty, np.nan)
-                            | {"n_tested": 0, "reason": failed[name]})
-                continue
-            p = predicted[name]
-            own, base = (e[:, 0].sum() / e[:, 1].sum() if e is not None else np.nan
-                         for e in (errors[name], errors.get(first)))
-            gap = means[name] - means[first] if first in means else np.array([np.nan])
-            ends = [*np.quantile(means[name], [0.025, 0.975]), own - base,
-                    *np.quantile(gap, [0.025, 0.975])]
-            rows.append(row | {**precision_metrics(y.loc[p.index], p),
-                               **dict(zip(_INTERVALS, ends, strict=True)),
-                               "n_tested": len(p), "reason": ""})
+        rows += _rows(runs, laws, predicted, failed, protocol, options, seed, bootstrap)
     return pd.DataFrame(rows)
 
 
-def _resampled_means(errors, bootstrap, seed):
-    """Return predictor -> mean relative error in each resample; the same draws for all."""
-    if not errors:
-        return {}
-    n = len(next(iter(errors.values())))
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), bootstrap)
-    sums = {name: times @ table for name, table in errors.items()}
-    return {name: total[:, 0] / total[:, 1] for name, total in sums.items()}
+def error_sums(predicted, measured, configurations) -> np.ndarray:
+    """Return the sum and number of the relative errors of each configuration, shape (G, 2)."""
+    error = (predicted / measured.loc[predicted.index] - 1).abs()
+    return group_sums(error, configurations.loc[predicted.index])
+
+
+def _rows(runs, laws, predicted, failed, protocol, options, seed, bootstrap):
+    """Return the rows of one protocol: errors, their intervals, and differences to the first."""
+    measured, first = runs[options["response"]], next(iter(laws))
+    codes = pd.Series(pd.factorize(runs[options["configuration"]])[0], runs.index)
+    sums = {name: error_sums(p, measured, codes) for name, p in predicted.items()}
+    mean = {name: table[:, 0].sum() / table[:, 1].sum() for name, table in sums.items()}
+    draws = resampled_means(sums, bootstrap, seed)
+    missing = dict.fromkeys((*_METRICS, *_INTERVALS), np.nan)
+    rows = []
+    for name in laws:
+        row = {"predictor": name, "protocol": protocol, **missing, "n_tested": 0,
+               "reason": failed.get(name, "")}
+        if name in predicted:
+            p = predicted[name]
+            row |= {**precision_metrics(measured.loc[p.index], p), "n_tested": len(p)}
+            row["lower"], row["upper"] = percentiles(draws[name])
+            if first in predicted:
+                row["difference"] = mean[name] - mean[first]
+                row["difference_lower"], row["difference_upper"] = percentiles(
+                    draws[name] - draws[first])
+        rows.append(row)
+    return rows

@@ -6,13 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ..models.design import factors_of
+from ..statistics import IDENTIFIED, correlation, mean_interval, variance_inflation
 from .fits import FITS, Solution, left_out
-from .law import evaluate
-from .prepare import prepare
-from .run_checks import correlation, variance_inflation
-
-#: Columns of a runs file that say how a run was made, before those of what was measured.
-_NOT_FACTORS = ("configuration", "repeat", "position", "seed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,42 +43,48 @@ class Diagnostics:
         return "\n".join([
             f"condition number {self.condition_number:.1f}", self.terms.to_string(), "",
             "most influential:", self.influence.head(5).to_string(index=False), "",
-            "residuals by factor, largest first:",
-            self.residuals.sort_values("residual", key=abs, ascending=False).head(10).to_string(
-                index=False)])
+            *self._residual_lines()])
+
+    def _residual_lines(self):
+        if self.residuals.empty:
+            return ["residuals by factor: none; the runs name no family, so say which columns are "
+                    "factors: law.diagnostics(factors=[...])"]
+        largest = self.residuals.sort_values("residual", key=abs, ascending=False).head(10)
+        return ["residuals by factor, largest first:", largest.to_string(index=False)]
 
 
-def diagnose(law, runs, factors=None) -> Diagnostics:
+def diagnose(law, data, factors=None) -> Diagnostics:
     """Return the diagnostics of a law on the runs that it was fitted to.
 
     Parameters
     ----------
     law : ScalingLaw
-    runs : pandas.DataFrame
+    data : Prepared
+        The runs, as `prepare` returns them.
     factors : sequence of str, optional
-        Columns to sort residuals by; `factor_columns` if not given.
+        Columns to sort residuals by. If not given, those of the runs' family and the device; runs
+        that name no family are sorted by the device alone.
 
     Raises
     ------
     ValueError
-        A factor that is no column.
+        A factor that is not a column.
     """
-    factors = factor_columns(runs, law.configuration) if factors is None else list(factors)
+    runs = data.runs
+    factors = _factors(runs) if factors is None else list(factors)
     missing = [f for f in factors if f not in runs]
     if missing:
         raise ValueError(f"factors: no column {missing[0]!r}; there are "
                          f"{', '.join(map(str, runs.columns))}")
-    data = prepare(runs, law.predictors, law.response, law.form, law.configuration, law.costs,
-                   law.group)
-    mean = evaluate(law, data.x, data.groups if law.effects else None)[0]
-    own = data.design @ law.solution  # without the effect of a device, which no term explains
-    weights = _weights(law, data, own)
+    mean = law.evaluate(data.x, data.groups if law.effects else None)[0]
+    fitted = data.design @ law.solution  # without a device's effect, which no term explains
+    weights = _weights(law, data, fitted)
     root = np.sqrt(weights)
     weighted = data.design * root[:, None]
     x = np.log(data.x) if FITS[law.form].scale == "log" else data.x
     terms = law.coefficients.drop("constant").assign(
         variance_inflation=pd.Series(variance_inflation(x, weights=weights)))
-    terms["identified"] = (terms.variance_inflation <= 10) & (terms.lower > 0)
+    terms["identified"] = (terms.variance_inflation <= IDENTIFIED) & (terms.lower > 0)
     return Diagnostics(
         correlation(x, weights) if len(x.columns) > 1 else x.corr(),
         terms[["variance_inflation", "estimate", "lower", "upper", "identified"]],
@@ -91,24 +92,10 @@ def diagnose(law, runs, factors=None) -> Diagnostics:
         _influence(law, runs, data, mean, weights), _residuals(law, runs, data, mean, factors))
 
 
-def factor_columns(runs, configuration="configuration") -> list[str]:
-    """Return the columns of a runs file that the model set varied.
-
-    They stand before ``family`` (as `run_sweep` writes them); where there is no such column, they
-    are those of text and of truth values, with few values for their runs.
-
-    Examples
-    --------
-    >>> factor_columns(pd.DataFrame(columns=["configuration", "depth", "family", "time_s"]))
-    ['depth']
-    """
-    skip = {configuration, *_NOT_FACTORS}
-    if "family" in runs:
-        before = factors_of(runs)
-    else:
-        before = [c for c in runs if runs[c].map(lambda v: isinstance(v, str | bool)).all()
-                  and runs[c].nunique() <= max(2, len(runs) ** 0.5)]
-    return [c for c in before if c not in skip]
+def _factors(runs):
+    """Return the factors of the runs' family, where they name one, and the device."""
+    factors = factors_of(runs) if "family" in runs else []
+    return [*factors, *(c for c in ("device",) if c in runs and c not in factors)]
 
 
 def _weights(law, data, fitted):
@@ -144,16 +131,11 @@ def _influence(law, runs, data, mean, weights):
 
 
 def _residuals(law, runs, data, mean, factors):
-    from scipy.stats import t
-
     columns = ["factor", "level", "residual", "lower", "upper", "n_configurations"]
     ratio = pd.Series(_ratio(law, data, mean), index=runs.index)
     rows = []
     for factor in factors:
-        own = ratio.groupby([runs[factor].to_numpy(), data.codes]).mean()
-        for level, values in own.groupby(level=0):
-            n = len(values)
-            half = t.ppf(0.975, n - 1) * values.std() / n**0.5 if n > 1 else np.nan
-            centre = values.mean()
-            rows.append((factor, level, centre, centre - half, centre + half, n))
+        means = ratio.groupby([runs[factor].to_numpy(), data.codes]).mean()
+        for level, values in means.groupby(level=0):
+            rows.append((factor, level, *mean_interval(values), len(values)))
     return pd.DataFrame(rows, columns=columns)

@@ -6,25 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ..costs.cost_table import CostTable
-from ..costs.predictors import predictor_values
-from .fits import FITS
-from .law import ScalingLaw, evaluate
-from .prepare import (
-    coefficient_table,
-    precision_metrics,
-    prepare,
-    scatter,
-    uncertainty,
-    unscaled,
-)
-from .run_checks import check_response, check_size, check_terms, variance_inflation
-from .terms import by_table, parse_formula, term_values
+from ..statistics import IDENTIFIED, precision_metrics, variance_inflation
+from .fits import FITS, scatter, uncertainty
+from .law import ScalingLaw
+from .prepare import coefficient_table, prepare
+
+#: Groups below which their variance is hardly known (Gelman and Hill, 2007, section 11.5).
+FEW_GROUPS = 5
 
 
 def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relative",
-                    configuration="configuration", costs=None, group="device",
-                    slope=None) -> ScalingLaw:
+                    costs=None, *, configuration="configuration", group="device", slope=None,
+                    unit=None) -> ScalingLaw:
     """Return the law that explains `response` by `predictors` over measured runs.
 
     Intervals are those of the jackknife over configurations, since repeats of one configuration
@@ -44,13 +37,15 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
         ``energy_j``; ``time_s`` where no energy was measured, and then it is a law of time.
     form : str
         One of `fits.FITS`.
+    costs : str or CostTable, optional
+        Cost table of predictors like ``tos``; that which `price` used, if not given.
     configuration : str
         Column that tells which runs repeat one another.
-    costs : str or CostTable, optional
-        Cost table of predictors like ``tos``; that which `add_indices` used, if not given.
     group, slope : str
         For ``mixed``: column with a random intercept for each value, and the predictor whose
         exponent varies by it too.
+    unit : str, optional
+        Of the response; that which ends its name, ``energy_j``, if not given. No column tells it.
 
     Raises
     ------
@@ -72,51 +67,39 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
     >>> law.coefficients.estimate.round(12).tolist()
     [2.0, 3e-09]
     """
-    response, terms = parse_formula(predictors, response)
-    check_response(runs, response, configuration, form, group)
-    if isinstance(costs, CostTable):  # a table of yours: priced here, since only its name is kept
-        own = [c for c in by_table(terms) if c not in runs]
-        runs = runs.assign(**{c: predictor_values(runs, c, costs) for c in own})
-        costs = costs.name
-    known = runs.attrs.get("costs")
-    if costs and known and costs != known and set(by_table(terms)) & set(runs.columns):
-        raise ValueError(f"costs: {costs!r}, but {by_table(terms)[0]!r} of the runs was priced by "
-                         f"{known!r}; use tos.add_indices(runs, {costs!r})")
-    costs = costs or known or (None if set(by_table(terms)) & set(runs.columns) else "cmos")
-    x = term_values(runs, terms, costs)
-    check_terms(x, form)
-    check_size(runs, x, configuration)
-    data = prepare(runs, terms, response, form, configuration, group=group, x=x)
-    if slope is not None and (form != "mixed" or slope not in terms):
-        raise ValueError(f"slope: {slope!r} is for form='mixed' and one of {', '.join(terms)}")
-    random = (0,) if slope is None else (0, 1 + terms.index(slope))
-    found = FITS[form].solve(*data.arrays(), random)
-    covariance, degrees, lower, upper = uncertainty(form, data, found, random)
-    table = coefficient_table(unscaled(
-        np.column_stack([found.coefficients, np.sqrt(np.diag(covariance)), lower, upper]),
-        data.scales, form), terms)
+    data = prepare(runs, predictors, response, form, costs, configuration=configuration,
+                   group=group, unit=unit)
+    if slope is not None and (form != "mixed" or slope not in data.terms):
+        raise ValueError(f"slope: {slope!r} is for form='mixed' and one of "
+                         f"{', '.join(data.terms)}")
+    random = (0,) if slope is None else (0, 1 + data.terms.index(slope))
+    solution = FITS[form].solve(*data.arrays(), random)
+    covariance, degrees, lower, upper = uncertainty(form, *data.arrays(), solution, random)
+    scaled = np.column_stack(
+        [solution.coefficients, np.sqrt(np.diag(covariance)), lower, upper])
+    table = coefficient_table(scaled, data.terms, data.scales, form)
     inflation = variance_inflation(
-        np.log(data.x) if FITS[form].scale == "log" else data.x, weights=found.weights)
+        np.log(data.x) if FITS[form].scale == "log" else data.x, weights=solution.weights)
     for name, value in inflation.items():
-        if value > 10:
+        if value > IDENTIFIED:
             warnings.warn(
                 f"{name}: variance inflation {value:.0f}; the other predictors nearly determine "
                 "it, so its coefficient is not identified; leave one out, or vary them apart",
                 stacklevel=2)
     law = ScalingLaw(
-        form, response, terms, table, pd.Series(dtype=float), len(runs), int(data.codes.max()) + 1,
-        tuple(runs["device"].unique()) if "device" in runs else (),
-        tuple(runs["phase"].unique()) if "phase" in runs else ("inference",), costs,
+        form, data.response, data.unit, data.terms, table, pd.Series(dtype=float), len(runs),
+        int(data.codes.max()) + 1, tuple(runs["device"].unique()) if "device" in runs else (),
+        tuple(runs["phase"].unique()) if "phase" in runs else ("inference",), data.costs,
         pd.DataFrame({"lower": data.x.min(), "upper": data.x.max()}),
-        _notes(table, inflation, form, found), configuration, group, random, found.effects or {},
-        found.coefficients, covariance, data.scales, scatter(form, data, found),
-        float(degrees.min()), runs.copy(deep=False))
-    mean = evaluate(law, data.x, data.groups if law.effects else None)[0]
+        _notes(table, inflation, form, solution), configuration, group, random,
+        solution.effects or {}, solution.coefficients, covariance, data.scales,
+        scatter(form, data.design, data.y, data.codes, solution), float(degrees.min()), data)
+    mean = law.evaluate(data.x, data.groups if law.effects else None)[0]
     mean = np.exp(mean) if FITS[form].scale == "log" else mean
-    return replace(law, metrics=precision_metrics(runs[response], mean))
+    return replace(law, metrics=precision_metrics(runs[data.response], mean))
 
 
-def _notes(coefficients, inflation, form, found):
+def _notes(coefficients, inflation, form, solution):
     notes = []
     for name, c in coefficients.drop("constant").iterrows():
         ends = f"[{c.lower:.3g}, {c.upper:.3g}]"
@@ -127,9 +110,9 @@ def _notes(coefficients, inflation, form, found):
                          "physical cost of that work")
         elif c.lower <= 0:
             notes.append(f"the coefficient of {name} is not told from 0: {ends}")
-        if inflation[name] > 10:
+        if inflation[name] > IDENTIFIED:
             notes.append(f"the coefficient of {name} is not identified: variance inflation "
                          f"{inflation[name]:.0f} by the other predictors")
-    if found.effects is not None and len(found.effects) < 5:
-        notes.append(f"{len(found.effects)} groups tell little of how groups vary")
+    if solution.effects is not None and len(solution.effects) < FEW_GROUPS:
+        notes.append(f"{len(solution.effects)} groups tell little of how groups vary")
     return tuple(notes)

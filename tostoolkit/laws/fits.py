@@ -21,6 +21,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..statistics import ENDS
+
+#: Draws for the intervals of those fits that have no other, and where they begin.
+BOOTSTRAP, SEED = 500, 0
+#: Steps of the gamma fit: it takes about ten where it converges at all.
+MOST_STEPS = 200
+
 
 class Solution(NamedTuple):
     """Coefficients of the design's columns, the weights used, and what only mixed effects have:
@@ -58,7 +65,7 @@ def _wls(x, y, weights):
     import statsmodels.api as sm
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a singular design, which `law_fit` tells by its terms
+        warnings.simplefilter("ignore")  # of a singular design, which `fit` tells by its terms
         return Solution(sm.WLS(y, x, weights=weights).fit().params, weights)
 
 
@@ -72,11 +79,6 @@ def _relative(x, y, codes, *_):
     return _wls(x, y, (y.mean() / group_means(y, codes)) ** 2)
 
 
-def _weighted(x, y, codes, *_):
-    mean = group_means(y, codes)
-    return _wls(x, y, 1 / (moderated_variance(y / mean, codes) * (mean / y.mean()) ** 2))
-
-
 def _gamma(x, y, codes, *_):
     import statsmodels.api as sm
 
@@ -88,7 +90,7 @@ def _gamma(x, y, codes, *_):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the link's domain, which is checked below
         try:
-            params = sm.GLM(y, x, family=family).fit(start_params=start, maxiter=200).params
+            params = sm.GLM(y, x, family=family).fit(start_params=start, maxiter=MOST_STEPS).params
         except ValueError:
             params = np.full(x.shape[1], np.nan)
     fitted = x @ params
@@ -113,7 +115,7 @@ def _mixed(x, y, codes, groups, random=(0,)):
     first = np.unique(codes, return_index=True)[1]
     mean, design = group_means(y, codes)[first], x[first]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a variance at 0 is told by `scaling_law`
+        warnings.simplefilter("ignore")  # a variance at 0 is told by the law's notes
         model = sm.MixedLM(mean, design, groups[first], exog_re=design[:, list(random)])
         try:  # without derivatives, which are singular where a variance is all or nothing
             fit = model.fit(reml=True, method=["powell", "lbfgs"])
@@ -135,8 +137,6 @@ FITS = MappingProxyType({
     "linear": Fit("least squares of the absolute error", _linear, "absolute"),
     "relative": Fit("least squares of the relative error, weights 1 / mean of repeats squared",
                     _relative, "relative"),
-    "weighted": Fit("least squares weighted by the repeats' variance, moderated", _weighted,
-                    "relative"),
     "power": Fit("least squares of the log error", _linear, "log"),
     "gamma": Fit("generalised linear model, gamma with identity link", _gamma, "relative"),
     "nonnegative": Fit("least squares of the relative error, no coefficient below 0", _nonnegative,
@@ -149,43 +149,6 @@ FITS = MappingProxyType({
 def group_means(values, codes):
     """Return, for each value, the mean of the values with its code."""
     return (np.bincount(codes, values) / np.maximum(np.bincount(codes), 1))[codes]
-
-
-def moderated_variance(values, codes):
-    """Return, for each value, the variance of its group, drawn to that of all groups.
-
-    s~^2 = (d0 s0^2 + d s^2) / (d0 + d): three repeats alone tell too little of a variance to
-    weigh by. d0 and s0 come from the spread of the log variances (Smyth, Statistical Applications
-    in Genetics and Molecular Biology 3(1), 2004, sections 4 and 6.2).
-
-    Raises
-    ------
-    ValueError
-        No group has two values that differ.
-
-    Examples
-    --------
-    >>> moderated_variance(np.array([1.0, 3, 1, 3]), np.array([0, 0, 1, 1])).tolist()
-    [2.0, 2.0, 2.0, 2.0]
-    """
-    from scipy.optimize import brentq
-    from scipy.special import digamma, polygamma
-
-    n = np.bincount(codes)
-    squares = np.bincount(codes, (values - group_means(values, codes)) ** 2)
-    d = n - 1
-    known = (d > 0) & (squares > 0)
-    if not known.any():
-        raise ValueError("form: 'weighted' needs the variance of repeats, and no configuration "
-                         "has two that differ; use form='relative'")
-    s2 = squares[known] / d[known]
-    spread = np.log(s2) - digamma(d[known] / 2) + np.log(d[known] / 2)
-    excess = (spread.var(ddof=1) if known.sum() > 1 else 0) - polygamma(1, d[known] / 2).mean()
-    if excess > 1e-6:
-        d0 = 2 * brentq(lambda h: polygamma(1, h) - excess, 1e-4, 1e7)
-        s0 = np.exp(spread.mean() + digamma(d0 / 2) - np.log(d0 / 2))
-        return ((d0 * s0 + squares) / (d0 + d))[codes]
-    return np.full(len(values), squares.sum() / d.sum())
 
 
 def _parts(x, codes, weights):
@@ -247,3 +210,47 @@ def resamples(solve, x, y, codes, groups, random, n, seed):
             yield solve(x[rows], y[rows], new, groups[rows], random).coefficients
         except (ValueError, np.linalg.LinAlgError):
             continue
+
+
+def uncertainty(form, design, y, codes, groups, solution: Solution, random):
+    """Return the coefficients' covariance, degrees of freedom, and ends of their 95 % intervals.
+
+    Percentiles of the bootstrap are narrow where few configurations decide a coefficient
+    (Hesterberg, American Statistician 69(4), 2015, section 3.3), so coefficients that no bound
+    holds get the jackknife's interval where that is wider.
+    """
+    from scipy.stats import t
+
+    kind = FITS[form].intervals
+    n, k = int(codes.max()) + 1, design.shape[1]
+    freedom = np.full(k, float(n - k))
+    if kind == "bootstrap":
+        draws = np.array(list(resamples(
+            FITS[form].solve, design, y, codes, groups, random, BOOTSTRAP, SEED)))
+        lower, upper = np.quantile(draws, ENDS, axis=0)
+        free = solution.coefficients > 0
+        inner = Solution(solution.coefficients[free], solution.weights)
+        covariance, freedom[free] = jackknife(design[:, free], y, codes, inner)
+        half = t.ppf(ENDS[1], freedom[free]) * np.sqrt(np.diag(covariance))
+        lower[free] = np.minimum(lower[free], (inner.coefficients - half).clip(0))
+        upper[free] = np.maximum(upper[free], inner.coefficients + half)
+        return np.atleast_2d(np.cov(draws.T)), freedom, lower, upper
+    if kind == "model":
+        covariance = solution.covariance
+    else:
+        covariance, freedom = jackknife(design, y, codes, solution)
+    half = t.ppf(ENDS[1], freedom) * np.sqrt(np.diag(covariance))
+    return covariance, freedom, solution.coefficients - half, solution.coefficients + half
+
+
+def scatter(form, design, y, codes, solution: Solution) -> float:
+    """Return the standard deviation of runs about the law, on the scale of the fit."""
+    if solution.sigma is not None:  # of a mean of repeats; a run scatters by the repeats more
+        within = y - group_means(y, codes)
+        loose = len(y) - int(codes.max()) - 1
+        repeats = np.sqrt((within**2).sum() / loose) if loose else 0.0
+        return float(np.hypot(solution.sigma, repeats))
+    residual = y - design @ solution.coefficients
+    if FITS[form].scale == "relative":
+        residual = residual / group_means(y, codes)
+    return float(np.sqrt((residual**2).sum() / (len(residual) - design.shape[1])))

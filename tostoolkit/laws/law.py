@@ -15,10 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ..costs.predictors import count_row
+from ..statistics import ENDS
+from .diagnostics import Diagnostics, diagnose
 from .fits import FITS, resamples
-from .prepare import coefficient_table, design_matrix, prepare, unscaled
-from .run_checks import response_unit
-from .terms import by_table, columns_of, term_unit, term_values
+from .law_files import read_law, save_law
+from .prepare import Prepared, coefficient_table, design_matrix, prepare, priced_terms
+from .terms import by_table, columns_of, term_unit
+from .validation import folds, held_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,8 @@ class ScalingLaw:
         One of `fits.FITS`.
     response : str
         Column that it predicts, with the unit in its name: ``energy_j``.
+    unit : str
+        Of what it predicts: J; s for a law of time.
     predictors : tuple of str
         Its terms.
     coefficients : pandas.DataFrame
@@ -38,7 +44,7 @@ class ScalingLaw:
         (95 %). In units of the response per unit of the predictor; exponents where the law is one
         of powers.
     metrics : pandas.Series
-        In-sample, as `precision_metrics` returns them.
+        In-sample, as `statistics.precision_metrics` returns them.
     n_runs, n_configurations : int
     devices, phases : tuple of str
         Where, and of which phase, the runs were measured; it predicts for no other.
@@ -52,6 +58,7 @@ class ScalingLaw:
 
     form: str
     response: str
+    unit: str
     predictors: tuple[str, ...]
     coefficients: pd.DataFrame
     metrics: pd.Series
@@ -71,17 +78,12 @@ class ScalingLaw:
     scales: np.ndarray = field(repr=False)
     sigma: float = field(repr=False)  # scatter of runs on the scale of the fit
     freedom: float = field(repr=False)  # of t, for the least sure of the coefficients
-    runs: pd.DataFrame | None = field(repr=False, default=None)  # not saved
+    data: Prepared | None = field(repr=False, default=None)  # the fitted runs; not saved
 
     @property
     def device(self) -> str:
         """The devices, as text."""
         return ", ".join(map(str, self.devices)) or "unknown device"
-
-    @property
-    def unit(self) -> str:
-        """Unit of what it predicts: J; s for a law of time."""
-        return response_unit(self.response)
 
     def predict(self, runs, interval=False, *, batch_size=1, phase=None, device=None, costs=None,
                 **counting):
@@ -121,11 +123,7 @@ class ScalingLaw:
         is_model = not isinstance(runs, pd.DataFrame)
         if is_model:
             runs = self._count(runs, batch_size, phase, counting, costs)
-        table = runs.attrs.get("costs")
-        if table and self.costs and table != self.costs and by_table(self.predictors):
-            raise ValueError(f"costs: the runs are priced by {table!r} and the law by "
-                             f"{self.costs!r}; use tos.add_indices(runs, {self.costs!r})")
-        x = term_values(runs, self.predictors, costs or self.costs)
+        x, _ = priced_terms(runs, self.predictors, costs or self.costs)
         check = x.to_numpy()
         if not np.isfinite(check).all():
             raise ValueError("runs: values of " + ", ".join(x.columns[~np.isfinite(check).all(0)])
@@ -133,7 +131,7 @@ class ScalingLaw:
         self._same("phase", set(runs["phase"]) if "phase" in runs else set(), self.phases)
         groups = self._groups(runs, device)
         self._warn_beyond(x)
-        mean, error, spread = evaluate(self, x, groups)
+        mean, error, spread = self.evaluate(x, groups)
         frame = _intervals(self, mean, error, spread).set_axis(runs.index)
         if is_model:
             frame = frame.iloc[0].rename(self.response)
@@ -141,8 +139,6 @@ class ScalingLaw:
         return frame if interval else frame["mean"].rename(self.response)
 
     def _count(self, model, batch_size, phase, counting, costs):
-        from ..costs.predictors import count_row
-
         if phase is None:
             if len(self.phases) > 1:
                 raise ValueError(f"phase: the law is of {', '.join(self.phases)}; say which")
@@ -205,36 +201,68 @@ class ScalingLaw:
         Returns
         -------
         pandas.DataFrame
-            Like `coefficients`; ``attrs["n"]`` draws could be fitted.
+            Like `coefficients`, and ``draws``, the number of draws that could be fitted.
         """
-        data = prepare(self._fitted(runs), self.predictors, self.response, self.form,
-                       self.configuration, self.costs, self.group)
+        data = self._fitted(runs)
         solve = FITS[self.form].solve
         draws = np.array(list(resamples(solve, *data.arrays(), self.random, n, seed)))
-        table = unscaled(
-            np.column_stack([self.solution, draws.std(0, ddof=1),
-                             *np.quantile(draws, [0.025, 0.975], axis=0)]), data.scales, self.form)
-        out = coefficient_table(table, self.predictors)
-        out.attrs["n"] = len(draws)
-        return out
+        scaled = np.column_stack([self.solution, draws.std(0, ddof=1),
+                                  *np.quantile(draws, ENDS, axis=0)])
+        return coefficient_table(scaled, self.predictors, data.scales, self.form).assign(
+            draws=len(draws))
 
-    def _fitted(self, runs):
-        if runs is None and self.runs is None:
+    def held_out(self, protocol, k=10, seed=0, runs=None) -> pd.Series:
+        """Return the prediction of each tested run by a law of these terms fitted without its fold.
+
+        Only coefficients are fitted; a group of a mixed law that was not fitted is predicted at
+        the mean of all groups.
+
+        Parameters
+        ----------
+        protocol, k, seed
+            As for `validation.folds`.
+        runs : pandas.DataFrame, optional
+            The fitted runs; needed where the law was loaded.
+
+        Returns
+        -------
+        pandas.Series
+            In `unit`, indexed like the rows of the runs that were tested.
+
+        Raises
+        ------
+        ValueError
+            As `validation.folds`; a fold whose training runs cannot be fitted.
+        """
+        data = self._fitted(runs)
+        return held_out(data, folds(data.runs, protocol, self.configuration, k, seed))
+
+    def _fitted(self, runs) -> Prepared:
+        if runs is not None:
+            return prepare(runs, self.predictors, self.response, self.form, self.costs,
+                           configuration=self.configuration, group=self.group, unit=self.unit)
+        if self.data is None:
             raise ValueError("runs: a law that was loaded holds none; pass the runs that it was "
                              "fitted to")
-        return self.runs if runs is None else runs
+        return self.data
 
-    def diagnostics(self, runs=None, factors=None):
-        """Return what may be wrong with the law: see `diagnostics.Diagnostics`."""
-        from .diagnostics import diagnose
-
+    def diagnostics(self, runs=None, factors=None) -> Diagnostics:
+        """Return what may be wrong with the law: see `diagnostics.diagnose`."""
         return diagnose(self, self._fitted(runs), factors)
 
     def save(self, path):
         """Write the law to a JSON file; see `law_files.save_law`."""
-        from .law_files import save_law
-
         save_law(self, path)
+
+    def evaluate(self, x, groups=None):
+        """Return mean, standard error and scatter of a new run, on the scale of the fit."""
+        design = design_matrix(x, self.form, self.scales)
+        added = 0.0 if groups is None else np.einsum(
+            "ij,ij->i", design, np.array([self.effects[g] for g in groups]))
+        mean = design @ self.solution + added
+        variance = np.einsum("ij,jk,ik->i", design, self.covariance, design)
+        spread = self.sigma * (np.abs(mean) if FITS[self.form].scale == "relative" else 1.0)
+        return mean, np.sqrt(variance.clip(0)), spread
 
     def equation(self) -> str:
         """Return the law as text, with its numbers and their units.
@@ -279,24 +307,30 @@ def _brackets(unit):
     return f"({unit})" if " " in unit or "/" in unit else unit
 
 
-def evaluate(law, x, groups=None):
-    """Return mean, standard error and scatter of a new run, on the scale of the fit."""
-    design = design_matrix(x, law.form, law.scales)
-    added = 0.0 if groups is None else np.einsum(
-        "ij,ij->i", design, np.array([law.effects[g] for g in groups]))
-    mean = design @ law.solution + added
-    error = np.sqrt(np.einsum("ij,jk,ik->i", design, law.covariance, design).clip(0))
-    spread = law.sigma * (np.abs(mean) if FITS[law.form].scale == "relative" else 1.0)
-    return mean, error, spread
-
-
 def _intervals(law, mean, error, spread):
     from scipy.stats import t
 
-    half = t.ppf(0.975, law.freedom) * error
-    run = np.hypot(half, t.ppf(0.975, law.n_configurations - len(law.solution)) * spread)
+    half = t.ppf(ENDS[1], law.freedom) * error
+    run = np.hypot(half, t.ppf(ENDS[1], law.n_configurations - len(law.solution)) * spread)
     frame = pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half,
                           "run_lower": mean - run, "run_upper": mean + run})
     if law.form == "nonnegative":
         frame = frame.clip(lower=0)
     return np.exp(frame) if FITS[law.form].scale == "log" else frame
+
+
+def load_scaling_law(path) -> ScalingLaw:
+    """Return the law that `ScalingLaw.save` wrote; it predicts as the one that was fitted.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is not a scaling law, of another version, or damaged.
+
+    Examples
+    --------
+    ``tos.load_scaling_law("law.json").predict(model, batch_size=32)``
+    """
+    return ScalingLaw(**read_law(path))

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from .fits import FITS
-from .law import ScalingLaw
 
 #: Key that makes a JSON file one of ours, with the version of its layout.
-KEY, VERSION = "tostoolkit scaling law", 1
-_PLAIN = ("form", "response", "predictors", "n_runs", "n_configurations", "devices", "phases",
+KEY, VERSION = "tostoolkit scaling law", 2
+_PLAIN = ("form", "response", "unit", "predictors", "n_runs", "n_configurations", "devices", "phases",
           "costs", "notes", "configuration", "group", "random", "sigma", "freedom")
 _ARRAYS = ("solution", "covariance", "scales")
 
@@ -32,7 +31,7 @@ def save_law(law, path):
     path = Path(path)
     if path.exists():
         try:
-            load_scaling_law(path)
+            read_law(path)
         except ValueError:
             raise FileExistsError(f"path: {str(path)!r} exists and is no scaling law; it is left "
                                   "as it is, give another name") from None
@@ -48,20 +47,8 @@ def save_law(law, path):
     os.replace(beside, path)
 
 
-def load_scaling_law(path) -> ScalingLaw:
-    """Return the law that `ScalingLaw.save` wrote; it predicts as the one that was fitted.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        It is no scaling law, or damaged.
-
-    Examples
-    --------
-    ``tos.load_scaling_law("law.json").predict(model, batch_size=32)``
-    """
+def read_law(path) -> dict:
+    """Return the fields of the law in a JSON file; errors as `law.load_scaling_law`."""
     path = Path(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -69,14 +56,17 @@ def load_scaling_law(path) -> ScalingLaw:
         raise FileNotFoundError(f"path: there is no file {str(path)!r}; law.save writes one"
                                 ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"path: {path.name} is no JSON ({error}); law.save writes one") from None
-    if not isinstance(record, dict) or record.get(KEY) != VERSION:
-        raise ValueError(f"path: {path.name} is no scaling law of version {VERSION}; law.save "
-                         "writes one")
+        raise ValueError(f"path: {path.name} is not JSON ({error}); law.save writes it") from None
+    if not isinstance(record, dict) or KEY not in record:
+        raise ValueError(f"path: {path.name} is not a scaling law; law.save writes one")
+    if record[KEY] != VERSION:  # of version 1, tos_nonlinear left comparisons out
+        raise ValueError(f"path: {path.name} is a scaling law of version {record[KEY]}, whose "
+                         f"predictors had other meanings than those of version {VERSION}; fit it "
+                         "again to its runs")
     try:
         terms = record["predictors"]
         plain = {name: tuple(v) if isinstance(v := record[name], list) else v for name in _PLAIN}
-        law = ScalingLaw(
+        law = dict(
             **plain, **{name: np.array(record[name], float) for name in _ARRAYS},
             coefficients=pd.DataFrame(
                 record["coefficients"], index=["constant", *terms], dtype=float,
@@ -85,8 +75,9 @@ def load_scaling_law(path) -> ScalingLaw:
             metrics=pd.Series(record["metrics"], dtype=float),
             effects={group: np.array(values) for group, values in record["effects"]})
         k = len(terms) + 1
-        if (law.form not in FITS or law.solution.shape != (k,) or law.covariance.shape != (k, k)
-                or law.scales.shape != (k - 1,) or law.ranges.isna().any(axis=None)):
+        if (law["form"] not in FITS or law["solution"].shape != (k,)
+                or law["covariance"].shape != (k, k) or law["scales"].shape != (k - 1,)
+                or law["ranges"].isna().any(axis=None)):
             raise ValueError("its parts do not fit together")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"path: {path.name} is a damaged scaling law ({error}); save it again"

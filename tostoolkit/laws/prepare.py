@@ -1,136 +1,281 @@
-"""Runs as numbers to fit a law to, and how good and how sure the fit is."""
+"""Runs -> arrays that a law can be fitted to: parsed, priced and checked, in one step.
 
-from dataclasses import dataclass
+`prepare` is what a fit, held-out validation, comparison, diagnostics and the bootstrap ask. Each
+check that fails says what to do.
+"""
+
+import re
+import warnings
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from .fits import FITS, Solution, group_means, jackknife, resamples
-from .terms import term_values
+from ..costs.cost_table import CostTable
+from ..costs.predictors import find_predictor, predictor_values
+from .fits import FITS
+from .terms import by_table, columns_of, parse_formula, term_values
 
-#: Draws for the intervals of those fits that have no other, and where they begin.
-BOOTSTRAP, SEED = 500, 0
+#: Last part of a measured column's name -> unit.
+UNITS = {"j": "J", "mj": "mJ", "uj": "µJ", "kj": "kJ", "wh": "Wh", "kwh": "kWh",
+         "s": "s", "ms": "ms", "us": "µs", "ns": "ns", "h": "h"}
+#: A column that varies by less than this, relative to its largest value, is constant but for
+#: rounding.
+CONSTANT = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
-    """Runs as numbers: terms, design, response and codes; logarithms where the form is of logs."""
+    """Runs as numbers; where the form is of logs, design and response are logarithms.
 
+    Attributes
+    ----------
+    runs : pandas.DataFrame
+        As they were given, n rows.
+    response, unit, form, configuration, group, costs : str
+        As `prepare` was asked, or found out.
+    terms : tuple of str
+    x : pandas.DataFrame, shape (n, k)
+        Values of the terms.
+    scales : array, shape (k,)
+        What the terms were divided by.
+    design : array, shape (n, k + 1)
+        A constant, then the terms scaled to order 1, or their logarithms.
+    y : array, shape (n,)
+    codes : array of int, shape (n,)
+        Which runs repeat one another.
+    groups : array, shape (n,)
+        Of the random effects; 0 where there are none.
+    """
+
+    runs: pd.DataFrame
+    response: str
+    unit: str
+    terms: tuple[str, ...]
+    form: str
+    configuration: str
+    group: str
+    costs: str | None
     x: pd.DataFrame
+    scales: np.ndarray
     design: np.ndarray
     y: np.ndarray
     codes: np.ndarray
     groups: np.ndarray
-    scales: np.ndarray
 
     def arrays(self):
+        """Return design, response, codes and groups, as a kind of fit takes them."""
         return self.design, self.y, self.codes, self.groups
 
+    def take(self, rows):
+        """Return the runs at some positions, scaled and coded anew, or the reason why not.
 
-def prepare(runs, terms, response, form, configuration, costs=None, group="device", x=None):
-    """Return runs as a `Prepared`; `x` may hold the terms' values already."""
-    x = term_values(runs, terms, costs) if x is None else x
+        Raises
+        ------
+        ValueError
+            As `prepare`, of these runs alone.
+        """
+        x, runs, groups = self.x.iloc[rows], self.runs.iloc[rows], self.groups[rows]
+        _check_terms(x, self.form)
+        _check_size(runs[self.configuration], x, self.configuration)
+        if self.form == "mixed" and len(set(groups)) < 2:
+            raise ValueError(f"{self.group}: one value has no random effect")
+        scales = x.abs().mean().to_numpy()
+        return replace(self, runs=runs, x=x, scales=scales,
+                       design=design_matrix(x, self.form, scales), y=self.y[rows],
+                       codes=pd.factorize(self.codes[rows])[0], groups=groups)
+
+
+def prepare(runs, formula, response="energy_j", form="relative", costs=None, *,
+            configuration="configuration", group="device", unit=None) -> Prepared:
+    """Return runs as arrays to fit a law to, once all that a law needs of them holds.
+
+    Parameters
+    ----------
+    runs, formula, response, form, costs, configuration, group, unit
+        As for `fit_scaling_law`.
+
+    Raises
+    ------
+    ValueError
+        As `fit_scaling_law`.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"macs": [1.0, 2, 3, 4], "configuration": list("abcd")})
+    >>> data = prepare(runs.assign(energy_j=1.0), "energy_j ~ macs")
+    >>> data.design[:, 1].tolist()  # macs / 2.5, their mean
+    [0.4, 0.8, 1.2, 1.6]
+    """
+    response, terms = parse_formula(formula, response)
+    check_response(runs, response, form, configuration, group)
+    x, costs = priced_terms(runs, terms, costs)
+    _check_terms(x, form)
+    _check_size(runs[configuration], x, configuration)
     groups = runs[group].to_numpy() if form == "mixed" else np.zeros(len(runs), int)
     labels = runs[configuration]
-    if form == "mixed":  # the same network on two devices is no repeat
+    if form == "mixed":  # the same network on two devices is not a repeat
         labels = pd.MultiIndex.from_arrays([labels, groups])
     y, scales = runs[response].to_numpy(float), x.abs().mean().to_numpy()
-    y = np.log(y) if FITS[form].scale == "log" else y
-    return Prepared(x, design_matrix(x, form, scales), y, pd.factorize(labels)[0], groups, scales)
+    return Prepared(
+        runs, response, response_unit(response) if unit is None else unit, terms, form,
+        configuration, group, costs, x, scales, design_matrix(x, form, scales),
+        np.log(y) if FITS[form].scale == "log" else y, pd.factorize(labels)[0], groups)
 
 
-def design_matrix(x, form, scales):
+def design_matrix(x, form, scales) -> np.ndarray:
     """Return the design: a constant, then the terms scaled to order 1, or their logarithms."""
     x = np.asarray(x, float)
     x = np.log(x) if FITS[form].scale == "log" else x / scales
     return np.column_stack([np.ones(len(x)), x])
 
 
-def uncertainty(form, data, found: Solution, random):
-    """Return the coefficients' covariance, degrees of freedom, and ends of their 95 % intervals.
-
-    Percentiles of the bootstrap are narrow where few configurations decide a coefficient
-    (Hesterberg, American Statistician 69(4), 2015, section 3.3), so coefficients that no bound
-    holds get the jackknife's interval where that is wider.
-    """
-    from scipy.stats import t
-
-    kind = FITS[form].intervals
-    n, k = int(data.codes.max()) + 1, data.design.shape[1]
-    freedom = np.full(k, float(n - k))
-    if kind == "bootstrap":
-        draws = np.array(list(resamples(
-            FITS[form].solve, *data.arrays(), random, BOOTSTRAP, SEED)))
-        lower, upper = np.quantile(draws, [0.025, 0.975], axis=0)
-        free = found.coefficients > 0
-        inner = Solution(found.coefficients[free], found.weights)
-        own, freedom[free] = jackknife(data.design[:, free], data.y, data.codes, inner)
-        half = t.ppf(0.975, freedom[free]) * np.sqrt(np.diag(own))
-        lower[free] = np.minimum(lower[free], (inner.coefficients - half).clip(0))
-        upper[free] = np.maximum(upper[free], inner.coefficients + half)
-        return np.atleast_2d(np.cov(draws.T)), freedom, lower, upper
-    if kind == "model":
-        covariance = found.covariance
-    else:
-        covariance, freedom = jackknife(data.design, data.y, data.codes, found)
-    half = t.ppf(0.975, freedom) * np.sqrt(np.diag(covariance))
-    return covariance, freedom, found.coefficients - half, found.coefficients + half
-
-
-def scatter(form, data, found):
-    """Return the standard deviation of runs about the law, on the scale of the fit."""
-    if found.sigma is not None:  # of a mean of repeats; a run scatters by the repeats more
-        within = data.y - group_means(data.y, data.codes)
-        loose = len(data.y) - int(data.codes.max()) - 1
-        return float(np.hypot(found.sigma, np.sqrt((within**2).sum() / loose) if loose else 0.0))
-    residual = data.y - data.design @ found.coefficients
-    if FITS[form].scale == "relative":
-        residual = residual / group_means(data.y, data.codes)
-    return float(np.sqrt((residual**2).sum() / (len(residual) - data.design.shape[1])))
-
-
-def unscaled(table, scales, form):
+def coefficient_table(scaled, terms, scales, form) -> pd.DataFrame:
     """Return coefficients (estimate, error, ends) in the units of the response and the terms."""
-    table = table.copy()
-    if FITS[form].scale != "log":
-        return table / np.array([1.0, *scales])[:, None]
-    table[0] = [np.exp(table[0, 0]), np.exp(table[0, 0]) * table[0, 1], *np.exp(table[0, 2:])]
-    return table
-
-
-def coefficient_table(table, terms):
+    if FITS[form].scale == "log":
+        table = scaled.copy()
+        constant = np.exp(table[0, 0])
+        table[0] = [constant, constant * table[0, 1], *np.exp(table[0, 2:])]
+    else:
+        table = scaled / np.array([1.0, *scales])[:, None]
     return pd.DataFrame(table, index=["constant", *terms],
                         columns=["estimate", "std_error", "lower", "upper"])
 
 
-def precision_metrics(measured, predicted) -> pd.Series:
-    """Return how well predictions fit measurements.
-
-    ``r2`` and ``log_r2`` (1 - residual / total sum of squares, of the values and of their logs;
-    missing where a prediction is not positive), ``mean_relative_error``,
-    ``median_relative_error`` (of abs(predicted / measured - 1)), and ``precision``, 1 - mean
-    relative error.
-
-    Parameters
-    ----------
-    measured, predicted : array of float, shape (n,)
+def response_unit(response) -> str:
+    """Return the unit that ends a measured column's name; empty where it ends with none.
 
     Examples
     --------
-    >>> metrics = precision_metrics([1.0, 2.0, 4.0], [1.1, 2.0, 4.0])
-    >>> round(float(metrics.mean_relative_error), 4)
-    0.0333
+    >>> response_unit("energy_j"), response_unit("loss")
+    ('J', '')
     """
-    y, p = np.asarray(measured, float), np.asarray(predicted, float)
-    error = np.abs(p / y - 1)
-    log_r2 = np.nan if not (p > 0).all() else _r2(np.log(y), np.log(p))
-    return pd.Series({
-        "r2": _r2(y, p), "log_r2": log_r2,
-        "mean_relative_error": error.mean(), "median_relative_error": np.median(error),
-        "precision": 1 - error.mean(),
-    })
+    stem, _, last = response.rpartition("_")
+    return UNITS.get(last, "") if stem else ""
 
 
-def _r2(y, p):
-    total = ((y - y.mean()) ** 2).sum()
-    return 1 - ((y - p) ** 2).sum() / total if total else np.nan
+def need_columns(runs, columns):
+    """Raise ValueError unless `runs` has the columns."""
+    missing = [c for c in columns if c not in runs]
+    if missing:
+        raise ValueError(f"runs: no column {', '.join(map(repr, missing))}; there are "
+                         f"{', '.join(map(str, runs.columns))}")
+
+
+def priced_terms(runs, terms, costs=None) -> tuple[pd.DataFrame, str | None]:
+    """Return the values of the terms, and the name of the cost table that priced them.
+
+    A column ``costs`` of the runs, as `price` writes it, says which table priced those of their
+    columns that depend on one.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+    terms : sequence of str
+    costs : str or CostTable, optional
+        That of the runs, or ``cmos``, when left out.
+
+    Raises
+    ------
+    ValueError
+        A term that is neither a column nor a predictor; runs priced by another table than `costs`,
+        or by several; a term that no run has a value of.
+    """
+    dependent = by_table(terms)
+    standing = [name for name in dependent if name in runs]
+    tables = sorted(set(runs["costs"].dropna())) if "costs" in runs and dependent else []
+    name = costs.name if isinstance(costs, CostTable) else costs
+    if standing and len(tables) > 1:
+        raise ValueError(f"costs: {standing[0]!r} of the runs was priced by several tables, "
+                         f"{', '.join(map(repr, tables))}; use tos.price(runs, {tables[0]!r})")
+    if standing and name and tables and tables != [name]:
+        raise ValueError(f"costs: {name!r}, but {standing[0]!r} of the runs was priced by "
+                         f"{tables[0]!r}; use tos.price(runs, {name!r})")
+    if name is None and len(tables) == 1:
+        name = tables[0]
+    elif name is None and not standing:
+        name = "cmos"
+    table = costs if isinstance(costs, CostTable) else name
+    for column in columns_of(terms):
+        if column in runs and runs[column].isna().all():
+            _raise_reason(runs, column, table)
+    return term_values(runs, terms, table), name
+
+
+def _raise_reason(runs, column, costs):
+    """Raise why a predictor has no value in any run, if it is one and that is known."""
+    try:
+        find_predictor(column)
+    except ValueError:
+        return
+    predictor_values(runs, column, costs or "cmos")
+
+
+# Checks -------------------------------------------------------------------------------------
+
+def check_response(runs, response, form="relative", configuration="configuration",
+                   group="device"):
+    """Raise ValueError where the measured values, their units or devices do not allow a law."""
+    if form not in FITS:
+        raise ValueError(f"form: {form!r} is unknown; use one of {', '.join(FITS)}")
+    need_columns(runs, [response, configuration])
+    _check_units(runs, response)
+    y = runs[response]
+    if y.isna().any():
+        other = "; fit response='time_s' instead, a law of time" if response == "energy_j" else ""
+        raise ValueError(
+            f"{response}: missing in {int(y.isna().sum())} of {len(runs)} runs; drop them{other}")
+    positive = (y > 0) & np.isfinite(y)
+    if not positive.all():
+        raise ValueError(f"{response}: {int((~positive).sum())} of {len(runs)} values are not "
+                         "positive (a counter that wrapped or failed); drop those runs")
+    if form == "mixed":
+        need_columns(runs, [group])
+        if runs[group].nunique() < 2:
+            raise ValueError(f"{group}: one value, {runs[group].iloc[0]!r}, has no random effect; "
+                             "use form='power', or name another column by group=")
+    elif "device" in runs and runs["device"].nunique() > 1:
+        raise ValueError(f"device: runs of {runs['device'].nunique()} devices, "
+                         f"{sorted(runs['device'].unique())}; fit one device at a time, or all "
+                         "with form='mixed'")
+
+
+def _check_units(runs, response):
+    """Raise ValueError, or warn, where another column is the response in another unit."""
+    stem = response.rpartition("_")[0]
+    if not response_unit(response):
+        return
+    for other in runs.columns:
+        if other == response or not re.fullmatch(f"{re.escape(stem)}_({'|'.join(UNITS)})",
+                                                 str(other)):
+            continue
+        only = runs[response].isna() & runs[other].notna()
+        if only.any():
+            raise ValueError(f"{other}: {int(only.sum())} runs have it and no {response}, so "
+                             f"units are mixed; convert {other} into {response} and drop it")
+        warnings.warn(f"{other}: stands beside {response}; the law is of {response} alone, in "
+                      f"{response_unit(response)}; drop {other}, or name it as the response",
+                      stacklevel=5)
+
+
+def _check_terms(x, form):
+    """Raise ValueError where a term is missing, constant or, for a log, not positive."""
+    for name in x:
+        values = x[name].to_numpy()
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: {int((~np.isfinite(values)).sum())} values are missing or "
+                             "not finite; drop those runs, or leave the term out")
+        if np.ptp(values) <= CONSTANT * np.abs(values).max():
+            raise ValueError(f"{name}: constant at {values[0]:g}, so it explains nothing; leave "
+                             "it out or vary it")
+        if FITS[form].scale == "log" and (values <= 0).any():
+            raise ValueError(f"{name}: has values that are not positive, which a power law "
+                             "cannot take; use form='relative'")
+
+
+def _check_size(labels, x, configuration):
+    """Raise ValueError where there are fewer configurations than coefficients and one more."""
+    n = labels.nunique()
+    if n < x.shape[1] + 2:
+        raise ValueError(f"{configuration}: {n} configurations cannot determine "
+                         f"{x.shape[1] + 1} coefficients; measure more, or use fewer terms")

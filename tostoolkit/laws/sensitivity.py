@@ -3,19 +3,26 @@
 import numpy as np
 import pandas as pd
 
-from ..costs.cost_table import cost_tables, load_cost_table
+from ..costs.cost_table import cost_tables
 from ..costs.predictors import predictor_values
-from .comparison import compare_predictors
-from .validation import held_out_predictions
+from ..statistics import ENDS, percentiles, resampled_means
+from .comparison import by_device, error_sums
+from .prepare import prepare
+from .validation import folds, held_out
 
 #: Part of the work whose weight is varied -> (its predictor, the number of its ops).
 PARTS = {"elementary": ("tos_elementary", "ops_elementary"),
          "elementwise": ("tos_elementwise", "ops_elementwise")}
+_COLUMNS = [
+    "part", "multiplier", "mean_relative_error", "lower", "upper", "difference",
+    "difference_lower", "difference_upper", "difference_macs", "difference_macs_lower",
+    "difference_macs_upper", "macs_per_op", "table_low", "table_high", "physical", "best",
+    "best_lower", "best_upper"]
 MULTIPLIERS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 
 
-def cost_sensitivity(runs, response="energy_j", protocol="k-fold", multipliers=MULTIPLIERS,
-                     costs="cmos", form="relative", configuration="configuration", k=10, seed=0,
+def cost_sensitivity(runs, response="energy_j", protocol="k-fold", form="relative", costs="cmos",
+                     *, multipliers=MULTIPLIERS, configuration="configuration", k=10, seed=0,
                      bootstrap=1000) -> pd.DataFrame:
     """Return the held-out error of one TO number whose elementary or element-wise work weighs more, or less.
 
@@ -24,19 +31,19 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", multipliers=M
 
     Parameters
     ----------
-    runs : pandas.DataFrame
-        Counted runs: op counts as `count_row` names them.
+    runs : pandas.DataFrame or dict of str to DataFrame
+        Counted runs: op counts as `count_row` names them; or several data sets by their names.
     response, protocol, form, configuration, k, seed
-        As for `held_out_predictions`.
-    multipliers : sequence of float
+        As for `compare_predictors`, of one protocol.
     costs : str or CostTable
+    multipliers : sequence of float
     bootstrap : int
         Resamples of the configurations.
 
     Returns
     -------
     pandas.DataFrame
-        For each ``part`` (`PARTS`) and ``multiplier``: ``mean_relative_error``, ``lower``,
+        ``dataset`` where several were given; for each ``part`` (`PARTS`) and ``multiplier``: ``mean_relative_error``, ``lower``,
         ``upper`` (95 %), ``difference`` to multiplier 1 with its ends, and to the MACs-only law
         ``difference_macs`` with its ends; ``macs_per_op``, the weight that the multiplier gives an
         op of the part on average, in MACs; ``table_low``, ``table_high``, the least and the most
@@ -48,7 +55,7 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", multipliers=M
     ------
     ValueError
         A multiplier below 0, or none; runs without op counts, or without work of a part; as
-        `held_out_predictions`.
+        `compare_predictors`.
 
     Examples
     --------
@@ -65,19 +72,31 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", multipliers=M
     if multipliers[0] < 0 or not np.isfinite(multipliers).all():
         raise ValueError(f"multipliers: {multipliers[0]:g} to {multipliers[-1]:g} are no weights; "
                          "give finite numbers of at least 0")
-    keep = dict(response=response, form=form, configuration=configuration, k=k, seed=seed)
-    tos = predictor_values(runs, "tos", costs)
-    errors = {"macs": _errors(runs, predictor_values(runs, "macs"), protocol, keep)}
+    if isinstance(runs, dict):
+        options = {"multipliers": multipliers, "configuration": configuration, "k": k,
+                   "seed": seed, "bootstrap": bootstrap}
+        return pd.concat([
+            cost_sensitivity(part, response, protocol, form, costs, **options).assign(
+                dataset=dataset, device=device)[["dataset", "device", *_COLUMNS]]
+            for dataset, device, part in by_device(runs)], ignore_index=True)
+    runs = runs.reset_index(drop=True)
+    parts = folds(runs, protocol, configuration, k, seed)
+
+    def errors_of(values):
+        data = prepare(runs.assign(index_varied=values.to_numpy()), "index_varied", response, form,
+                       configuration=configuration)
+        return error_sums(held_out(data, parts), runs[response], runs[configuration])
+
+    total = predictor_values(runs, "tos", costs)
+    errors = {"macs": errors_of(predictor_values(runs, "macs"))}
     for part, (column, _) in PARTS.items():
-        own = predictor_values(runs, column, costs)
-        if not (own > 0).any():
+        work = predictor_values(runs, column, costs)
+        if not (work > 0).any():
             raise ValueError(f"runs: they hold no {part} work under {costs!r}, so its weight "
                              "changes nothing")
         for m in multipliers:
-            errors[part, m] = _errors(runs, tos + (m - 1) * own, protocol, keep)
-    n = len(next(iter(errors.values())))
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), bootstrap)
-    draws = {key: (times @ e[:, 0]) / (times @ e[:, 1]) for key, e in errors.items()}
+            errors[part, m] = errors_of(total + (m - 1) * work)
+    draws = resampled_means(errors, bootstrap, seed)
     mean = {key: e[:, 0].sum() / e[:, 1].sum() for key, e in errors.items()}
     rows = []
     for part in PARTS:
@@ -85,33 +104,23 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", multipliers=M
         shipped = _shipped_weights(runs, part) or [np.nan]
         best = min(multipliers, key=lambda m: mean[part, m])
         chosen = np.array(multipliers)[np.argmin([draws[part, m] for m in multipliers], axis=0)]
-        low, high = np.quantile(chosen, [0.025, 0.975], method="nearest")
+        low, high = np.quantile(chosen, ENDS, method="nearest")
         for m in multipliers:
-            own = draws[part, m]
             row = {"part": part, "multiplier": m, "mean_relative_error": mean[part, m],
-                   **_ends("", own)}
+                   **_ends("", draws[part, m])}
             for suffix, other in (("", (part, 1.0)), ("_macs", "macs")):
                 row |= {f"difference{suffix}": mean[part, m] - mean[other],
-                        **_ends(f"difference{suffix}_", own - draws[other])}
+                        **_ends(f"difference{suffix}_", draws[part, m] - draws[other])}
             rows.append(row | {
                 "macs_per_op": m * weight, "table_low": min(shipped), "table_high": max(shipped),
                 "physical": min(shipped) <= m * weight <= max(shipped), "best": m == best,
                 "best_lower": low, "best_upper": high})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _ends(prefix, draws):
-    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = percentiles(draws)
     return {f"{prefix}lower": low, f"{prefix}upper": high}
-
-
-def _errors(runs, values, protocol, keep):
-    """Return (sum, number) of the relative errors of each configuration held out, shape (G, 2)."""
-    runs = runs.reset_index(drop=True).assign(index_varied=values.to_numpy())
-    predicted = held_out_predictions(runs, "index_varied", protocol, **keep)
-    error = (predicted / runs.loc[predicted.index, keep["response"]] - 1).abs()
-    return error.groupby(runs.loc[predicted.index, keep["configuration"]].to_numpy()).agg(
-        ["sum", "size"]).to_numpy()
 
 
 def _macs_per_op(runs, part, costs):
@@ -131,53 +140,3 @@ def _shipped_weights(runs, part):
         except ValueError:
             continue
     return weights
-
-
-def table_sensitivity(runs, protocols=("k-fold",), tables=None, classes=False, **options):
-    """Return the held-out error of the TO law under every cost table, MACs first.
-
-    Parameters
-    ----------
-    runs : pandas.DataFrame or dict of str to DataFrame
-        Counted runs, as for `compare_predictors`, which takes the `options`.
-    protocols : sequence of str
-    tables : sequence of str, optional
-        Names of cost tables; all that ship if not given.
-    classes : bool
-        A coefficient each for linear and all other work, instead of one number.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `compare_predictors`; ``predictor`` names the table. A table with gaps for the runs' ops
-        is a missing row with the ``reason``.
-
-    Raises
-    ------
-    ValueError
-        As `compare_predictors`; an unknown table.
-
-    Examples
-    --------
-    ``tos.table_sensitivity(runs, ["k-fold", "leave-one-activation-out"], response="time_s")``
-    """
-    tables = [load_cost_table(name).name for name in (
-        cost_tables().index if tables is None else tables)]
-    several = isinstance(runs, dict)
-    priced = {}
-    for dataset, one in (runs.items() if several else [("", runs)]):
-        columns, reasons = {}, {}
-        for name in tables:
-            try:
-                total = predictor_values(one, f"tos_{name}")
-                columns[f"tos_{name}"] = total
-                columns[f"rest_{name}"] = total - predictor_values(one, "tos_linear", name)
-            except ValueError as error:
-                reasons |= dict.fromkeys((f"tos_{name}", f"rest_{name}"), str(error))
-        new = pd.DataFrame(dict.fromkeys(reasons, np.nan) | columns, index=one.index)
-        out = pd.concat([one.drop(columns=new.columns.intersection(one.columns)), new], axis=1)
-        out.attrs["reasons"] = reasons
-        priced[dataset] = out
-    laws = {"MACs": "macs", **{
-        name: [f"tos_{name}", f"rest_{name}"] if classes else f"tos_{name}" for name in tables}}
-    return compare_predictors(priced if several else priced[""], laws, protocols, **options)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..costs.predictors import add_indices
+from ..statistics import inflation_log, inflation_relative
 
 #: Factor -> the level that its matched pairs compare with, where a set has it.
 PAIR_BASELINES = MappingProxyType({
@@ -31,56 +32,6 @@ def label(table, factors) -> pd.Series:
     return pd.Series(
         [" ".join(f"{f}={v}" for f, v in zip(factors, row, strict=True))
          for row in table[list(factors)].itertuples(index=False)], index=table.index, dtype=object)
-
-
-def inflation_relative(work, total) -> np.ndarray:
-    """Return the variance inflation of each column on the scale of the relative-error fit.
-
-    That fit minimises the relative error of y = c_0 + sum_i c_i x_i, so that its columns are 1 / y
-    and the shares x_i / y, and it has no constant beside them: the factor is 1 / (1 - R^2) of a
-    column on the others, R^2 not centred (Belsley, Kuh, Welsch, "Regression Diagnostics", 1980,
-    section 3.2). 1 is none; a column that is always 0 has NaN.
-
-    Parameters
-    ----------
-    work : array
-        Rows x predictors.
-    total : array
-        y, of the length of `work`.
-
-    Examples
-    --------
-    >>> work = np.array([[1.0, 0.0], [0.0, 2.0], [9.0, 1.0]])
-    >>> inflation_relative(work, work.sum(axis=1)).round(1).tolist()
-    [2.5, 1.5]
-    """
-    columns = np.column_stack([work, np.ones(len(work))]) / np.asarray(total, float)[:, None]
-    lengths = np.sqrt((columns**2).sum(axis=0))
-    return _inflation(columns[:, lengths > 0] / lengths[lengths > 0], lengths > 0)[:-1]
-
-
-def inflation_log(work) -> np.ndarray:
-    """Return the variance inflation of log(1 + x) of each column, a constant beside them.
-
-    The scale of the power law. A column that does not vary has NaN.
-
-    >>> inflation_log(np.array([[1, 9], [9, 0], [99, 9], [999, 0]])).round(2).tolist()
-    [1.21, 1.21]
-    """
-    logs = np.log1p(np.asarray(work, float))
-    logs = logs - logs.mean(axis=0)
-    lengths = np.sqrt((logs**2).sum(axis=0))
-    return _inflation(logs[:, lengths > 1e-9] / lengths[lengths > 1e-9], lengths > 1e-9)
-
-
-def _inflation(unit, varies):
-    """Return the diagonal of the inverse of the columns' products; NaN where none varies.
-
-    The ridge keeps columns that are collinear outright from being no number: they get 10^12.
-    """
-    inflation = np.full(len(varies), np.nan)
-    inflation[varies] = np.diag(np.linalg.inv(unit.T @ unit + 1e-12 * np.eye(unit.shape[1])))
-    return inflation
 
 
 def correlations(macs, elementary):

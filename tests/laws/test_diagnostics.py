@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from test_law import fleet, synthetic
+from runs import fleet, synthetic
 
 import tostoolkit as tos
-from tostoolkit.laws.diagnostics import factor_columns
+
+RAW = Path(__file__).parents[2] / "data" / "raw"
 
 
 def test_collinear_terms_are_not_identified():
@@ -51,11 +54,18 @@ def test_a_wrong_configuration_is_the_most_influential(form):
 def test_a_factor_that_the_law_misses_is_seen():
     runs = synthetic()
     runs.loc[runs.activation == "gelu", "energy_j"] *= 1.2
-    residuals = tos.fit_scaling_law(runs, ["linear", "nonlinear"]).diagnostics().residuals
+    law = tos.fit_scaling_law(runs, ["linear", "nonlinear"])
+    residuals = law.diagnostics(factors=["activation"]).residuals
     gelu = residuals[(residuals.factor == "activation") & (residuals.level == "gelu")].iloc[0]
     assert gelu.lower > 0.05
     assert gelu.n_configurations == 20
-    assert set(residuals.factor) == {"activation", "device"}
+    from scipy.stats import ttest_1samp
+
+    ratio = runs.energy_j / law.predict(runs) - 1
+    means = ratio[runs.activation == "gelu"].groupby(runs.configuration).mean()
+    interval = ttest_1samp(means, 0).confidence_interval()
+    assert [gelu.residual, gelu.lower, gelu.upper] == pytest.approx(
+        [means.mean(), interval.low, interval.high])
 
 
 def test_mixed_law_has_diagnostics_too():
@@ -64,8 +74,18 @@ def test_mixed_law_has_diagnostics_too():
     assert "condition number" in str(law.diagnostics())
 
 
-def test_factors_are_those_before_family():
-    runs = pd.DataFrame(columns=["configuration", "depth", "activation", "family", "repeat", "x"])
-    assert factor_columns(runs) == ["depth", "activation"]
+def test_factors_are_those_of_the_family_in_any_order_of_columns():
+    runs = tos.load_runs(RAW / "cpu_feed_forward.csv")
+    runs = tos.price(tos.count_models(runs[runs.configuration.isin(runs.configuration[:30])]))
+    for columns in (list(runs), list(reversed(runs.columns)), sorted(runs)):
+        residuals = tos.fit_scaling_law(runs[columns], "macs", "time_s").diagnostics().residuals
+        assert set(residuals.factor) == {"depth", "width", "activation", "batch_norm", "input_size",
+                                         "batch_size", "phase", "dtype"}
+
+
+def test_runs_of_no_family_have_no_factors_and_that_is_said():
+    law = tos.fit_scaling_law(synthetic(), "linear")
+    assert law.diagnostics().residuals.empty
+    assert "law.diagnostics(factors=[...])" in str(law.diagnostics())
     with pytest.raises(ValueError, match="no column 'colour'"):
-        tos.fit_scaling_law(synthetic(), "linear").diagnostics(factors=["colour"])
+        law.diagnostics(factors=["colour"])

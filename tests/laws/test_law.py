@@ -4,23 +4,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from runs import fleet, synthetic
 
 import tostoolkit as tos
 from tostoolkit.laws.fits import FITS
-
-
-def synthetic(n=60, repeats=3, noise=0.02, seed=0, c=(2.0, 3e-9, 8e-8), exponent=None):
-    """Runs of a known law: c0 + c1 linear + c2 nonlinear, or c0 linear^exponent."""
-    rng = np.random.default_rng(seed)
-    configuration = np.repeat(np.arange(n), repeats)
-    linear = 10 ** rng.uniform(8, 11, n)[configuration]
-    nonlinear = 10 ** rng.uniform(7, 9.5, n)[configuration]
-    law = c[0] + c[1] * linear + c[2] * nonlinear if exponent is None else c[0] * linear**exponent
-    runs = pd.DataFrame({
-        "configuration": configuration, "linear": linear, "nonlinear": nonlinear,
-        "activation": np.array(["relu", "tanh", "gelu"])[configuration % 3], "device": "d"})
-    runs["energy_j"] = law * (1 + noise * rng.standard_normal(len(runs)))
-    return runs
+from tostoolkit.laws.law_files import VERSION
 
 
 def test_exact_law_is_recovered_exactly():
@@ -100,15 +88,6 @@ def test_repeats_do_not_narrow_the_interval_as_new_runs_would():
     assert widths[1] > 0.9 * widths[0]
 
 
-def test_metrics_by_hand():
-    metrics = tos.precision_metrics([1.0, 2.0, 4.0], [1.5, 2.0, 3.0])
-    assert metrics.mean_relative_error == pytest.approx((0.5 + 0 + 0.25) / 3)
-    assert metrics.median_relative_error == pytest.approx(0.25)
-    assert metrics.precision == pytest.approx(1 - 0.25)
-    assert metrics.r2 == pytest.approx(1 - (0.25 + 1) / (4 / 3 + 1 / 9 + 25 / 9 + 4 / 9))
-    assert np.isnan(tos.precision_metrics([1.0, 2.0], [-1.0, 2.0]).log_r2)
-
-
 def test_negative_and_unidentified_coefficients_are_noted():
     runs = synthetic(c=(2.0, 3e-9, -1e-10), noise=0.001)
     assert "nonlinear is negative" in " ".join(
@@ -132,8 +111,6 @@ def changed(**columns):
     (changed(), {"response": "joules"}, ["'joules'"]),
     (changed(), {"predictors": "linear", "form": "quadratic"}, ["'quadratic'", "power"]),
     (changed(), {"predictors": []}, ["none given"]),
-    (synthetic(n=10, repeats=1), {"predictors": "linear", "form": "weighted"},
-     ["weighted", "repeats", "relative"]),
     (changed(energy_j=0.0), {"predictors": "linear"}, ["30 of 30", "not positive"]),
     (changed(), {"predictors": "energy_j ~ linear * nonlinear"}, ["linear * nonlinear", ":"]),
     (changed(), {"predictors": "energy_j ~ linear + linear"}, ["'linear'", "twice"]),
@@ -141,7 +118,6 @@ def changed(**columns):
     (changed(), {"predictors": "linear", "form": "mixed"}, ["device", "one value"]),
     (changed(), {"predictors": "tos"}, ["'tos'", "counts"]),
     (changed(), {"predictors": "linaer"}, ["'linaer'", "no such predictor"]),
-    (changed(unit=["J", "mJ"] * 15), {"predictors": "linear"}, ["unit", "'J', 'mJ'", "convert"]),
     (changed(energy_j=[1.0, np.nan] * 15, energy_mj=[np.nan, 1.0] * 15),
      {"predictors": "linear"}, ["energy_mj", "15 runs", "convert"]),
     (changed(energy_j=np.inf), {"predictors": "linear"}, ["energy_j", "not"]),
@@ -207,20 +183,6 @@ def test_jackknife_is_that_of_leaving_out():
         np.sqrt(11 / 12 * (gap**2).sum(0)))
 
 
-def test_repeats_that_scatter_weigh_less_in_the_weighted_fit():
-    rng = np.random.default_rng(0)
-    runs = synthetic(noise=0)
-    noise = np.where(runs.configuration % 2, 0.3, 0.005)
-    errors = {"weighted": [], "relative": []}
-    for _ in range(20):
-        noisy = runs.assign(
-            energy_j=runs.energy_j * np.exp(noise * rng.standard_normal(len(runs))))
-        for form, found in errors.items():
-            law = tos.fit_scaling_law(noisy, ["linear", "nonlinear"], form=form)
-            found.append(law.coefficients.estimate.linear / 3e-9 - 1)
-    assert np.std(errors["weighted"]) < 0.5 * np.std(errors["relative"])
-
-
 def test_nonnegative_holds_at_zero_what_would_be_negative():
     runs = synthetic(c=(2.0, 3e-9, -1e-10), noise=0.001)
     free, held = (tos.fit_scaling_law(runs, ["linear", "nonlinear"], form=form)
@@ -233,17 +195,6 @@ def test_nonnegative_holds_at_zero_what_would_be_negative():
     a, b = (tos.fit_scaling_law(inside, ["linear", "nonlinear"], form=form).coefficients.estimate
             for form in ("relative", "nonnegative"))
     assert a.to_numpy() == pytest.approx(b.to_numpy())
-
-
-def fleet(devices=8, slope=0.0, seed=0):
-    """Runs of one law on devices that differ by a factor, and by an exponent."""
-    rng = np.random.default_rng(seed)
-    parts = []
-    for i in range(devices):
-        exponent, factor = 0.7 + slope * rng.standard_normal(), rng.lognormal(0, 0.5)
-        runs = synthetic(n=20, seed=100 * seed + i, exponent=exponent)
-        parts.append(runs.assign(device=f"d{i}", energy_j=factor * runs.energy_j))
-    return pd.concat(parts, ignore_index=True)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -290,7 +241,7 @@ def test_random_slope_widens_the_exponent():
 def test_bootstrap_agrees_with_the_jackknife():
     law = tos.fit_scaling_law(synthetic(noise=0.1), ["linear", "nonlinear"])
     table = law.bootstrap(300, seed=1)
-    assert table.attrs["n"] == 300
+    assert (table.draws == 300).all()
     assert table.std_error.to_numpy() == pytest.approx(
         law.coefficients.std_error.to_numpy(), rel=0.35)
     assert table.estimate.to_numpy() == pytest.approx(law.coefficients.estimate, rel=1e-9)
@@ -338,7 +289,7 @@ def test_only_laws_are_overwritten_and_loaded(tmp_path):
 
 def model_runs():
     """Counted small networks with an energy of 1 J + 2 nJ/MAC + 1e-13 J/TO of other work."""
-    rows = tos.add_indices(tos.count_models(
+    rows = tos.price(tos.count_models(
         tos.feed_forward(n=12, phases=("inference",), dtypes=("float32",))))
     energy = 1 + 2e-9 * rows.macs + 1e-13 * rows.tos_elementwise
     return rows.assign(energy_j=energy, device="gpu", phase="inference")
@@ -376,13 +327,13 @@ def test_law_of_tos_asks_for_its_table():
     import keras
 
     runs = model_runs()
-    runs.attrs.clear()  # as read from a file
-    law = tos.fit_scaling_law(runs, "tos")
+    unsaid = runs.drop(columns="costs")
+    law = tos.fit_scaling_law(unsaid, "tos")
     model = keras.Sequential([keras.Input((256,)), keras.layers.Dense(256, "tanh")])
     with pytest.raises(ValueError, match="costs='cmos'"):
         law.predict(model, batch_size=256)
-    assert tos.fit_scaling_law(runs, "tos", costs="cmos").predict(model, batch_size=256) > 1
-    other = tos.add_indices(runs, "gpu-ieee")
+    assert tos.fit_scaling_law(unsaid, "tos", costs="cmos").predict(model, batch_size=256) > 1
+    other = tos.price(runs, "gpu-ieee")
     with pytest.raises(ValueError, match="priced by 'gpu-ieee'"):
         tos.fit_scaling_law(other, "tos", costs="cmos")
     with pytest.raises(ValueError, match="priced by 'gpu-ieee'"):
@@ -416,7 +367,6 @@ def test_law_of_a_table_of_ones_own():
     table = tos.load_cost_table("cmos")
     mine = type(table)("mine", "twice cmos", "TO", table.rows.assign(cost=2 * table.costs))
     bare = runs.drop(columns="tos")
-    bare.attrs.clear()
     law = tos.fit_scaling_law(bare, "tos", costs=mine)
     assert law.costs == "mine"
     assert law.coefficients.estimate.tos == pytest.approx(
@@ -442,3 +392,41 @@ def test_law_of_training_prices_a_training_step():
     assert set(both.phases) == {"inference", "training"}
     with pytest.raises(ValueError, match="phase: the law is of inference, training; say which"):
         both.predict(model)
+
+
+def test_a_column_unit_says_nothing_and_the_argument_does():
+    """Runs on two GPUs of one kind: their column ``unit`` once named the device."""
+    runs = synthetic(n=10).assign(unit=["gpu-0", "gpu-1"] * 15)
+    law = tos.fit_scaling_law(runs, "linear")
+    plain = tos.fit_scaling_law(runs.drop(columns="unit"), "linear")
+    pd.testing.assert_frame_equal(law.coefficients, plain.coefficients)
+    assert law.unit == "J"
+    named = runs.rename(columns={"energy_j": "consumption"})
+    assert tos.fit_scaling_law(named, "linear", "consumption").unit == ""
+    law = tos.fit_scaling_law(named, "linear", "consumption", unit="J")
+    assert law.unit == "J"
+    assert " J + " in law.equation()
+
+
+def test_runs_priced_by_two_tables_are_not_mixed_even_after_a_file(tmp_path):
+    runs = model_runs()
+    other = tos.price(runs, "gpu-ieee").assign(configuration=runs.configuration + " again")
+    both = pd.concat([runs, other], ignore_index=True)
+    both.to_csv(tmp_path / "both.csv", index=False)
+    for table in (both, both.sample(frac=1, random_state=0), pd.read_csv(tmp_path / "both.csv")):
+        with pytest.raises(ValueError, match="several tables, 'cmos', 'gpu-ieee'"):
+            tos.fit_scaling_law(table, "tos")
+        assert tos.fit_scaling_law(table, "macs").n_runs == 2 * len(runs)
+        assert tos.fit_scaling_law(tos.price(table, "cmos"), "tos").costs == "cmos"
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    assert tos.fit_scaling_law(pd.read_csv(tmp_path / "runs.csv"), "tos").costs == "cmos"
+
+
+def test_a_law_of_another_version_is_not_read_with_another_meaning(tmp_path):
+    law = tos.fit_scaling_law(synthetic(), "linear")
+    law.save(tmp_path / "law.json")
+    record = json.loads((tmp_path / "law.json").read_text())
+    assert record["tostoolkit scaling law"] == VERSION
+    (tmp_path / "law.json").write_text(json.dumps(record | {"tostoolkit scaling law": 1}))
+    with pytest.raises(ValueError, match="version 1, whose predictors had other meanings"):
+        tos.load_scaling_law(tmp_path / "law.json")

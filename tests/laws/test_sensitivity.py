@@ -44,24 +44,13 @@ def test_error_at_one_is_that_of_the_table():
     assert (ones.difference == 0).all()
 
 
-def test_tables_with_gaps_are_missing_with_the_reason():
-    table = tos.table_sensitivity(counted(), bootstrap=10).set_index("predictor")
-    assert set(table.index) == {"MACs", *tos.cost_tables().index}
-    gap = table.loc["horowitz45"]
-    assert np.isnan(gap.mean_relative_error)
-    assert "no cost for exp in float32" in gap.reason or "exp in float32" in gap.reason
-    assert table.mean_relative_error["cmos"] < 0.03 < table.mean_relative_error["MACs"]
-    assert table.mean_relative_error["macs"] == pytest.approx(table.mean_relative_error["MACs"])
-
-
-def test_tables_in_two_classes_over_data_sets():
+def test_several_sets_are_those_one_by_one():
     sets = {"a": counted(30.0), "b": counted(0.1, seed=1)}
-    table = tos.table_sensitivity(sets, tables=["cmos", "macs"], classes=True, bootstrap=10)
-    cmos = table[table.predictor == "cmos"]
-    assert cmos.dataset.tolist() == ["a", "b"]
-    macs = table[table.predictor == "MACs"]
-    assert (cmos.mean_relative_error.to_numpy() < macs.mean_relative_error.to_numpy()).all()
-    assert table[table.predictor == "macs"].reason.str.contains("constant").all()
+    table = tos.cost_sensitivity(sets, multipliers=[30], bootstrap=20)
+    for name, runs in sets.items():
+        pd.testing.assert_frame_equal(
+            table[table.dataset == name].drop(columns=["dataset", "device"]).reset_index(drop=True),
+            tos.cost_sensitivity(runs, multipliers=[30], bootstrap=20))
 
 
 @pytest.mark.parametrize(("call", "words"), [
@@ -70,7 +59,6 @@ def test_tables_in_two_classes_over_data_sets():
     (lambda: tos.cost_sensitivity(counted().drop(columns="exp float32")), ["elementary"]),
     (lambda: tos.cost_sensitivity(counted(), response="time_s"), ["'time_s'"]),
     (lambda: tos.cost_sensitivity(pd.DataFrame({"energy_j": [1.0]})), ["op counts"]),
-    (lambda: tos.table_sensitivity(counted(), tables=["cmso"]), ["cmso", "cmos"]),
 ])
 def test_bad_input_is_an_error_that_names_it(call, words):
     with pytest.raises(ValueError) as caught:  # noqa: PT011

@@ -62,8 +62,8 @@ def diagnose(law, data, factors=None) -> Diagnostics:
     data : Prepared
         The runs, as `prepare` returns them.
     factors : sequence of str, optional
-        Columns to sort residuals by. If not given, those of the runs' family and the device; runs
-        that name no family are sorted by the device alone.
+        Columns to sort residuals by. If not given, those of the runs' family, and the device
+        where there are several.
 
     Raises
     ------
@@ -93,9 +93,10 @@ def diagnose(law, data, factors=None) -> Diagnostics:
 
 
 def _factors(runs):
-    """Return the factors of the runs' family, where they name one, and the device."""
+    """Return the factors of the runs' family, where they name one, and the device, if several."""
     factors = factors_of(runs) if "family" in runs else []
-    return [*factors, *(c for c in ("device",) if c in runs and c not in factors)]
+    several = "device" in runs and runs["device"].nunique() > 1
+    return [*factors, *(["device"] if several else [])]
 
 
 def _weights(law, data, fitted):

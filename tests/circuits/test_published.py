@@ -1,4 +1,4 @@
-"""Transistors beside published energies: exact where energies are made from them, and as printed."""
+"""Transistors beside published energies: exact where energies are made of them."""
 
 import numpy as np
 import pandas as pd

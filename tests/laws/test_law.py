@@ -338,7 +338,7 @@ def test_only_laws_are_overwritten_and_loaded(tmp_path):
 
 def model_runs():
     """Counted small networks with an energy of 1 J + 2 nJ/MAC + 1e-13 J/TO of other work."""
-    rows = tos.add_indices(tos.count_models(
+    rows = tos.price(tos.count_models(
         tos.feed_forward(n=12, phases=("inference",), dtypes=("float32",))))
     energy = 1 + 2e-9 * rows.macs + 1e-13 * rows.tos_elementwise
     return rows.assign(energy_j=energy, device="gpu", phase="inference")
@@ -382,7 +382,7 @@ def test_law_of_tos_asks_for_its_table():
     with pytest.raises(ValueError, match="costs='cmos'"):
         law.predict(model, batch_size=256)
     assert tos.fit_scaling_law(runs, "tos", costs="cmos").predict(model, batch_size=256) > 1
-    other = tos.add_indices(runs, "gpu-ieee")
+    other = tos.price(runs, "gpu-ieee")
     with pytest.raises(ValueError, match="priced by 'gpu-ieee'"):
         tos.fit_scaling_law(other, "tos", costs="cmos")
     with pytest.raises(ValueError, match="priced by 'gpu-ieee'"):

@@ -63,7 +63,7 @@ def check_operands(netlist, operands):
     for name, x in arrays.items():
         if x.dtype.kind not in "ui":
             raise TypeError(f"{name}: dtype {x.dtype} is not an integer; view floats as their "
-                            "bits, x.view('uint32'), or call the unit through compute(op, dtype, ...)")
+                            "bits, x.view('uint32'), or call the unit by compute(op, dtype, ...)")
         if x.ndim != 1:
             raise ValueError(f"{name}: shape {x.shape}; operands are one-dimensional arrays")
     lengths = {name: len(x) for name, x in arrays.items()}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..costs.cost_table import CostTable
-from ..costs.predictors import predictor_values
+from ..costs.predictors import predictor_values, priced_by
 from .fits import FITS
 from .law import ScalingLaw, evaluate
 from .prepare import (
@@ -47,7 +47,7 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
     configuration : str
         Column that tells which runs repeat one another.
     costs : str or CostTable, optional
-        Cost table of predictors like ``tos``; that which `add_indices` used, if not given.
+        Cost table of predictors like ``tos``; that which `price` used, if not given.
     group, slope : str
         For ``mixed``: column with a random intercept for each value, and the predictor whose
         exponent varies by it too.
@@ -78,10 +78,10 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
         own = [c for c in by_table(terms) if c not in runs]
         runs = runs.assign(**{c: predictor_values(runs, c, costs) for c in own})
         costs = costs.name
-    known = runs.attrs.get("costs")
+    known = priced_by(runs) if by_table(terms) else None
     if costs and known and costs != known and set(by_table(terms)) & set(runs.columns):
         raise ValueError(f"costs: {costs!r}, but {by_table(terms)[0]!r} of the runs was priced by "
-                         f"{known!r}; use tos.add_indices(runs, {costs!r})")
+                         f"{known!r}; use tos.price(runs, {costs!r})")
     costs = costs or known or (None if set(by_table(terms)) & set(runs.columns) else "cmos")
     x = term_values(runs, terms, costs)
     check_terms(x, form)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ..costs.predictors import priced_by
 from .fits import FITS, resamples
 from .prepare import coefficient_table, design_matrix, prepare, unscaled
 from .run_checks import response_unit
@@ -121,10 +122,11 @@ class ScalingLaw:
         is_model = not isinstance(runs, pd.DataFrame)
         if is_model:
             runs = self._count(runs, batch_size, phase, counting, costs)
-        table = runs.attrs.get("costs")
-        if table and self.costs and table != self.costs and by_table(self.predictors):
+        priced = set(by_table(self.predictors)) & set(runs.columns)
+        table = priced_by(runs) if priced else None
+        if table and self.costs and table != self.costs:
             raise ValueError(f"costs: the runs are priced by {table!r} and the law by "
-                             f"{self.costs!r}; use tos.add_indices(runs, {self.costs!r})")
+                             f"{self.costs!r}; use tos.price(runs, {self.costs!r})")
         x = term_values(runs, self.predictors, costs or self.costs)
         check = x.to_numpy()
         if not np.isfinite(check).all():

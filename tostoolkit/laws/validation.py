@@ -8,10 +8,11 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from ..costs.predictors import PREDICTORS, predictor_values, priced_by
 from .fits import FITS
 from .prepare import design_matrix, precision_metrics, prepare
 from .run_checks import check_response, check_size, check_terms
-from .terms import parse_formula, term_values
+from .terms import by_table, columns_of, parse_formula, term_values
 
 
 def folds(runs, protocol, configuration="configuration", k=10, seed=0):
@@ -117,7 +118,11 @@ def checked_terms(runs, terms, form, configuration, costs):
     for name in terms:
         if name in reasons and name in runs and runs[name].isna().all():
             raise ValueError(reasons[name])
-    x = term_values(runs, terms, costs or runs.attrs.get("costs"))
+    costs = costs or (priced_by(runs) if by_table(terms) else None)
+    for name in columns_of(terms):  # a price that is missing says why when it is asked for by name
+        if name in PREDICTORS and name in runs and runs[name].isna().any():
+            predictor_values(runs, name, costs or "cmos")
+    x = term_values(runs, terms, costs)
     check_terms(x, form)
     check_size(runs, x, configuration)
     return x

@@ -92,7 +92,7 @@ class Report:
 
     @property
     def per_layer(self) -> pd.DataFrame:
-        """One row a layer call: index ``layer``, ``kind`` of layer; of training ``part`` of the step.
+        """One row a layer call: index ``layer``, ``kind`` of layer, and of training its ``part``.
 
         MACs; cost, in the table's unit; its share of the total; the non-linear share of it, which
         is elementary functions and comparisons; bytes of weights, of activations read and written;

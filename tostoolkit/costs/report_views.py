@@ -52,7 +52,7 @@ def _head(report):
     return [
         f"{report.model}: {si(report.total)} {report.costs.unit} ({report.costs.name} costs), "
         f"{si(report.macs)} MACs, {si(report.flops)} FLOPs",
-        f"batch size {report.batch_size}, {report.phase}, {len(report.counts)} layer calls; "
+        f"batch size {report.batch_size}, {report.phase}, {_calls(report)}; "
         f"{report.nonlinear_share:.2%} of the cost is non-linear work, "
         f"{work.get('elementary', 0.0):.2%} elementary functions and "
         f"{work.get('comparison', 0.0):.2%} comparisons",
@@ -62,13 +62,18 @@ def _head(report):
     ]
 
 
+def _calls(report):
+    calls = "layer calls" if report.phase == "inference" else "parts of layers"
+    return f"{len(report.counts)} {calls}"
+
+
 def html(report) -> str:
     """Return a report as HTML: totals, cost by op, the layers, those of a nested model folded."""
     ops = report.by_op.style.format({"count": si, "cost": si, "share": _SHARE}).bar(
         subset="share", color=_BAR, vmin=0, vmax=1)
     layers = _rows(report)
     return (f"<p>{'<br>'.join(_head(report))}</p>{ops.to_html()}"
-            f"<details><summary>{len(layers)} layer calls</summary>"
+            f"<details><summary>{_calls(report)}</summary>"
             f"{_folded(layers[_columns(layers)], report.costs.unit)}</details>")
 
 

@@ -375,8 +375,7 @@ def test_law_prices_a_model_on_its_device_only():
 def test_law_of_tos_asks_for_its_table():
     import keras
 
-    runs = model_runs()
-    runs.attrs.clear()  # as read from a file
+    runs = model_runs().drop(columns="costs")  # priced, nobody says by which table
     law = tos.fit_scaling_law(runs, "tos")
     model = keras.Sequential([keras.Input((256,)), keras.layers.Dense(256, "tanh")])
     with pytest.raises(ValueError, match="costs='cmos'"):
@@ -416,7 +415,6 @@ def test_law_of_a_table_of_ones_own():
     table = tos.load_cost_table("cmos")
     mine = type(table)("mine", "twice cmos", "TO", table.rows.assign(cost=2 * table.costs))
     bare = runs.drop(columns="tos")
-    bare.attrs.clear()
     law = tos.fit_scaling_law(bare, "tos", costs=mine)
     assert law.costs == "mine"
     assert law.coefficients.estimate.tos == pytest.approx(

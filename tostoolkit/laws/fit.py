@@ -77,6 +77,8 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
     if isinstance(costs, CostTable):  # a table of yours: priced here, since only its name is kept
         own = [c for c in by_table(terms) if c not in runs]
         runs = runs.assign(**{c: predictor_values(runs, c, costs) for c in own})
+        if own and own == by_table(terms):
+            runs = runs.assign(costs=costs.name)
         costs = costs.name
     known = priced_by(runs) if by_table(terms) else None
     if costs and known and costs != known and set(by_table(terms)) & set(runs.columns):

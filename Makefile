@@ -63,7 +63,7 @@ tables: $(STAMP)  ## write the cost tables that circuits give
 
 prove: $(STAMP)  ## prove the counts of keras.applications, and every arithmetic unit (half an hour)
 	$(BIN)/python -m pytest -m prove
-	$(BIN)/python -m tostoolkit.circuits prove --out tostoolkit/circuits/proofs.csv
+	$(BIN)/python tests/support/proofs.py
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -124,9 +124,7 @@ def test_what_a_user_does_first(target, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["tables"], "the following arguments are required: --out"),
-    (["prove"], "the following arguments are required: --out"),
     (["tables", "--out", "none"], "out: folder 'none' does not exist; create it"),
-    (["prove", "--out", "none/proofs.csv"], "out: folder 'none' does not exist; create it"),
 ])
 def test_circuits_write_only_where_they_are_told(target, tmp_path, arguments, message):
     run = Installed(sys.executable, tmp_path, target)

@@ -16,8 +16,10 @@ _NAMES = {
     "counting.count": ["OP_COUNTERS", "count_ops"],
     "counting.data_movement": ["count_bytes"],
     "costs.cost_table": ["cost_tables", "load_cost_table"],
-    "costs.report": ["Report", "compare", "cost_shares", "transistor_ops"],
-    "costs.predictors": ["add_indices", "add_predictors", "count_row", "predictor_table"],
+    "costs.report": ["Report", "compare", "transistor_ops"],
+    "costs.report_views": ["si"],
+    "costs.activations": ["activation_costs"],
+    "costs.predictors": ["count_row", "predictors", "price"],
     "models.transformers": ["decoder", "encoder"],
     "models.builders": ["BUILDERS"],
     "models.design": [

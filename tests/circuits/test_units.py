@@ -3,6 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pandas as pd
+import proofs
 import pytest
 
 from tostoolkit.circuits import (
@@ -11,7 +12,6 @@ from tostoolkit.circuits import (
     INTEGERS,
     compute,
     from_float,
-    proofs,
     simulate,
     to_float,
     unit,

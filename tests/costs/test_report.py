@@ -1,12 +1,11 @@
 import math
 
 import keras
-import numpy as np
 import pytest
 from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.costs.report import si
+from tostoolkit.op_kinds import OP_KINDS
 
 MODEL = small_classifier()
 
@@ -63,8 +62,27 @@ def test_html_lists_every_layer():
 
 def test_plot_draws_ops_and_layers():
     figure = tos.transistor_ops(MODEL).plot()
-    assert len(figure.axes) == 2
-    assert figure.axes[0].patches
+    ops, layers = figure.axes
+    assert next(t.get_text() for t in ops.get_yticklabels()) == "mac float32"
+    assert [t.get_text() for t in layers.get_legend().get_texts()] == [
+        "linear", "elementary", "comparison"]
+    assert sum(bar.get_width() for bar in layers.patches) == pytest.approx(
+        tos.transistor_ops(MODEL).total)
+
+
+def test_plot_of_a_training_step_has_a_bar_for_each_part_of_a_layer():
+    """A bar each: forward and backward of one layer do not lie over one another."""
+    report = training_report()
+    layers = report.plot(n_layers=6).axes[1]
+    dearest = report.per_layer.nlargest(6, "cost")
+    labels = [t.get_text() for t in layers.get_yticklabels()]
+    assert labels == [f"{layer} ({part})" for layer, _, part in dearest.index]
+    assert {"conv (forward)", "conv (backward)"} <= set(labels)
+    ends = {}
+    for bar in layers.patches:
+        place = round(bar.get_y() + bar.get_height() / 2)
+        ends[place] = ends.get(place, 0.0) + bar.get_width()
+    assert [ends[i] for i in range(6)] == pytest.approx(dearest.cost.tolist())
 
 
 def test_missing_cost_is_an_error_that_names_op_and_table():
@@ -127,9 +145,8 @@ def test_abstract_models_report_like_real_ones():
 
 
 def test_si():
-    assert [si(v) for v in (0, 999, 1e3, 3857973248, 1.5e15)] == [
-        "0", "999", "1 k", "3.86 G", "1.5 P"]
-    assert np.isfinite(tos.transistor_ops(MODEL).total)
+    assert [tos.si(v) for v in (0, 999, 1e3, 3857973248, 1.5e15, -2e6)] == [
+        "0", "999", "1 k", "3.86 G", "1.5 P", "-2 M"]
 
 
 def test_nested_models_fold_in_html():
@@ -149,10 +166,14 @@ def test_interactive_table_holds_every_layer_with_its_dtype(capsys):
     assert '"desc"' in html
 
 
-def test_training_report_has_its_parts_and_no_bytes():
-    report = tos.transistor_ops(
+def training_report():
+    return tos.transistor_ops(
         small_classifier(), phase="training", loss="sparse_categorical_crossentropy",
         optimizer="adam")
+
+
+def test_training_report_has_its_parts_and_no_bytes():
+    report = training_report()
     parts = report.table.sum(axis=1).groupby("kind").sum()
     assert set(parts.index) == {"forward", "backward", "update"}
     assert parts["backward"] > parts["forward"] > 0
@@ -160,6 +181,104 @@ def test_training_report_has_its_parts_and_no_bytes():
     assert "counted by rule" in str(report)
     inference = tos.transistor_ops(small_classifier())
     assert report.macs > 2 * inference.macs
+
+
+def shares_of(report, by):
+    part = report.shares[report.shares.by == by]
+    return part.set_index("kind").share
+
+
+def test_shares_by_hand():
+    """Under MACs all is one op of one kind of layer; under FLOPs comparisons are free."""
+    report = tos.transistor_ops(shared_and_nested(), "macs")
+    assert report.shares.model.unique().tolist() == ["shared_and_nested"]
+    assert shares_of(report, "op")[lambda s: s > 0].to_dict() == {"mac": 1.0}
+    assert shares_of(report, "layer")[lambda s: s > 0].to_dict() == {"Dense": 1.0}
+    report = tos.transistor_ops(MODEL, "flops")
+    conv, norm, relu, pool, out = (
+        256 * (2 * 27 + 1), 256 * 2 + 4 * 5, 256, 16 * 4 * 3, 2 * 320 + 5 + 4 + 5 + 5 + 5)
+    total = conv + norm + out
+    assert shares_of(report, "layer").to_dict() == pytest.approx({
+        "Conv2D": conv / total, "BatchNormalization": norm / total, "Dense": out / total,
+        "ReLU": 0, "MaxPooling2D": 0, "Flatten": 0})
+    assert relu + pool == tos.count_ops(MODEL).loc[["relu", "pool"]].to_numpy().sum()
+
+
+@pytest.mark.parametrize("by", ["op", "layer", "part"])
+@pytest.mark.parametrize("costs", ["cmos", "flops", "gpu-fast"])
+def test_shares_of_a_training_step_sum_to_one(by, costs):
+    report = tos.transistor_ops(
+        small_classifier(), costs, 4, "training", loss="sparse_categorical_crossentropy",
+        optimizer="adam")
+    assert shares_of(report, by).sum() == pytest.approx(1.0)
+
+
+def test_layers_and_parts_of_a_training_step_are_told_apart():
+    """The kinds of layer are those of inference; forward, backward and update are parts."""
+    report = training_report()
+    kinds, parts = shares_of(report, "layer"), shares_of(report, "part")
+    assert set(kinds.index) == {*(type(layer).__name__ for layer in MODEL.layers),
+                                "loss", "optimizer"}
+    by_part = report.table.sum(axis=1).groupby(level=1).sum()
+    assert parts.to_dict() == pytest.approx((by_part / by_part.sum()).to_dict())
+    assert kinds["optimizer"] == pytest.approx(parts["update"])
+    conv = report.table.loc["conv"].to_numpy().sum()  # forward and backward
+    assert kinds["Conv2D"] == pytest.approx(conv / report.total)
+    assert "part" not in set(tos.transistor_ops(MODEL).shares.by)
+
+
+def test_per_layer_of_a_training_step_names_kind_and_part():
+    layers = training_report().per_layer
+    assert layers.index.names == ["layer", "kind", "part"]
+    assert ("conv", "Conv2D", "backward") in layers.index
+    assert ("optimizer", "optimizer", "update") in layers.index
+    assert layers.share.sum() == pytest.approx(1.0)
+    text = str(training_report())
+    assert "Conv2D" in text
+    assert "backward" in text
+
+
+def test_parts_of_a_traced_layer_are_of_its_kind():
+    """Attention's projections, which a trace tells apart, and operators between layers."""
+    model = tos.encoder(1, 8, 2, 20, 4)
+    report = tos.transistor_ops(model, phase="training", loss="mse", optimizer="sgd")
+    assert any(layer.endswith("/query") for layer, _ in report.counts.index)
+    kinds = shares_of(report, "layer")
+    assert set(kinds.index) <= {type(layer).__name__ for layer in model.layers} | {
+        "loss", "optimizer", "operators"}
+    attention = [n for n, _ in report.counts.index if n.startswith("block_0_attention")]
+    assert kinds["MultiHeadAttention"] == pytest.approx(
+        report.table.loc[list(dict.fromkeys(attention))].to_numpy().sum() / report.total)
+
+
+def test_non_linear_is_elementary_and_comparison():
+    report = tos.transistor_ops(MODEL)
+    by_class = {work: sum(report.by_op.cost[key] for key in report.by_op.index
+                          if OP_KINDS[key[1]] == work) for work in set(OP_KINDS.values())}
+    assert report.nonlinear_share == pytest.approx(
+        (by_class["elementary"] + by_class["comparison"]) / report.total)
+    assert by_class["comparison"] > 0 < by_class["elementary"]
+    assert (f"{report.nonlinear_share:.2%} of the cost is non-linear work, "
+            f"{by_class['elementary'] / report.total:.2%} elementary functions and "
+            f"{by_class['comparison'] / report.total:.2%} comparisons") in str(report)
+    relu = tos.transistor_ops(keras.Sequential([keras.Input((4,)), keras.layers.ReLU()]))
+    assert relu.nonlinear_share == 1.0  # comparisons are part of it
+    assert relu.per_layer.nonlinear_share.tolist() == [1.0]
+    assert tos.compare([relu]).nonlinear_share.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_activation_costs_by_hand(dtype):
+    table = tos.activation_costs(dtype=dtype)
+    cost = tos.load_cost_table("cmos").costs[dtype]
+    assert table.cost["linear"] == 0
+    assert table.cost["relu"] == cost["max"]
+    assert table.cost["silu"] == cost["sigmoid"] + cost["mul"]
+    assert table.cost["gelu"] == 3 * cost["mul"] + cost["neg"] + cost["erf"]
+    assert table.ops["mish"] == {"exp": 1, "log": 1, "tanh": 1, "mul": 1}
+    assert table.macs["tanh"] == pytest.approx(cost["tanh"] / cost["mac"])
+    with pytest.raises(ValueError, match="no cost for max in float32, which 'relu'"):
+        tos.activation_costs("horowitz45")
 
 
 def test_coverage_adds_up():

@@ -57,7 +57,7 @@ def test_law_recovered_from_own_runs(tmp_path):
     sizes = [1, 2, 4, 8, 16, 32]
     macs = np.array([64 * 8 * n for n in sizes])
     table = pd.DataFrame({"model": [str(n) for n in sizes], "energy": 1e3 * (2 + 3e-6 * macs)})
-    runs = tos.add_indices(read_runs(table, {str(n): dense(n) for n in sizes}, energy="energy",
+    runs = tos.price(read_runs(table, {str(n): dense(n) for n in sizes}, energy="energy",
                                      unit="mJ", device="one GPU", batch_size=64))
     law = tos.fit_scaling_law(runs, ["macs"])
     assert law.coefficients.estimate.tolist() == pytest.approx([2, 3e-6])

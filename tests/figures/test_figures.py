@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from tostoolkit import figures
-from tostoolkit.figures import paper
+from tostoolkit.counting.rules.activations import ACTIVATIONS
+from tostoolkit.figures import paper, style
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +60,47 @@ def test_a_protocol_looks_the_same_in_every_panel_and_in_the_legend():
     assert set(looks) == {"in-sample", "k-fold", "top"}
     assert all(len(look) == 1 for look in looks.values())
     assert len(set.union(*looks.values())) == 3
+
+
+def law_figure(activations):
+    runs = pd.DataFrame({"activation": activations, "tos": range(1, len(activations) + 1),
+                         "energy_j": 1.0})
+    curve = pd.DataFrame({"tos": [1, 9], "mean": 1.0, "lower": 0.9, "upper": 1.1})
+    figure = figures.scaling_law(runs, curve, "tos", "energy_j", ("x", "y"))
+    return {line.get_label(): (line.get_color(), line.get_marker())
+            for line in figure.axes[0].lines if not line.get_label().startswith("_")}
+
+
+def test_an_activation_keeps_its_colour_whatever_else_is_drawn():
+    """As the committed figures have them: blue, orange, green, ... discs, then squares."""
+    every = law_figure(["linear", "relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu"])
+    assert [every[n] for n in ("linear", "relu", "elu")] == [
+        ("#0072B2", "o"), ("#E69F00", "o"), ("#0072B2", "s")]
+    assert law_figure(["silu", "gelu"]) == {n: every[n] for n in ("silu", "gelu")}
+
+
+def test_every_activation_that_is_counted_has_a_look_of_its_own():
+    looks = style.looks(ACTIVATIONS)
+    assert len(ACTIVATIONS) > 20
+    assert len(set(looks.values())) == len(looks)
+    assert set(style.ACTIVATION_LOOKS) >= set(ACTIVATIONS)
+
+
+def test_an_activation_of_ones_own_is_drawn_apart_from_the_others():
+    drawn = law_figure(["snake", "linear", "my_own", "relu"])
+    assert len(set(drawn.values())) == 4
+    assert drawn["linear"] == ("#0072B2", "o")
+    many = style.looks([f"mine {i}" for i in range(100)])  # more than there are looks
+    assert len(many) == 100
+    assert len(set(many.values())) == 56
+
+
+def test_shares_are_stacked_to_the_whole_of_what_is_not_macs():
+    table = pd.DataFrame({
+        "model": "net", "by": ["op"] * 3 + ["layer"] * 2 + ["part"] * 2,
+        "kind": ["mac", "add", "exp", "Dense", "ReLU", "forward", "backward"],
+        "share": [0.9, 0.06, 0.04, 0.75, 0.25, 0.3, 0.7]})
+    ops, layers = figures.to_shares(table).axes
+    assert sum(bar.get_width() for bar in ops.patches) == pytest.approx(10)
+    assert {t.get_text() for t in layers.get_legend().get_texts()} == {"Dense", "ReLU"}
+    assert sum(bar.get_width() for bar in layers.patches) == pytest.approx(100)

@@ -80,7 +80,7 @@ def test_report_of_independent_work_is_met_and_of_proportional_work_is_not():
 
 def test_a_measured_response_takes_the_place_of_the_tos():
     table = fake().assign(energy_j=1.0)  # equal energies: the columns are the counts themselves
-    work = tos.add_indices(table)[["tos_linear", "tos_elementary", "tos_comparison"]].to_numpy()
+    work = tos.price(table)[["tos_linear", "tos_elementary", "tos_comparison"]].to_numpy()
     value = tos.design_report(table, response="energy_j").criteria.value
     assert value["inference", "variance inflation of tos_linear", "relative"] == pytest.approx(
         statistics.inflation_relative(work, np.ones(len(table)))[0])

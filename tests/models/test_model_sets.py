@@ -136,7 +136,7 @@ def test_a_draw_counts_what_it_looks_at_and_keeps_to_bounds(monkeypatch):
     assert len(models) == 24
     assert len(models) < len(counted) < 400  # of a grid of 20,000
     low, high, most = set_levels.BOUNDS["feed_forward"]["small"]
-    rows = tos.add_indices(tos.count_models(models.assign(phase="inference", dtype="float32")))
+    rows = tos.price(tos.count_models(models.assign(phase="inference", dtype="float32")))
     assert rows.macs.between(low, high).all()
     assert predictor_values(rows, "ops_elementwise").max() <= most
     assert design.count_pairs(models, "activation", "relu") >= 24 // 6
@@ -236,7 +236,7 @@ def test_plain_grid_of_depth_and_width_is_collinear():
     models = tos.feed_forward(
         activations=("tanh",), batch_norms=(False,), input_sizes=(256,), batch_sizes=(256,),
         phases=("inference",), dtypes=("float32",), n=None)
-    counted = tos.add_indices(tos.count_models(models))
+    counted = tos.price(tos.count_models(models))
     assert len(models) == 24
     assert tos.design_correlation(counted) > 0.9
     assert not tos.design_report(counted).met

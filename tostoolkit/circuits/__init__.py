@@ -1,4 +1,4 @@
-"""Arithmetic units as netlists of static-CMOS cells: built, simulated, proved, counted.
+"""What is an op made of? Arithmetic units as netlists of static-CMOS cells, built and simulated.
 
 What an op costs in transistors (TO) is the number of transistors in the fully unrolled unit that
 computes it, registers, clock, wires, memories and control left out.
@@ -7,13 +7,13 @@ computes it, registers, clock, wires, memories and control left out.
 from .formats import FLOATS, INTEGERS, from_float, to_float
 from .layers import layer_switching
 from .netlist import ADDERS, CELL_LIBRARIES, Netlist
+from .published import agreement, published_energies
 from .simulation import simulate
 from .switching import STREAMS, Switching, op_switching, switching
 from .units import compute, unit, unit_transistors, units
 
 __all__ = [
-    "ADDERS", "CELL_LIBRARIES", "FLOATS", "INTEGERS", "STREAMS", "Netlist", "Switching", "compute",
-    "from_float", "layer_switching", "op_switching", "simulate", "switching", "to_float", "unit",
-    "unit_transistors",
-    "units",
+    "ADDERS", "CELL_LIBRARIES", "FLOATS", "INTEGERS", "STREAMS", "Netlist", "Switching",
+    "agreement", "compute", "from_float", "layer_switching", "op_switching", "published_energies",
+    "simulate", "switching", "to_float", "unit", "unit_transistors", "units",
 ]

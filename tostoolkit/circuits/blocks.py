@@ -243,8 +243,8 @@ def multiply_constant(n, a, value, drop=0):
             if place + i >= drop:
                 columns[place + i].append(x if digit > 0 else n.inv(x))
         if digit < 0:  # -x = not x + 1 - 2^width
-            kept = max(0, drop - place)
-            correction -= ((1 << len(a)) - (1 << kept)) << place
+            dropped = max(0, drop - place)
+            correction -= ((1 << len(a)) - (1 << dropped)) << place
     _add_constant(columns, correction, width)
     return reduce_columns(n, {i - drop: c for i, c in columns.items()}, width - drop)
 

@@ -3,23 +3,16 @@
 Each function takes the netlist, the format and operand words, and returns the result word.
 Rounding is to nearest, ties to even; a NaN result is one quiet NaN whatever went in. Datapaths
 after Ercegovac and Lang, "Digital Arithmetic", 2004, chapter 8 (add, multiply, fused
-multiply-add), 5 (array divider) and 6 (array square root). Exponents are handled as ``E - 1``
-("floor"), which is 0 for the smallest normal binade and for subnormals alike: hidden bit and
-rounding carry then enter the exponent field by plain addition.
+multiply-add), 5 (array divider) and 6 (array square root).
 """
-
-from dataclasses import dataclass
 
 from .blocks import (
     add,
-    all_of,
     any_of,
     at_least,
     choose,
     constant,
     equals,
-    increment,
-    inverted,
     leading_zeros,
     masked,
     multiply,
@@ -31,96 +24,7 @@ from .blocks import (
     shift_right,
     subtract,
 )
-from .netlist import part
-
-
-@dataclass
-class Fields:
-    """An operand taken apart; every flag is a net."""
-
-    sign: int
-    exponent: list  # as stored
-    mantissa: list  # as stored, without the hidden bit
-    hidden: int  # 0 for zero and subnormals
-    zero: int
-    infinite: int
-    nan: int
-
-    @property
-    def significand(self):
-        return [*self.mantissa, self.hidden]
-
-
-@part("unpack")
-def unpack(n, f, word) -> Fields:
-    """Return the fields of an operand."""
-    mantissa, exponent = word[:f.precision - 1], word[f.precision - 1:-1]
-    hidden = any_of(n, exponent)
-    filled = any_of(n, mantissa)
-    top = all_of(n, exponent)
-    if f.infinities:
-        infinite, nan = n.and_(top, n.inv(filled)), n.and_(top, filled)
-    else:
-        infinite, nan = 0, n.and_(top, all_of(n, mantissa))
-    return Fields(word[-1], exponent, mantissa, hidden, n.inv(n.or_(hidden, filled)), infinite, nan)
-
-
-def effective(n, x):
-    """Return the exponent with the subnormals' 0 read as 1."""
-    return [n.or_(x.exponent[0], n.inv(x.hidden)), *x.exponent[1:]]
-
-
-@part("normalise subnormals")
-def normalised(n, significand):
-    """Return (the word shifted until its top bit is 1, the shift)."""
-    count = leading_zeros(n, significand)
-    return shift_left(n, significand, count), count
-
-
-def negated(n, word, width):
-    """Return the two's complement of an unsigned word, in `width` bits."""
-    return increment(n, inverted(n, pad(word, width)))[0]
-
-
-def add_constant(n, word, value):
-    """Return a word plus a constant, modulo its width."""
-    return add(n, word, constant(value % (1 << len(word)), len(word)))[0]
-
-
-@part("round and pack")
-def finish(n, f, sign, floor, significand, guard, sticky, nan=0, infinite=0, zero=0):
-    """Return the result word: rounded, overflow and special values inserted.
-
-    Parameters
-    ----------
-    floor : word
-        Exponent minus 1, not negative; any width.
-    significand : word of `f.precision` bits
-        Its top bit is 0 only where `floor` is 0.
-    guard, sticky : net
-        The next bit, and the OR of all below it.
-    """
-    up = n.and_(guard, n.or_(sticky, significand[0]))
-    mantissa, carry = increment(n, significand[:-1], up)
-    width = max(len(floor), f.exponent_bits) + 1
-    exponent, _ = add(n, pad(floor, width), pad([significand[-1]], width), carry)
-    field, high = exponent[:f.exponent_bits], exponent[f.exponent_bits:]
-    full = all_of(n, field) if f.infinities else n.and_(all_of(n, field), all_of(n, mantissa))
-    over = n.and_(n.or_(any_of(n, high), full), n.inv(zero))
-    if f.infinities:
-        infinite = n.or_(infinite, over)
-        top = n.or_(infinite, nan)
-        clear = n.inv(n.or_(top, zero))
-        mantissa = masked(n, mantissa, clear)
-        mantissa[-1] = n.or_(mantissa[-1], nan)
-        # a NaN must not be cleared by the zero flag, nor a zero set by the overflow flag
-        field = [n.or_(n.and_(x, n.inv(zero)), top) for x in field]
-    else:
-        nan = n.or_(nan, n.or_(over, infinite))
-        keep = n.inv(zero)
-        mantissa = [n.or_(n.and_(x, keep), nan) for x in mantissa]
-        field = [n.or_(n.and_(x, keep), nan) for x in field]
-    return [*mantissa, *field, n.and_(sign, n.inv(nan))]
+from .float_fields import add_constant, denormalised, effective, finish, normalised, unpack
 
 
 def float_add(n, f, x, y):
@@ -171,15 +75,6 @@ def _product(n, f, a, b):
     return multiply(n, first, second), floor
 
 
-@part("denormalise")
-def denormalised(n, floor, word):
-    """Return (floor, word, lost): shifted right where the signed floor is negative."""
-    negative = floor[-1]
-    amount = masked(n, negated(n, floor, len(floor)), negative)
-    word, lost = shift_right(n, word, amount)
-    return masked(n, floor[:-1], n.inv(negative)), word, lost
-
-
 def float_mul(n, f, x, y):
     """Return x y: normalise, multiply, round."""
     p = f.precision
@@ -187,16 +82,16 @@ def float_mul(n, f, x, y):
     product, floor = _product(n, f, a, b)
     low = n.inv(product[-1])
     floor = subtract(n, floor, pad([low], len(floor)))[0]
-    kept = choose(n, low, product[p - 2:], product[p - 3:-1])  # p + 1 bits and one below
+    leading = choose(n, low, product[p - 2:], product[p - 3:-1])  # p + 1 bits and one below
     below = any_of(n, product[:p - 3])
     below = n.or_(below, n.and_(n.inv(low), product[p - 3]))
-    floor, kept, lost = denormalised(n, floor, kept)
+    floor, leading, lost = denormalised(n, floor, leading)
     zero = n.or_(a.zero, b.zero)
     infinite = n.or_(a.infinite, b.infinite)
     nan = n.or_(n.or_(a.nan, b.nan), n.and_(zero, infinite))
-    sticky = n.or_(n.or_(lost, below), kept[0])
-    return finish(n, f, n.xor(a.sign, b.sign), floor, kept[2:], kept[1], sticky, nan, infinite,
-                  zero)
+    sticky = n.or_(n.or_(lost, below), leading[0])
+    return finish(n, f, n.xor(a.sign, b.sign), floor, leading[2:], leading[1], sticky, nan,
+                  infinite, zero)
 
 
 def float_fma(n, f, x, y, z):
@@ -253,13 +148,13 @@ def float_div(n, f, x, y):
     floor, _ = add(n, floor, shift)
     low = n.inv(quotient[-1])
     floor = subtract(n, floor, pad([low], width))[0]
-    kept = choose(n, low, quotient, [0, *quotient[:-1]])
-    floor, kept, lost = denormalised(n, floor, kept)
+    leading = choose(n, low, quotient, [0, *quotient[:-1]])
+    floor, leading, lost = denormalised(n, floor, leading)
     infinite, zero = n.or_(a.infinite, b.zero), n.or_(a.zero, b.infinite)
     nan = n.or_(n.or_(a.nan, b.nan), n.and_(a.zero, b.zero))
     nan = n.or_(nan, n.and_(a.infinite, b.infinite))
-    sticky = n.or_(n.or_(lost, any_of(n, remainder)), kept[0])
-    return finish(n, f, n.xor(a.sign, b.sign), floor, kept[2:], kept[1], sticky, nan,
+    sticky = n.or_(n.or_(lost, any_of(n, remainder)), leading[0])
+    return finish(n, f, n.xor(a.sign, b.sign), floor, leading[2:], leading[1], sticky, nan,
                   n.and_(infinite, n.inv(nan)), zero)
 
 
@@ -300,10 +195,10 @@ def float_rsqrt(n, f, x):
     width = len(exponent) + 1
     floor = subtract(n, constant(2 * f.bias - 1, width), pad(exponent, width))[0]
     floor = subtract(n, floor, pad([low], width))[0]
-    kept = choose(n, low, quotient, [0, *quotient[:-1]])
+    leading = choose(n, low, quotient, [0, *quotient[:-1]])
     nan = n.or_(a.nan, n.and_(a.sign, n.inv(a.zero)))
-    sticky = n.or_(any_of(n, remainder), any_of(n, kept[:2]))
-    return finish(n, f, a.sign, floor, kept[3:], kept[2], sticky, nan, a.zero, a.infinite)
+    sticky = n.or_(any_of(n, remainder), any_of(n, leading[:2]))
+    return finish(n, f, a.sign, floor, leading[3:], leading[2], sticky, nan, a.zero, a.infinite)
 
 
 def float_max(n, f, x, y):
@@ -361,55 +256,3 @@ def float_round(n, f, x):
     ones = constant(f.bias << (p - 1), f.width - 1)
     tiny = masked(n, ones, one)
     return [*choose(n, small, out, tiny), a.sign]
-
-
-def convert(n, source, target, x):
-    """Return x in another floating-point format."""
-    a = unpack(n, source, x)
-    p, q = source.precision, target.precision
-    width = max(source.exponent_bits, target.exponent_bits) + 2
-    significand, count = a.significand, []
-    offset = target.bias - source.bias
-    if offset > 0:  # subnormals become normal
-        significand, count = normalised(n, significand)
-    floor = add_constant(n, pad(effective(n, a), width), offset - 1)
-    if count:
-        floor = subtract(n, floor, pad(count, width)[:width])[0]
-    word = [0] * max(0, q + 2 - p) + significand
-    lost = 0
-    least = offset - (p - 1 if offset > 0 else 0)
-    if least < 0:
-        floor, word, lost = denormalised(n, floor, word)
-    else:
-        floor = floor[:-1]
-    sticky = n.or_(lost, any_of(n, word[:-q - 1]))
-    return finish(n, target, a.sign, floor, word[-q:], word[-q - 1], sticky, a.nan,
-                  n.and_(a.infinite, n.inv(a.nan)), a.zero)
-
-
-def to_integer(n, f, width, x):
-    """Return x as a two's complement integer: truncated, saturated, 0 for NaN."""
-    p = f.precision
-    a = unpack(n, f, x)
-    size = max(p, width - 1)
-    wide = max(f.exponent_bits, width.bit_length()) + 1
-    distance = subtract(n, constant(f.bias + width - 2, wide), pad(a.exponent, wide))[0]
-    large = n.or_(distance[-1], a.infinite)  # 2^(width - 1) or more
-    word, _ = shift_right(n, [0] * (size - p) + a.significand, distance[:-1])
-    magnitude = word[size - (width - 1):]
-    value = negate_if(n, [*magnitude, 0], a.sign)
-    saturated = [*[n.inv(a.sign)] * (width - 1), a.sign]
-    return masked(n, choose(n, large, value, saturated), n.inv(a.nan))
-
-
-def from_integer(n, f, width, x):
-    """Return a two's complement integer in a floating-point format."""
-    sign = x[-1]
-    magnitude = negate_if(n, x, sign)
-    word, count = normalised(n, magnitude)
-    size = max(f.exponent_bits + 1, (f.bias + width).bit_length() + 1)
-    floor = subtract(n, constant(f.bias + width - 2, size), pad(count, size)[:size])[0]
-    word = [0] * max(0, f.precision + 2 - width) + word
-    q = f.precision
-    return finish(n, f, sign, floor, word[-q:], word[-q - 1], any_of(n, word[:-q - 1]),
-                  zero=n.inv(any_of(n, magnitude)))

@@ -26,27 +26,27 @@ class Format:
     infinities: bool = True
 
     @property
-    def width(self):
+    def width(self) -> int:
         return self.exponent_bits + self.precision
 
     @property
-    def bias(self):
+    def bias(self) -> int:
         return 2 ** (self.exponent_bits - 1) - 1
 
     @property
-    def container(self):
+    def container(self) -> str:
         """NumPy's unsigned integer that holds it."""
         return next(f"uint{b}" for b in (8, 16, 32, 64) if b >= self.width)
 
     @property
-    def nan(self):
+    def nan(self) -> int:
         """Bits of the NaN that the units return."""
         exponent = (1 << self.exponent_bits) - 1
         quiet = 1 << (self.precision - 2) if self.infinities else (1 << (self.precision - 1)) - 1
         return exponent << (self.precision - 1) | quiet
 
     @property
-    def infinity(self):
+    def infinity(self) -> int:
         """Bits of what an overflow gives: infinity, or NaN where there is none."""
         if not self.infinities:
             return self.nan
@@ -62,7 +62,7 @@ FLOATS = MappingProxyType({f.name: f for f in (
 INTEGERS = MappingProxyType({"int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4})
 
 
-def find_format(name):
+def find_format(name: str) -> Format | int:
     """Return a `Format`, or the width of an integer format.
 
     Raises
@@ -77,7 +77,7 @@ def find_format(name):
     raise ValueError(f"dtype: {name!r} is unknown; there are {', '.join([*FLOATS, *INTEGERS])}")
 
 
-def to_float(bits, dtype):
+def to_float(bits: np.ndarray, dtype: str) -> np.ndarray:
     """Return the values, float64, of bit patterns of a format.
 
     Examples
@@ -102,7 +102,7 @@ def to_float(bits, dtype):
     return np.where(bits >> np.uint64(f.width - 1) & np.uint64(1), -value, value)
 
 
-def from_float(values, dtype):
+def from_float(values: np.ndarray, dtype: str) -> np.ndarray:
     """Return the bit patterns of float64 values rounded to nearest, ties to even, in a format.
 
     Examples

@@ -5,6 +5,8 @@ activations and weights of one contraction in order, its sum starts at 0. An ele
 through a tensor in memory order.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -12,10 +14,15 @@ from .formats import FLOATS, from_float, to_float
 from .switching import random_stream, switching
 from .units import unit
 
-OUTPUTS = 256  # outputs of a contraction that are sampled
+if TYPE_CHECKING:
+    import keras
+
+OUTPUTS = 256  # of a contraction that are sampled: the error of a mean is then below a tenth
+ELEMENTS = 2**16  # of a tensor that are taken; two batches of the simulation
 
 
-def layer_switching(layer, inputs, dtype="float32", outputs=OUTPUTS, seed=0) -> pd.DataFrame:
+def layer_switching(layer: "keras.Layer", inputs: np.ndarray, dtype: str = "float32",
+                    outputs: int = OUTPUTS, seed: int = 0) -> pd.DataFrame:
     """Return how many transistors switch per op in a Keras layer on given inputs.
 
     Parameters
@@ -39,7 +46,7 @@ def layer_switching(layer, inputs, dtype="float32", outputs=OUTPUTS, seed=0) -> 
     Raises
     ------
     ValueError
-        A layer of another kind, not built, or a format that is no floating-point one; inputs too
+        A layer of another kind, not built, or a format that is not a floating-point one; inputs too
         few for an estimate.
 
     Examples
@@ -55,7 +62,7 @@ def layer_switching(layer, inputs, dtype="float32", outputs=OUTPUTS, seed=0) -> 
     inputs = np.asarray(inputs, np.float64)
     kind = type(layer).__name__
     if kind == "ReLU" or (kind == "Activation" and layer.activation.__name__ == "relu"):
-        x = from_float(inputs.ravel()[: 2**16], dtype)
+        x = from_float(inputs.ravel()[:ELEMENTS], dtype)
         return pd.DataFrame([_row("max", dtype, {"x": x, "y": np.zeros_like(x)})]).set_index("op")
     if kind not in ("Dense", "Conv1D", "Conv2D", "Conv3D"):
         raise ValueError(f"layer: {kind} {layer.name!r} has no rule here; use Dense, Conv1D, "
@@ -105,9 +112,9 @@ def _patches(layer, inputs):
 
 def _row(op, dtype, stream):
     netlist = unit(op, dtype)
-    found = switching(netlist, **stream)
+    observed = switching(netlist, **stream)
     chance = switching(netlist, **random_stream(netlist, dtype))
     zeros = np.mean([(to_float(bits, dtype) == 0).mean() for bits in stream.values()])
-    return {"op": op, "transitions": found.transitions, "std_error": found.std_error,
-            "transistors": found.transistors, "activity": found.activity,
-            "random": chance.activity, "zeros": float(zeros), "ops": found.ops}
+    return {"op": op, "transitions": observed.transitions, "std_error": observed.std_error,
+            "transistors": observed.transistors, "activity": observed.activity,
+            "random": chance.activity, "zeros": float(zeros), "ops": observed.ops}

@@ -56,7 +56,7 @@ class Netlist:
     28
     """
 
-    def __init__(self, adder="ripple"):
+    def __init__(self, adder: str = "ripple"):
         if adder not in ADDERS:
             raise ValueError(f"adder: {adder!r} is unknown; there are {', '.join(ADDERS)}")
         self.adder = adder
@@ -67,7 +67,7 @@ class Netlist:
 
     # Building ---------------------------------------------------------------------------------
 
-    def input(self, name, width) -> list[int]:
+    def input(self, name: str, width: int) -> list[int]:
         """Return the nets of a new input word."""
         first = len(self.kinds)
         self.kinds += [None] * width
@@ -76,7 +76,7 @@ class Netlist:
         self.inputs[name] = list(range(first, first + width))
         return self.inputs[name]
 
-    def output(self, name, word):
+    def output(self, name: str, word: list[int]) -> None:
         """Name a word as an output."""
         self.outputs[name] = list(word)
 
@@ -94,26 +94,26 @@ class Netlist:
         """Return the net that a NOT drives from `a`, or that `a` inverts, if there is one."""
         return self.fanins[a][0] if self.kinds[a] == NOT else self._known.get((NOT, a))
 
-    def inv(self, a):
+    def inv(self, a: int) -> int:
         if a < 2:
             return 1 - a
         return self.fanins[a][0] if self.kinds[a] == NOT else self._cell(NOT, a)
 
-    def and_(self, a, b):
+    def and_(self, a: int, b: int) -> int:
         if a > b:
             a, b = b, a
         if a == 0 or self._inverse(a) == b:
             return 0
         return b if a == 1 or a == b else self._cell(AND, a, b)
 
-    def or_(self, a, b):
+    def or_(self, a: int, b: int) -> int:
         if a > b:
             a, b = b, a
         if a == 1 or self._inverse(a) == b:
             return 1
         return b if a == 0 or a == b else self._cell(OR, a, b)
 
-    def xor(self, a, b):
+    def xor(self, a: int, b: int) -> int:
         flip = 0
         for net in (a, b):
             if self.kinds[net] == NOT:
@@ -128,7 +128,7 @@ class Netlist:
             out = 0 if a == b else self._cell(XOR, a, b)
         return self.inv(out) if flip else out
 
-    def mux(self, choose, a, b):
+    def mux(self, choose: int, a: int, b: int) -> int:
         """Return `b` where `choose` is 1, else `a`."""
         if choose < 2 or a == b:
             return b if choose == 1 else a
@@ -146,7 +146,7 @@ class Netlist:
             return self.xor(choose, a)
         return self._cell(MUX, choose, a, b)
 
-    def xor3(self, a, b, c):
+    def xor3(self, a: int, b: int, c: int) -> int:
         a, b, c = sorted((a, b, c))
         if a < 2 or a == b:
             return self.xor(c if a == b else self.xor(b, c), a if a < 2 and a != b else 0)
@@ -154,7 +154,7 @@ class Netlist:
             return a
         return self._cell(XOR3, a, b, c)
 
-    def majority(self, a, b, c):
+    def majority(self, a: int, b: int, c: int) -> int:
         a, b, c = sorted((a, b, c))
         if a == b:
             return a
@@ -166,7 +166,7 @@ class Netlist:
 
     # Using ------------------------------------------------------------------------------------
 
-    def finish(self):
+    def finish(self) -> "Netlist":
         """Drop what no output needs and number the rest anew; return self."""
         live = bytearray(len(self.kinds))
         stack = [net for word in self.outputs.values() for net in word]
@@ -228,7 +228,7 @@ class Netlist:
         """Return how many of each cell there are, by the names of the cell libraries."""
         return Counter(name for name, _ in self.placed())
 
-    def anatomy(self, cells="mirror") -> Counter:
+    def anatomy(self, cells: str = "mirror") -> Counter:
         """Return the transistors of each part of the unit.
 
         Raises
@@ -241,7 +241,7 @@ class Netlist:
             sizes[self.parts[net] or "glue"] += library[name]
         return sizes
 
-    def transistors(self, cells="mirror") -> int:
+    def transistors(self, cells: str = "mirror") -> int:
         """Return the number of transistors in one cell library.
 
         Raises
@@ -272,7 +272,7 @@ def part(name):
     return decorate
 
 
-def cell_library(name):
+def cell_library(name: str) -> MappingProxyType:
     """Return a cell library by its name.
 
     Raises

@@ -8,13 +8,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .netlist import AND, MAJ, MUX, NOT, OR, XOR, XOR3
+from .netlist import AND, MAJ, MUX, NOT, OR, XOR, XOR3, Netlist
 
 WORDS = 512  # per net and batch: 32,768 vectors
 _PROGRAMS = WeakKeyDictionary()
 
 
-def simulate(netlist, **operands):
+def simulate(netlist: Netlist, **operands: np.ndarray) -> dict[str, np.ndarray]:
     """Return the outputs of a netlist for arrays of operands.
 
     Parameters
@@ -33,7 +33,7 @@ def simulate(netlist, **operands):
     ValueError
         Operands that are missing, unknown, or of different lengths.
     TypeError
-        Operands that are no integers.
+        Operands that are not integers.
 
     Examples
     --------
@@ -62,8 +62,8 @@ def check_operands(netlist, operands):
     arrays = {name: np.asarray(x) for name, x in operands.items()}
     for name, x in arrays.items():
         if x.dtype.kind not in "ui":
-            raise TypeError(f"{name}: dtype {x.dtype} is no integer; view floats as their bits, "
-                            "x.view('uint32'), or call the unit through compute(op, dtype, ...)")
+            raise TypeError(f"{name}: dtype {x.dtype} is not an integer; view floats as their "
+                            "bits, x.view('uint32'), or call the unit by compute(op, dtype, ...)")
         if x.ndim != 1:
             raise ValueError(f"{name}: shape {x.shape}; operands are one-dimensional arrays")
     lengths = {name: len(x) for name, x in arrays.items()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .formats import FLOATS, INTEGERS, from_float, to_float
-from .netlist import AND, MAJ, MUX, NOT, OR, XOR, XOR3
+from .netlist import AND, MAJ, MUX, NOT, OR, XOR, XOR3, Netlist
 from .simulation import WORDS, Program, check_operands, to_planes
 from .units import unit
 
@@ -45,7 +45,7 @@ class Switching:
         return self.transitions / self.transistors if self.transistors else 0.0
 
 
-def switching(netlist, **stream) -> Switching:
+def switching(netlist: Netlist, **stream: np.ndarray) -> Switching:
     """Return the transistor transitions per op of a unit under a stream of operands.
 
     Parameters
@@ -106,7 +106,7 @@ def _toggles(plane):
     return changes.reshape(BLOCKS, -1).sum(axis=1, dtype=np.int64)
 
 
-def terminals(netlist):
+def terminals(netlist: Netlist) -> tuple[list[int], dict]:
     """Return where the gates of a netlist's transistors hang, in the ``mirror`` library.
 
     Returns
@@ -156,7 +156,7 @@ def terminals(netlist):
 
 # Streams --------------------------------------------------------------------------------------
 
-def random_stream(netlist, dtype, n=2**13, seed=0) -> dict:
+def random_stream(netlist: Netlist, dtype: str, n: int = 2**13, seed: int = 0) -> dict:
     """Return operands of uniformly random bits, exponents that mean infinity or NaN excepted.
 
     Examples
@@ -177,7 +177,7 @@ def random_stream(netlist, dtype, n=2**13, seed=0) -> dict:
     return stream
 
 
-def network_stream(netlist, dtype, n=2**13, seed=0) -> dict:
+def network_stream(netlist: Netlist, dtype: str, n: int = 2**13, seed: int = 0) -> dict:
     """Return operands as a trained network has them: x activations, y weights, z running sums.
 
     Activations are standard normal behind a ReLU, so that half are 0; weights normal with standard
@@ -208,7 +208,8 @@ def network_stream(netlist, dtype, n=2**13, seed=0) -> dict:
 STREAMS = {"random": random_stream, "network": network_stream}
 
 
-def op_switching(op, dtype, stream="network", n=2**13, seed=0) -> Switching:
+def op_switching(op: str, dtype: str, stream: str = "network", n: int = 2**13,
+                 seed: int = 0) -> Switching:
     """Return the switching of a unit under a named stream.
 
     Raises

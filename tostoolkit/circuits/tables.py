@@ -13,7 +13,7 @@ import pandas as pd
 from ..op_kinds import DTYPES, OP_KINDS
 from .formats import FLOATS, INTEGERS
 from .switching import op_switching
-from .units import FLOAT_UNITS, INTEGER_UNITS, unit, unit_transistors
+from .units import FLOAT_UNITS, INTEGER_UNITS, unit, unit_transistors, units
 
 GENERATOR = "tostoolkit.circuits 1"  # raised when a design changes what the tables hold
 MULTIPLEXER, EXCLUSIVE_OR = 12, 10  # transistors, static CMOS
@@ -63,7 +63,7 @@ class Pricing:
     adder: str = "ripple"
     stream: str = ""
 
-    def cost(self, op, dtype):
+    def cost(self, op: str, dtype: str) -> float:
         if self.stream:
             return float(f"{op_switching(op, dtype, self.stream).transitions:.4g}")
         return unit_transistors(op, dtype, adder=self.adder)
@@ -85,7 +85,7 @@ CIRCUIT_TABLES = {
 }
 
 
-def write_tables(folder):
+def write_tables(folder: str | Path) -> list[Path]:
     """Write every table into a folder, and return their paths.
 
     Parameters
@@ -125,9 +125,9 @@ def _circuit_rows(pricing, expansions):
     price = cache(pricing.cost)
     for dtype in DTYPES:
         for op in OP_KINDS:
-            found = _priced(price, pricing, expansions, op, dtype)
-            if found is not None:
-                cost, locator, derivation = found
+            entry = _priced(price, pricing, expansions, op, dtype)
+            if entry is not None:
+                cost, locator, derivation = entry
                 yield op, dtype, cost, "derived", GENERATOR, locator, derivation
 
 
@@ -146,7 +146,7 @@ def _priced(price, pricing, expansions, op, dtype):
         return 0, "wires", "an integer is round already"
     table = FLOAT_UNITS if dtype in FLOATS else INTEGER_UNITS
     native = op in table or op.startswith("convert:")
-    if op == "erf" and dtype == "float64":
+    if op == "erf" and dtype in FLOATS and op not in units(dtype):
         native = False
     if native:
         words = "" if op not in table else table[op][0].__doc__.splitlines()[0].rstrip(".")

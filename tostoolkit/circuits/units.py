@@ -7,12 +7,17 @@ from functools import cache
 
 import numpy as np
 
-from . import elementary_units as elementary
+from . import conversions
+from . import exponential_units as exponentials
 from . import float_units as floats
 from . import integer_units as integers
+from .erf_unit import float_erf
 from .formats import FLOATS, INTEGERS, find_format, from_float, to_float
+from .log_unit import float_log
 from .netlist import Netlist, cell_library
 from .simulation import simulate
+
+ERF_PRECISION = 24  # bits of the widest format whose erf is a unit; its table grows with them
 
 #: Op -> (function, operands) of the floating-point units.
 FLOAT_UNITS = {
@@ -22,9 +27,9 @@ FLOAT_UNITS = {
     "max": (floats.float_max, "xy"), "relu": (floats.float_relu, "x"),
     "neg": (floats.float_neg, "x"), "abs": (floats.float_abs, "x"),
     "round": (floats.float_round, "x"), "select": (floats.float_select, "xyp"),
-    "exp": (elementary.float_exp, "x"), "log": (elementary.float_log, "x"),
-    "sigmoid": (elementary.float_sigmoid, "x"), "tanh": (elementary.float_tanh, "x"),
-    "erf": (elementary.float_erf, "x"),
+    "exp": (exponentials.float_exp, "x"), "log": (float_log, "x"),
+    "sigmoid": (exponentials.float_sigmoid, "x"), "tanh": (exponentials.float_tanh, "x"),
+    "erf": (float_erf, "x"),
 }
 #: Op -> (function, operands) of the integer units.
 INTEGER_UNITS = {
@@ -39,7 +44,7 @@ INTEGER_UNITS = {
 _OTHER = {"p": ("predicate", 1), "m": ("multiplier", 32), "s": ("shift", 5)}
 
 
-def units(dtype) -> list[str]:
+def units(dtype: str) -> list[str]:
     """Return the ops that have a unit in a format; ``convert:<format>`` turns its values into it.
 
     Raises
@@ -54,14 +59,14 @@ def units(dtype) -> list[str]:
     """
     f = find_format(dtype)
     if dtype in INTEGERS:
-        own = [op for op in INTEGER_UNITS if op != "requantise" or f <= integers.ACCUMULATOR]
-        return [*own, *(f"convert:{name}" for name in FLOATS)]
-    own = [op for op in FLOAT_UNITS if op != "erf" or f.precision <= 24]
-    return [*own, *(f"convert:{name}" for name in (*FLOATS, *INTEGERS) if name != dtype)]
+        ops = [op for op in INTEGER_UNITS if op != "requantise" or f <= integers.ACCUMULATOR]
+        return [*ops, *(f"convert:{name}" for name in FLOATS)]
+    ops = [op for op in FLOAT_UNITS if op != "erf" or f.precision <= ERF_PRECISION]
+    return [*ops, *(f"convert:{name}" for name in (*FLOATS, *INTEGERS) if name != dtype)]
 
 
 @cache
-def unit(op, dtype, adder="ripple") -> Netlist:
+def unit(op: str, dtype: str, adder: str = "ripple") -> Netlist:
     """Return the netlist of an arithmetic unit; its output is called ``result``.
 
     Parameters
@@ -87,30 +92,32 @@ def unit(op, dtype, adder="ripple") -> Netlist:
     if op not in units(dtype):
         raise ValueError(f"op: there is no unit {op!r} in {dtype}; there are "
                          f"{', '.join(units(dtype))}")
-    own = f if dtype in INTEGERS else f.width
+    width = f if dtype in INTEGERS else f.width
     if op.startswith("convert:"):
         source = op.partition(":")[2]
         x = n.input("x", INTEGERS[source] if source in INTEGERS else FLOATS[source].width)
         if dtype in INTEGERS:
-            result = floats.to_integer(n, FLOATS[source], f, x)
+            result = conversions.to_integer(n, FLOATS[source], f, x)
         elif source in INTEGERS:
-            result = floats.from_integer(n, f, INTEGERS[source], x)
+            result = conversions.from_integer(n, f, INTEGERS[source], x)
         else:
-            result = floats.convert(n, FLOATS[source], f, x)
+            result = conversions.convert(n, FLOATS[source], f, x)
     else:
         function, letters = (INTEGER_UNITS if dtype in INTEGERS else FLOAT_UNITS)[op]
-        words = [32 if letter == "x" and op == "requantise" else own for letter in letters]
+        words = [32 if letter == "x" and op == "requantise" else width for letter in letters]
         if op == "mac":
-            words[-1] = max(own, integers.ACCUMULATOR)
-        operands = [n.input(*_OTHER.get(letter, (letter, width)))
-                    for letter, width in zip(letters, words, strict=True)]
+            words[-1] = max(width, integers.ACCUMULATOR)
+        operands = [n.input(*_OTHER.get(letter, (letter, size)))
+                    for letter, size in zip(letters, words, strict=True)]
         result = function(n, f, *operands)
     n.output("result", result)
     return n.finish()
 
 
 @cache
-def unit_transistors(op, dtype, cells="mirror", adder="ripple") -> int:
+def unit_transistors(
+    op: str, dtype: str, cells: str = "mirror", adder: str = "ripple"
+) -> int:
     """Return the transistors of a unit.
 
     Raises
@@ -127,7 +134,9 @@ def unit_transistors(op, dtype, cells="mirror", adder="ripple") -> int:
     return unit(op, dtype, adder).transistors(cells)
 
 
-def compute(op, dtype, *operands, adder="ripple"):
+def compute(
+    op: str, dtype: str, *operands: np.ndarray, adder: str = "ripple"
+) -> np.ndarray:
     """Return what a unit computes, on values.
 
     Parameters

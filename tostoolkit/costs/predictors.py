@@ -1,15 +1,17 @@
 """Predictors of energy: one row of numbers for a counted model, one column a predictor.
 
-`count_row` holds what is counted, whatever it may cost; `add_predictors` and `add_indices` price
-it. The first is slow (a model must be built), the second is one matrix product, so a table of
-counts outlives any change of cost table. `PREDICTORS` names all that can stand in a law.
+`count_row` holds what is counted, whatever it may cost; `price` gives it a cost. The first is slow
+(a model must be built), the second is one matrix product, so a table of counts outlives any change
+of cost table. `PREDICTORS` names all that can stand in a law.
 """
 
 import re
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 import pandas as pd
 
@@ -17,7 +19,7 @@ from ..counting.count import OP_COUNTERS, count_calls, count_ops
 from ..counting.data_movement import count_bytes, movement_table
 from ..counting.introspection import layer_calls
 from ..op_kinds import COMPARISON, DTYPES, ELEMENTARY, LINEAR, OP_KINDS
-from .cost_table import did_you_mean, load_cost_table, shipped_names
+from .cost_table import CostTable, did_you_mean, load_cost_table, shipped_names
 
 #: Which contraction a layer's MACs are: kind of layer -> name of the class of MACs.
 CONTRACTIONS = {
@@ -118,10 +120,24 @@ class Predictor:
     by_table: bool = False
 
 
+class NoCost(ValueError):
+    """A cost table lacks an op of some rows.
+
+    Attributes
+    ----------
+    rows : array of bool, shape (n,)
+        Which of the rows have such an op.
+    """
+
+    def __init__(self, message, rows):
+        super().__init__(message)
+        self.rows = rows
+
+
 def _column(name, zero=False):
     """Return the function that takes a counted column; of a class that no model has, zeros."""
     def values(rows, table):
-        if name in rows:
+        if name in rows and (zero or rows.empty or rows[name].notna().any()):
             return rows[name].fillna(0) if zero else rows[name]
         if zero and any(map(_is_op, rows.columns)):
             return pd.Series(0, rows.index)
@@ -136,10 +152,10 @@ def _priced(keep=lambda op: True, costs=None):
         table = table if costs is None else load_cost_table(costs)
         counts = _op_counts(rows, keep)
         price = table.costs.reindex(counts.columns)
-        gaps = counts.columns[price.isna().to_numpy() & (counts != 0).any().to_numpy()]
-        if len(gaps):
-            raise ValueError(f"costs: table {table.name!r} has no cost for "
-                             + ", ".join(f"{op} in {dtype}" for dtype, op in gaps))
+        gaps = price.isna().to_numpy() & (counts.to_numpy(float) != 0)
+        if gaps.any():
+            ops = ", ".join(f"{op} in {dtype}" for dtype, op in counts.columns[gaps.any(axis=0)])
+            raise NoCost(f"costs: table {table.name!r} has no cost for {ops}", gaps.any(axis=1))
         return counts @ price.fillna(0.0)
     return values
 
@@ -188,7 +204,7 @@ PREDICTORS = {
        for name in shipped_names()},
     **{f"ops_{work}": Predictor(f"number of {work} ops", "op", _number(_of(work)))
        for work in (LINEAR, ELEMENTARY, COMPARISON)},
-    "ops_elementwise": Predictor("number of ops that are no MAC", "op", _number(_elementwise)),
+    "ops_elementwise": Predictor("number of ops other than MACs", "op", _number(_elementwise)),
     "mac conv": Predictor("MACs of convolutions of any kernel, not depthwise", "MAC",
                           lambda rows, table: rows.filter(regex=f"^{KERNEL}$").sum(axis=1)),
     **{f"mac {kind}": Predictor(f"MACs of {kind} layers", "MAC", _column(f"mac {kind}", zero=True))
@@ -199,12 +215,12 @@ PREDICTORS = {
                        _column("bytes")),
     "parameters": Predictor("trainable weights", "parameter", _column("parameters")),
     "layers": Predictor("layer calls that do arithmetic", "layer", _column("layers")),
-    "time_s": Predictor("measured time of a step: no count, and not known before", "s",
+    "time_s": Predictor("measured time of a step: not a count, and not known before", "s",
                         _column("time_s")),
 }
 
 
-def find_predictor(name) -> Predictor:
+def find_predictor(name: str) -> Predictor:
     """Return the predictor of a name: of `PREDICTORS`, ``mac conv3x3`` or an op's ``exp float32``.
 
     Raises
@@ -221,18 +237,18 @@ def find_predictor(name) -> Predictor:
         op, dtype = name.split()
         return Predictor(f"number of {op} in {dtype}", "op", _column(name, zero=True))
     raise ValueError(f"{name}: no such predictor{did_you_mean(name, PREDICTORS)}; "
-                     "tos.predictor_table() lists them")
+                     "tos.predictors() lists them")
 
 
-def predictor_table(costs="cmos") -> pd.DataFrame:
-    """Return the name, definition and unit of every predictor.
+def predictors(costs: str | Path | CostTable = "cmos") -> pd.DataFrame:
+    """Return the name, definition and unit of every predictor, under a cost table.
 
     ``mac conv3x3`` and its like, by kernel, and ``exp float32`` and its like, by op, are
     predictors too.
 
     Examples
     --------
-    >>> predictor_table().loc["bytes", "unit"]
+    >>> predictors().loc["bytes", "unit"]
     'B'
     """
     return pd.DataFrame(
@@ -240,17 +256,21 @@ def predictor_table(costs="cmos") -> pd.DataFrame:
         columns=["name", "definition", "unit"]).set_index("name")
 
 
-def unit(name, costs="cmos") -> str:
-    """Return the unit of a predictor; of a column that is none, the empty string."""
+def unit(name: str, costs: str | Path | CostTable | None = "cmos") -> str:
+    """Return the unit of a predictor; of a column that is not one, the empty string."""
     try:
-        own = find_predictor(name).unit
+        predictor = find_predictor(name)
     except ValueError:
         return ""
-    table = costs if name not in PREDICTORS or PREDICTORS[name].by_table else name[4:]
-    return own if own is not None else load_cost_table(table).unit if table else "TO"
+    if predictor.unit is not None:
+        return predictor.unit
+    table = costs if predictor.by_table else name.removeprefix("tos_")
+    return load_cost_table(table).unit if table else "TO"
 
 
-def predictor_values(rows, name, costs="cmos") -> pd.Series:
+def predictor_values(
+    rows: pd.DataFrame, name: str, costs: str | Path | CostTable = "cmos"
+) -> pd.Series:
     """Return the values of one predictor over counted rows.
 
     Raises
@@ -267,68 +287,101 @@ def predictor_values(rows, name, costs="cmos") -> pd.Series:
     return find_predictor(name).values(rows, load_cost_table(costs)).rename(name)
 
 
-def add_predictors(rows, names=None, costs="cmos") -> pd.DataFrame:
-    """Return counted rows with a column for each predictor.
+def price(rows: pd.DataFrame, costs: str | Path | CostTable = "cmos",
+          names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return counted rows with a column for each predictor, and the cost table's name in ``costs``.
 
-    A predictor that cannot be computed, as under a cost table without a cost for one of the ops,
-    is missing (NaN), and ``attrs["reasons"]`` says why by its name.
+    What the rows hold of an earlier price is computed anew, so that all of it is by one table.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         Columns as `count_row` gives them, missing counts being 0.
+    costs : str, Path or CostTable
+        For the predictors that say "the cost table".
     names : sequence of str, optional
-        All of `PREDICTORS` if not given.
-    costs : str or CostTable
-        For those that say "the cost table".
+        The predictors that are wanted, each an error where it cannot be computed. If not given,
+        all of `PREDICTORS`, and one that cannot be computed in a row is missing there (NaN).
+        ``time_s`` is measured, and stands where the rows have it.
 
-    Examples
-    --------
-    >>> rows = pd.DataFrame([{"mac float32": 10, "exp float32": 3}])
-    >>> add_predictors(rows, ["tos_flops", "tos_horowitz45"]).attrs["reasons"]
-    {'tos_horowitz45': "costs: table 'horowitz45' has no cost for exp in float32"}
-    """
-    columns, reasons = {}, {}
-    for name in PREDICTORS if names is None else names:
-        try:
-            columns[name] = predictor_values(rows, name, costs)
-        except ValueError as error:
-            columns[name], reasons[name] = float("nan"), str(error)
-    out = rows.assign(**columns)
-    out.attrs |= {"costs": load_cost_table(costs).name, "reasons": reasons}
-    return out
-
-
-def add_indices(rows, costs="cmos") -> pd.DataFrame:
-    """Return `rows` with the indices that count as predictors added.
-
-    ``macs``, ``flops``, and under the cost table `costs`: ``tos``, and its parts by the class of
-    the op (`op_kinds.OP_KINDS`), ``tos_linear``, ``tos_elementary`` and ``tos_comparison``; and
-    by whether MACs see it, ``tos_mac`` and ``tos_elementwise``, all that is no MAC.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Columns as `count_row` gives them, missing counts being 0.
-    costs : str or CostTable
-        Ops that it does not price are an error.
+    Returns
+    -------
+    pandas.DataFrame
+        The rows, with those columns, in the units that `predictors` tells.
 
     Raises
     ------
     ValueError
-        A table that lacks an op of the rows.
+        Rows without op counts, or with a column ``costs`` of something else; an unknown cost
+        table; a predictor of `names` that is unknown or cannot be computed.
+
+    Warns
+    -----
+    UserWarning
+        Without `names`: `costs` lacks an op of the rows.
 
     Examples
     --------
-    >>> rows = pd.DataFrame([{"mac float32": 10, "add float32": 2}])
-    >>> add_indices(rows, "flops")[["macs", "flops", "tos"]].to_numpy().tolist()
-    [[10.0, 22.0, 22.0]]
+    >>> rows = pd.DataFrame([{"mac float32": 10, "exp float32": 3}, {"mac float32": 4}])
+    >>> price(rows, "flops", ["macs", "tos"])[["macs", "tos", "costs"]].to_numpy().tolist()
+    [[10.0, 23.0, 'flops'], [4.0, 8.0, 'flops']]
+    >>> price(rows)["tos_horowitz45"].tolist()
+    [nan, 18.4]
     """
     table = load_cost_table(costs)
-    names = ["macs", "flops", *(name for name, p in PREDICTORS.items() if p.by_table)]
-    out = rows.assign(**{name: PREDICTORS[name].values(rows, table) for name in names})
-    out.attrs["costs"] = table.name
-    return out
+    if "costs" in rows and not rows["costs"].dropna().map(lambda v: isinstance(v, str)).all():
+        raise ValueError("rows: their column 'costs' does not name cost tables, and price() writes "
+                         "the table's name there; rename it")
+    _op_counts(rows, _of(LINEAR))  # an error where nothing was counted
+    named = PREDICTORS if names is None else dict.fromkeys(names)
+    stale = [name for name, p in PREDICTORS.items() if p.by_table and name in rows]
+    columns, gap = {}, None
+    for name in dict.fromkeys([*named, *stale]):
+        try:
+            columns[name] = predictor_values(rows, name, table)
+        except ValueError as error:
+            if names is not None and name in named:
+                raise
+            if name != "time_s":
+                columns[name] = _where_known(rows, name, table, error)
+            if gap is None and find_predictor(name).by_table:
+                gap = error
+    if names is None and gap is not None:
+        warnings.warn(f"{gap}; rows with such an op have no price", stacklevel=2)
+    return rows.assign(**columns, costs=table.name)
+
+
+def _where_known(rows, name, table, error):
+    """Return a predictor's values where they can be computed, NaN elsewhere."""
+    values = pd.Series(float("nan"), rows.index, name=name)
+    if isinstance(error, NoCost) and not error.rows.all():
+        known = ~error.rows
+        values[known] = predictor_values(rows[known], name, table).to_numpy()
+    return values
+
+
+def priced_by(rows: pd.DataFrame) -> str | None:
+    """Return the name of the cost table that rows were priced by; None where they do not say.
+
+    Raises
+    ------
+    ValueError
+        Rows that were priced by different tables, or some of them by none.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame([{"mac float32": 10}])
+    >>> priced_by(rows), priced_by(price(rows, "flops"))
+    (None, 'flops')
+    """
+    if "costs" not in rows:
+        return None
+    tables = rows["costs"].unique()
+    if len(tables) != 1:
+        raise ValueError("costs: the rows are priced by "
+                         + ", ".join("no table" if pd.isna(t) else repr(t) for t in tables)
+                         + "; price all of them by one: tos.price(rows, 'cmos')")
+    return None if pd.isna(tables[0]) else tables[0]
 
 
 def _is_op(column):

@@ -1,6 +1,9 @@
 """Op counts x costs -> transistor operations: the `Report`."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -9,7 +12,12 @@ from ..counting.data_movement import COLUMNS as MOVEMENT_COLUMNS
 from ..counting.data_movement import movement_table
 from ..counting.introspection import layer_calls
 from ..op_kinds import LINEAR, OP_KINDS
+from . import report_views
 from .cost_table import CostTable, load_cost_table
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -21,10 +29,11 @@ class Report:
     model : str
         The model's name.
     counts : pandas.DataFrame
-        Op counts: one row a layer call, columns ``(dtype, op)``.
+        Op counts, as `count_ops` returns them: one row a layer call, or a layer and part of a
+        training step; columns ``(dtype, op)``.
     costs : CostTable
     movement : pandas.DataFrame
-        Bytes of weights, of activations read and written, by layer call.
+        Bytes of weights, of activations read and written, by layer call, as `count_bytes`.
     batch_size : int
     phase : str
     unpriced : pandas.Series
@@ -32,6 +41,8 @@ class Report:
         unless ``missing="skip"`` was asked for.
     coverage : dict of str to int
         How many layer calls were counted by ``rule``, by ``trace``, as ``zero``.
+    kinds : mapping of str to str
+        Layer call -> kind of layer: ``{"head": "Dense"}``.
     """
 
     model: str
@@ -42,6 +53,7 @@ class Report:
     phase: str
     unpriced: pd.Series
     coverage: dict
+    kinds: Mapping[str, str]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -80,24 +92,43 @@ class Report:
 
     @property
     def per_layer(self) -> pd.DataFrame:
-        """One row a layer call.
+        """One row a layer call: index ``layer``, ``kind`` of layer, and of training its ``part``.
 
-        MACs; cost, in the table's unit; its share of the total; the share of it that is not
-        linear; bytes of weights, of activations read and written; and the arithmetic intensity,
-        FLOPs per byte moved (missing where nothing moves).
+        MACs; cost, in the table's unit; its share of the total; the non-linear share of it, which
+        is elementary functions and comparisons; bytes of weights, of activations read and written;
+        and the arithmetic intensity, FLOPs per byte moved (missing where nothing moves).
         """
         table = self.table
-        cost = table.sum(axis=1)
+        rows = table.index.append(self.movement.index.difference(table.index, sort=False))
+        cost = table.sum(axis=1).reindex(rows, fill_value=0.0)
         linear = table.loc[:, _is_linear(table.columns)].sum(axis=1)
-        moved = self.movement.sum(axis=1)
+        movement = self.movement.reindex(rows, fill_value=0)
+        moved = movement.sum(axis=1)
+        flops = self._flops_per_layer.reindex(rows, fill_value=0.0)
         return pd.DataFrame({
-            "macs": self._macs_per_layer,
+            "macs": self._macs_per_layer.reindex(rows, fill_value=0),
             "cost": cost,
             "share": cost / (self.total or 1.0),
             "nonlinear_share": ((cost - linear) / cost).where(cost > 0, 0.0),
-            **self.movement,
-            "flops_per_byte": self._flops_per_layer / moved.where(moved > 0),
-        })
+            **movement,
+            "flops_per_byte": flops / moved.where(moved > 0),
+        }).set_axis(self._by_kind(rows))
+
+    def _by_kind(self, rows):
+        """Return rows of the counts by layer and kind of layer; a training step's by part too."""
+        if self.phase == "inference":
+            return rows
+        layers, parts = (rows.get_level_values(level) for level in (0, 1))
+        return pd.MultiIndex.from_arrays(
+            [layers, [self._kind(layer) for layer in layers], parts],
+            names=["layer", "kind", "part"])
+
+    def _kind(self, layer):
+        """Return the kind of a layer; ``loss``, ``optimizer``, ``operators`` of what is none."""
+        call = layer
+        while call not in self.kinds and "/" in call:  # a trace tells a layer's parts apart
+            call = call.rpartition("/")[0]
+        return self.kinds.get(call, layer.strip("()"))
 
     @property
     def by_op(self) -> pd.DataFrame:
@@ -113,12 +144,39 @@ class Report:
 
     @property
     def nonlinear_share(self) -> float:
-        """Share of the cost that is neither multiply-accumulate, addition nor multiplication."""
+        """Share of the cost that is non-linear work: neither MAC, addition nor multiplication.
+
+        It is that of elementary functions and of comparisons; `by_op` tells the two apart.
+        """
         table = self.table
         other = table.loc[:, [not linear for linear in _is_linear(table.columns)]]
         return float(other.to_numpy().sum()) / (self.total or 1.0)
 
-    def plot(self, n_layers=15):
+    @property
+    def shares(self) -> pd.DataFrame:
+        """Shares of the cost by op kind, by kind of layer, and by part of a training step; tidy.
+
+        Columns ``model``, ``by`` (``"op"``, ``"layer"``; of training also ``"part"``, which is
+        ``forward``, ``backward`` or ``update``), ``kind``, ``share`` (0 to 1). The shares of each
+        ``by`` sum to 1, but where a model costs nothing. The loss, the optimizer and operators
+        outside of layers are kinds of layer of their own in a training step.
+
+        Examples
+        --------
+        ``pandas.concat([report.shares for report in reports])``
+        """
+        layers = self.per_layer.cost
+        by = {"op": self.table.T.groupby(level="op").sum().sum(axis=1),
+              "layer": layers.groupby(level="kind").sum()}
+        if self.phase == "training":
+            by["part"] = layers.groupby(level="part", sort=False).sum()
+        return pd.concat([
+            pd.DataFrame({"model": self.model, "by": name, "kind": cost.index,
+                          "share": cost.to_numpy() / (self.total or 1.0)})
+            for name, cost in by.items()
+        ], ignore_index=True)
+
+    def plot(self, n_layers: int = 15) -> "Figure":
         """Return a figure: cost by op kind, and the `n_layers` dearest layers.
 
         Examples
@@ -130,158 +188,33 @@ class Report:
         return report_overview(self, n_layers)
 
     def __str__(self):
-        layers = self._rows.sort_values("cost", ascending=False).head(10)
-        lines = [
-            f"{self.model}: {si(self.total)} {self.costs.unit} ({self.costs.name} costs), "
-            f"{si(self.macs)} MACs, {si(self.flops)} FLOPs",
-            f"batch size {self.batch_size}, {self.phase}, {len(self.counts)} layer calls; "
-            f"{self.nonlinear_share:.2%} of the cost is non-linear work",
-            "layer calls counted by " + ", by ".join(
-                f"{how} {n}" for how, n in self.coverage.items()).replace("by zero", "as zero"),
-            *self._unpriced_line(),
-            "",
-            "by op",
-            _text(self.by_op.reset_index(), {"count": si, "cost": si, "share": "{:.2%}".format}),
-            "",
-            f"dearest layers ({len(layers)} of {len(self.counts)})",
-            _text(layers.reset_index()[_SHOWN], _FORMATS),
-        ]
-        return "\n".join(lines)
+        return report_views.text(self)
 
     __repr__ = __str__
 
-    def _unpriced_line(self):
-        if self.unpriced.empty:
-            return []
-        ops = ", ".join(f"{op} {dtype} ({si(n)})" for (dtype, op), n in self.unpriced.items())
-        return [f"not priced by {self.costs.name}: {ops}"]
-
     def _repr_html_(self):
-        head = "<br>".join(line for line in str(self).splitlines()[:4] if line)
-        ops = self.by_op.style.format({"count": si, "cost": si, "share": "{:.2%}"}).bar(
-            subset="share", color="#56B4E9", vmin=0, vmax=1)
-        return (f"<p>{head}</p>{ops.to_html()}<details><summary>{len(self.counts)} layer calls"
-                f"</summary>{_folded(self._rows[_SHOWN[2:]], self.costs.unit)}</details>")
+        return report_views.html(self)
 
-    def interactive(self):
+    def interactive(self) -> report_views.Html:
         """Return the layers as a table that sorts and searches in Jupyter (itables).
 
         Examples
         --------
         ``tos.transistor_ops(model).interactive()``
         """
-        from itables import init_notebook_mode, to_html_datatable
-
-        init_notebook_mode(all_interactive=False, connected=False)  # no network is needed
-        frame = self._rows.reset_index()
-        cost = frame.columns.get_loc("cost")
-        frame[["share", "nonlinear_share"]] *= 100
-        units = {"macs": "", "cost": self.costs.unit, "share": "%", "nonlinear_share": "%",
-                 **dict.fromkeys(MOVEMENT_COLUMNS, "B"), "flops_per_byte": ""}
-        for column, unit in units.items():  # one prefix a column, so that it sorts as numbers
-            scale, prefix = _prefix(frame[column].abs().max())
-            label = f"{column.removesuffix('_bytes')} ({prefix}{unit})".removesuffix(" ()")
-            frame[column] = (frame[column] / scale).map("{:.4g}".format).astype(float)
-            frame = frame.rename(columns={column: label})
-        html = to_html_datatable(frame, connected=False, order=[[cost, "desc"]], showIndex=False,
-                                 caption=f"{self.model}, {self.costs.name} costs")
-        return _Html(html)
-
-    @property
-    def _rows(self):
-        """`per_layer`, with the phase and the dtype of most of a call's work (empty: no work)."""
-        by_dtype = self.table.T.groupby(level="dtype").sum().T
-        layers = self.per_layer
-        layers.insert(0, "dtype", by_dtype.idxmax(axis=1).where(by_dtype.sum(axis=1) > 0, "")
-                      if len(by_dtype.columns) else "")
-        layers.insert(1, "phase", self.phase)
-        return layers
-
-
-def cost_shares(report) -> pd.DataFrame:
-    """Return the shares of a report's cost by op kind and by layer kind, as one tidy table.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``model``, ``by`` (``"op"`` or ``"layer"``), ``kind``, ``share`` (0 to 1); the shares of
-        each ``by`` sum to 1.
-
-    Examples
-    --------
-    ``pandas.concat(tos.cost_shares(report) for report in reports)``
-    """
-    by = {
-        "op": report.table.T.groupby(level="op").sum().sum(axis=1),
-        "layer": report.table.sum(axis=1).groupby(level="kind").sum(),
-    }
-    return pd.concat([
-        pd.DataFrame({"model": report.model, "by": name, "kind": cost.index,
-                      "share": cost.to_numpy() / (report.total or 1.0)})
-        for name, cost in by.items()
-    ], ignore_index=True)
-
-
-_PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-
-
-def si(value) -> str:
-    """Return a number with an SI prefix: ``si(3857973248)`` is ``'3.86 G'``."""
-    scale, prefix = _prefix(abs(value))
-    return f"{value / scale:.3g} {prefix}".rstrip()
-
-
-def _prefix(size):
-    """Return the scale and letter of the SI prefix that a size is read with."""
-    return next(((s, p) for s, p in _PREFIXES if size >= s), (1, ""))
-
-
-_SHOWN = ["layer", "kind", "dtype", "phase", "macs", "cost", "share", "nonlinear_share"]
-_FORMATS = {"macs": si, "cost": si, "share": "{:.2%}".format, "nonlinear_share": "{:.2%}".format}
-
-
-@dataclass(frozen=True)
-class _Html:
-    """Text that Jupyter shows as HTML."""
-
-    html: str
-
-    def _repr_html_(self):
-        return self.html
-
-
-def _folded(layers, unit, prefix=""):
-    """Return the layers as HTML, those of a nested model folded into one line."""
-    names = layers.index.get_level_values("layer").str.removeprefix(prefix)
-    groups = names.str.partition("/").get_level_values(0).where(names.str.contains("/"), "")
-    parts, start = [], 0
-    for i in range(1, len(layers) + 1):
-        if i < len(layers) and groups[i] == groups[start]:
-            continue
-        block = layers.iloc[start:i]
-        if groups[start]:
-            inside = f"{prefix}{groups[start]}/"
-            parts.append(
-                f"<details><summary>{prefix}{groups[start]}: {len(block)} layer calls, "
-                f"{si(block.macs.sum())} MACs, {si(block.cost.sum())} {unit}, "
-                f"{block.share.sum():.2%}</summary>{_folded(block, unit, inside)}</details>")
-        else:
-            parts.append(block.style.format(_FORMATS).bar(
-                subset="share", color="#56B4E9", vmin=0, vmax=1).to_html())
-        start = i
-    return "".join(parts)
-
-
-def _text(frame, formats):
-    return frame.to_string(index=False, formatters=formats)
+        return report_views.interactive(self)
 
 
 def _is_linear(columns):
     return [OP_KINDS[op] == LINEAR for _, op in columns]
 
 
-def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, input_shape=None,
-                   counters=OP_COUNTERS, missing="raise", loss=None, optimizer=None) -> Report:
+def transistor_ops(
+    model: "keras.Model | keras.Layer", costs: str | Path | CostTable = "cmos",
+    batch_size: int = 1, phase: str = "inference", *, input_shape: tuple[int, ...] | None = None,
+    counters: Mapping = OP_COUNTERS, missing: str = "raise",
+    loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+) -> Report:
     """Return the transistor operations of one batch through `model`, with where they go.
 
     TO = sum over layers l and ops o of n(l, o) c(o): n counts, c the cost of op o in its number
@@ -318,8 +251,8 @@ def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, inpu
     """
     costs = load_cost_table(costs)
     check_phase(phase)
+    calls = layer_calls(model, batch_size, input_shape)
     if phase == "inference":
-        calls = layer_calls(model, batch_size, input_shape)
         counts, movement = count_calls(calls, counters), movement_table(calls)
     else:
         counts = count_ops(model, batch_size, phase, input_shape=input_shape, loss=loss,
@@ -328,7 +261,7 @@ def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, inpu
     unpriced = _gaps(model.name, counts, costs, missing)
     return Report(
         model.name, counts, costs, movement, batch_size, phase, unpriced,
-        counts.attrs["coverage"])
+        counts.attrs["coverage"], {call.path: call.kind for call in calls})
 
 
 def _gaps(model_name, counts, costs, missing):
@@ -346,7 +279,10 @@ def _gaps(model_name, counts, costs, missing):
     return counts.sum()[gaps]
 
 
-def compare(models, costs="cmos", batch_size=1, phase="inference", **kwargs) -> pd.DataFrame:
+def compare(
+    models: "Sequence[keras.Model | Report]", costs: str | Path | CostTable = "cmos",
+    batch_size: int = 1, phase: str = "inference", **kwargs,
+) -> pd.DataFrame:
     """Return the totals of several models side by side, one row a model.
 
     Parameters
@@ -358,8 +294,8 @@ def compare(models, costs="cmos", batch_size=1, phase="inference", **kwargs) -> 
     Returns
     -------
     pandas.DataFrame
-        Index: the models' names. MACs, FLOPs, cost and bytes of one batch, the share of work that
-        is not linear; and ``relative_macs``, ``relative_cost``, ``relative_bytes`` to the first.
+        Index: the models' names. MACs, FLOPs, cost and bytes of one batch, the non-linear
+        share of the cost; ``relative_macs``, ``relative_cost``, ``relative_bytes`` to the first.
 
     Raises
     ------

@@ -20,7 +20,7 @@ def read_runs(csv, models, *, model="model", energy="energy_j", unit="J", device
               optimizer=None, input_shape=None) -> pd.DataFrame:
     """Return one's own measured runs with everything that is counted of their models.
 
-    What comes back goes as it is into `add_indices`, `fit_scaling_law` and `compare_predictors`.
+    What comes back goes as it is into `price`, `fit_scaling_law` and `compare_predictors`.
 
     Parameters
     ----------

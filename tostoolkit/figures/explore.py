@@ -1,9 +1,13 @@
 """Drawings for exploration, in the paper's style: a report, models side by side, a circuit."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from ..op_kinds import OP_KINDS
 from .style import (
     OKABE_ITO,
     ONE_COLUMN,
@@ -13,9 +17,12 @@ from .style import (
     new_figure,
 )
 
+if TYPE_CHECKING:
+    from ..circuits.netlist import Netlist
+
 
 @in_style
-def report_overview(report, n_layers=15) -> Figure:
+def report_overview(report, n_layers: int = 15) -> Figure:
     """Cost of one model by op kind and by layer.
 
     Parameters
@@ -30,13 +37,17 @@ def report_overview(report, n_layers=15) -> Figure:
     labels = [f"{op} {dtype}" for dtype, op in ops.index]
     left.barh(labels, ops.cost, color=[WORK_COLOURS[w] for w in ops.work])
     left.set(xscale="log", xlabel=f"cost ({report.costs.unit})", title="by op")
-    layers = report.per_layer.nlargest(n_layers, "cost")
-    names = [name for name, _ in layers.index]
-    linear = layers.cost * (1 - layers.nonlinear_share)
-    right.barh(names, linear, color=WORK_COLOURS["linear"], label="linear")
-    right.barh(names, layers.cost - linear, left=linear, color=WORK_COLOURS["elementary"],
-               label="non-linear")
-    right.set(xlabel=f"cost ({report.costs.unit})", title=f"{len(layers)} dearest layers")
+    table = report.table.loc[report.table.sum(axis=1).nlargest(n_layers).index]
+    names = [layer if report.phase == "inference" else f"{layer} ({part})"
+             for layer, part in table.index]  # of a training step the rows are told by part
+    left_edge = np.zeros(len(table))
+    for work, colour in WORK_COLOURS.items():
+        of_work = [OP_KINDS[op] == work for op in table.columns.get_level_values("op")]
+        cost = table.loc[:, of_work].sum(axis=1).to_numpy()
+        right.barh(np.arange(len(table)), cost, left=left_edge, color=colour, label=work)
+        left_edge += cost
+    right.set(xlabel=f"cost ({report.costs.unit})", title=f"{len(table)} dearest layers",
+              yticks=np.arange(len(table)), yticklabels=names)
     right.legend(loc="lower right", frameon=True)
     right.xaxis.set_major_formatter(EngFormatter())
     for axes in (left, right):
@@ -47,7 +58,7 @@ def report_overview(report, n_layers=15) -> Figure:
 
 
 @in_style
-def comparison(table) -> Figure:
+def comparison(table: pd.DataFrame) -> Figure:
     """MACs, cost and bytes of several models, relative to the first.
 
     Parameters
@@ -69,7 +80,7 @@ def comparison(table) -> Figure:
 
 
 @in_style
-def circuit(netlist) -> Figure:
+def circuit(netlist: "Netlist") -> Figure:
     """Cells of a small circuit, from its inputs on the left to its outputs on the right.
 
     Parameters

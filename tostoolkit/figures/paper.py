@@ -1,35 +1,29 @@
-"""The paper's figures, one function each: data in, `Figure` out. `save` writes the files.
+"""The paper's figures, one function each: data in, `Figure` out.
 
-The first line of each docstring is the figure's caption. Nothing here reads or shows anything.
+The first line of each docstring is the figure's caption.
 """
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ..op_kinds import OP_KINDS
 from .style import (
-    ACTIVATION_STYLE,
     OKABE_ITO,
     ONE_COLUMN,
     TWO_COLUMNS,
     WORK_COLOURS,
-    caption,
     in_style,
+    looks,
     new_figure,
-    save,
-    styled,
 )
 
-__all__ = [
-    "caption", "cost_sensitivity", "design", "heldout_error", "op_costs", "pair_effects",
-    "predicted_against_measured", "predictor_errors", "published_energies", "save", "scaling_law",
-    "styled", "to_shares",
-]
+LEGEND = 20  # groups that a legend under the panels has room for
 
 
 @in_style
-def published_energies(points) -> Figure:
+def published_energies(points: pd.DataFrame) -> Figure:
     """Published energy of an op against the transistors of its unit; the line has slope 1.
 
     Parameters
@@ -57,7 +51,7 @@ def published_energies(points) -> Figure:
 
 
 @in_style
-def op_costs(costs) -> Figure:
+def op_costs(costs: pd.DataFrame) -> Figure:
     """Cost of each op under each cost table, relative to one multiply-accumulate.
 
     Parameters
@@ -82,7 +76,7 @@ def op_costs(costs) -> Figure:
 
 
 @in_style
-def to_shares(shares) -> Figure:
+def to_shares(shares: pd.DataFrame) -> Figure:
     """Share of transistor operations by op kind, and of the rest by layer kind, model by model.
 
     Parameters
@@ -114,7 +108,8 @@ def to_shares(shares) -> Figure:
 
 
 @in_style
-def scaling_law(runs, curve, x, y, labels) -> Figure:
+def scaling_law(runs: pd.DataFrame, curve: pd.DataFrame, x: str, y: str,
+                labels: tuple[str, str]) -> Figure:
     """Measured runs against transistor operations, with the fitted law and its 95 % interval.
 
     Parameters
@@ -128,8 +123,9 @@ def scaling_law(runs, curve, x, y, labels) -> Figure:
         Axis labels, with units.
     """
     figure, ((axes,),) = new_figure(ONE_COLUMN, 3.0)
+    look = looks(runs.activation)
     for name, group in runs.groupby("activation", sort=False):
-        colour, marker = ACTIVATION_STYLE[name]
+        colour, marker = look[name]
         axes.plot(group[x], group[y], ls="none", marker=marker, color=colour, alpha=0.7,
                   mew=0, label=name)
     axes.plot(curve[x], curve["mean"], color="k")
@@ -142,7 +138,7 @@ def scaling_law(runs, curve, x, y, labels) -> Figure:
 
 
 @in_style
-def predicted_against_measured(predictions, label) -> Figure:
+def predicted_against_measured(predictions: pd.DataFrame, label: str) -> Figure:
     """Held-out prediction against measurement, predictor by predictor.
 
     Parameters
@@ -154,12 +150,11 @@ def predicted_against_measured(predictions, label) -> Figure:
     """
     names = list(dict.fromkeys(predictions.predictor))
     figure, (row,) = new_figure(TWO_COLUMNS, 2.3, 1, len(names), sharex=True, sharey=True)
-    groups = list(dict.fromkeys(predictions.group))
+    look = looks(predictions.group)
     for axes, name in zip(row, names, strict=True):
         part = predictions[predictions.predictor == name]
-        for i, group in enumerate(groups):
+        for group, (colour, marker) in look.items():
             points = part[part.group == group]
-            colour, marker = ACTIVATION_STYLE.get(group, (OKABE_ITO[i % 7], "o"))
             positive = points[points.predicted > 0]
             axes.plot(positive.measured, positive.predicted, ls="none", marker=marker, mew=0,
                       color=colour, alpha=0.6, label=group)
@@ -169,14 +164,14 @@ def predicted_against_measured(predictions, label) -> Figure:
         axes.set(xscale="log", yscale="log", xlabel=f"measured {label}",
                  title=f"{name}\nmean error {error.mean():.1%}, median {error.median():.1%}")
     row[0].set_ylabel(f"predicted {label}")
-    if 1 < len(groups) <= 20:
+    if 1 < len(look) <= LEGEND:
         figure.legend(*row[0].get_legend_handles_labels(), ncols=10, loc="outside lower center",
                       handletextpad=0.1, columnspacing=0.8)
     return figure
 
 
 @in_style
-def heldout_error(errors) -> Figure:
+def heldout_error(errors: pd.DataFrame) -> Figure:
     """Mean relative error on data held out, by predictor and protocol.
 
     Parameters
@@ -212,8 +207,8 @@ def heldout_error(errors) -> Figure:
 
 
 @in_style
-def design(counted) -> Figure:
-    """MACs and transistor operations of elementary functions of each model set, and how they correlate.
+def design(counted: pd.DataFrame) -> Figure:
+    """MACs and elementary transistor operations of each model set, and how they correlate.
 
     Parameters
     ----------
@@ -240,7 +235,7 @@ def design(counted) -> Figure:
 
 
 @in_style
-def pair_effects(summary, label) -> Figure:
+def pair_effects(summary: pd.DataFrame, label: str) -> Figure:
     """Effect of an activation or a normalisation at equal MACs: measured, and as laws predict it.
 
     Parameters
@@ -274,7 +269,7 @@ def pair_effects(summary, label) -> Figure:
 
 
 @in_style
-def predictor_errors(errors) -> Figure:
+def predictor_errors(errors: pd.DataFrame) -> Figure:
     """Held-out mean relative error of each predictor on each data set, least in each column bold.
 
     Parameters
@@ -304,8 +299,8 @@ def predictor_errors(errors) -> Figure:
 
 
 @in_style
-def cost_sensitivity(table) -> Figure:
-    """Held-out error of one number of transistor operations as its elementary or element-wise work weighs more.
+def cost_sensitivity(table: pd.DataFrame) -> Figure:
+    """Held-out error of one TO number as its elementary or its element-wise work weighs more.
 
     Parameters
     ----------

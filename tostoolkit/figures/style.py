@@ -1,33 +1,42 @@
 """The paper's style: sizes, colours, and how figures are made and saved in it."""
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from importlib.resources import files
+from itertools import cycle
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
+from ..counting.rules.activations import ACTIVATIONS
+from ..op_kinds import COMPARISON, ELEMENTARY, LINEAR
+
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches, IEEE Transactions
 
-#: Every activation keeps its colour and marker in every figure (Okabe-Ito colours repeated over
-#: marker shapes, so that no two share both).
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-_ACTIVATIONS = (
+#: Class of work -> colour.
+WORK_COLOURS = {LINEAR: "#0072B2", ELEMENTARY: "#D55E00", COMPARISON: "#E69F00"}
+#: Pairs of colour and marker, no two alike.
+_LOOKS = tuple((colour, marker) for marker in "osD^vPX*" for colour in OKABE_ITO)
+#: Activations in the order in which they were given their looks; those counted since come after.
+_FIRST = (
     "linear", "relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu", "selu", "softplus",
     "softsign", "exponential", "mish", "leaky_relu", "hard_sigmoid", "relu6", "hard_silu",
     "log_softmax", "celu", "squareplus",
 )
-ACTIVATION_STYLE = {
-    name: (OKABE_ITO[i % 7], "osD^vPX*"[i // 7]) for i, name in enumerate(_ACTIVATIONS)}
-WORK_COLOURS = {"linear": "#0072B2", "elementary": "#D55E00", "comparison": "#E69F00"}
+#: Every activation keeps its colour and marker in every figure.
+ACTIVATION_LOOKS = dict(zip(dict.fromkeys([*_FIRST, *ACTIVATIONS]), _LOOKS, strict=False))
 
 _STYLES = ContextVar("styles", default=(str(files(__package__) / "paper.mplstyle"),))
 
 
 @contextmanager
-def styled(*styles):
+def styled(*styles: str | dict) -> Iterator[None]:
     """Draw and save in styles of yours, over the paper's: names, files or dicts of ``rcParams``.
 
     Examples
@@ -51,13 +60,28 @@ def in_style(function):
     return in_context
 
 
-def new_figure(width, height, rows=1, columns=1, **kwargs):
+def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the colour and marker of each name: an activation's own, others' of what is left.
+
+    Examples
+    --------
+    >>> looks(["relu", "mine"])
+    {'relu': ('#E69F00', 'o'), 'mine': ('#0072B2', 'o')}
+    """
+    names = list(dict.fromkeys(names))
+    known = {name: ACTIVATION_LOOKS[name] for name in names if name in ACTIVATION_LOOKS}
+    others = cycle(look for look in _LOOKS if look not in known.values())
+    return {name: known[name] if name in known else next(others) for name in names}
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1,
+               **kwargs) -> tuple[Figure, np.ndarray]:
     """Return a figure of that many inches, and its axes as an array of two dimensions."""
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
-def caption(function, table=None, data="dataset") -> str:
+def caption(function: Callable, table: pd.DataFrame | None = None, data: str = "dataset") -> str:
     """Return a figure's caption: the first line of its function, and what of it is carried over.
 
     Parameters
@@ -83,7 +107,7 @@ def caption(function, table=None, data="dataset") -> str:
 
 
 @in_style
-def save(figure, stem) -> list[Path]:
+def save(figure: Figure, stem: str | Path) -> list[Path]:
     """Write `figure` as ``<stem>.pdf`` and ``<stem>.png`` and return the two paths.
 
     Neither holds a date, so that on one machine the same data give the same bytes.

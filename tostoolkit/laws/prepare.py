@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..costs.cost_table import CostTable
-from ..costs.predictors import find_predictor, predictor_values
+from ..costs.predictors import find_predictor, predictor_values, priced_by
 from .fits import FITS
 from .terms import by_table, columns_of, parse_formula, term_values
 
@@ -183,18 +183,12 @@ def priced_terms(runs, terms, costs=None) -> tuple[pd.DataFrame, str | None]:
     """
     dependent = by_table(terms)
     standing = [name for name in dependent if name in runs]
-    tables = sorted(set(runs["costs"].dropna())) if "costs" in runs and dependent else []
     name = costs.name if isinstance(costs, CostTable) else costs
-    if standing and len(tables) > 1:
-        raise ValueError(f"costs: {standing[0]!r} of the runs was priced by several tables, "
-                         f"{', '.join(map(repr, tables))}; use tos.price(runs, {tables[0]!r})")
-    if standing and name and tables and tables != [name]:
+    said = priced_by(runs) if standing else None
+    if said and name and said != name:
         raise ValueError(f"costs: {name!r}, but {standing[0]!r} of the runs was priced by "
-                         f"{tables[0]!r}; use tos.price(runs, {name!r})")
-    if name is None and len(tables) == 1:
-        name = tables[0]
-    elif name is None and not standing:
-        name = "cmos"
+                         f"{said!r}; use tos.price(runs, {name!r})")
+    name = name or said or (None if standing else "cmos")
     table = costs if isinstance(costs, CostTable) else name
     for column in columns_of(terms):
         if column in runs and runs[column].isna().all():

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from ..costs.predictors import add_indices
+from ..costs.predictors import price
 from ..statistics import inflation_log, inflation_relative
 
 #: Factor -> the level that its matched pairs compare with, where a set has it.
@@ -57,7 +57,7 @@ def _correlation(x, y):
 def design_correlation(rows) -> float:
     """Return the correlation of log MACs and log elementary TOs over the rows of a counted set.
 
-    Rows need ``macs`` and ``tos_elementary`` (`add_indices`); those with no elementary work have
+    Rows need ``macs`` and ``tos_elementary`` (`price`); those with no elementary work have
     no logarithm and are left out.
 
     Raises
@@ -223,7 +223,7 @@ def design_report(counted, costs="cmos", response=None) -> DesignReport:
         raise ValueError("counted: there are no counts in it; pass tos.count_models(model_set)")
     if response is not None and response not in counted:
         raise ValueError(f"response: there is no column {response!r}; give a measured one, or none")
-    rows = add_indices(counted.drop_duplicates("configuration"), costs)
+    rows = price(counted.drop_duplicates("configuration"), costs, ["macs", "tos", *_CLASSES, *_SPLIT])
     phases = rows["phase"] if "phase" in rows else pd.Series("inference", rows.index)
     criteria = []
     for phase, part in rows.groupby(phases, sort=True):

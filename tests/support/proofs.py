@@ -6,11 +6,12 @@ SIGNUM Newsletter 30(3), 1995), or with rationals. Every vector of an 8-bit form
 every argument of a 16-bit one; else random and directed ones. Elementary functions are compared
 with 80-bit floats and their largest error is kept, in units in the last place.
 
-``python -m tostoolkit.circuits prove --out FILE`` runs all of it; ``make prove`` keeps the record
-as ``proofs.csv`` beside this file, and the tests check that the netlists of today are those that
-were proved.
+``make prove`` runs all of it, this file as a script, and keeps the record as
+``tests/circuits/proofs.csv``; the tests check that the netlists of today are those that were
+proved.
 """
 
+import sys
 from dataclasses import asdict, dataclass
 from datetime import date
 from fractions import Fraction
@@ -20,13 +21,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .formats import FLOATS, INTEGERS, from_float, to_float
-from .netlist import ADDERS
-from .simulation import simulate
-from .units import unit, units
+from tostoolkit.circuits import (
+    ADDERS,
+    FLOATS,
+    INTEGERS,
+    from_float,
+    simulate,
+    to_float,
+    unit,
+    units,
+)
 
-RECORD = Path(__file__).parent / "proofs.csv"
-VECTORS = 2**20
+RECORD = Path(__file__).parents[1] / "circuits" / "proofs.csv"
+VECTORS = 2**20  # of a unit; every vector of two operands of 8 bits, or of one of 16, is fewer
+RATIONALS = 2**14  # vectors that are compared with rationals, which are slow
 ELEMENTARY = ("exp", "log", "sigmoid", "tanh", "erf", "rsqrt")
 
 
@@ -78,33 +86,17 @@ def prove(op, dtype, adder="ripple", vectors=VECTORS, seed=0) -> Proof:
     return Proof(op, dtype, adder, method, len(got), int(wrong.sum()), ulp, netlist.digest())
 
 
-def write_proofs(path) -> pd.DataFrame:
-    """Prove every unit in every format and adder, write the record, and return it.
-
-    Parameters
-    ----------
-    path : str or Path
-        A CSV file; one that is there is replaced.
-
-    Raises
-    ------
-    FileNotFoundError
-        Its folder does not exist.
-    """
+def prove_all() -> pd.DataFrame:
+    """Return the proofs of every unit in every format and adder (half an hour)."""
     from tqdm import tqdm
 
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"out: folder {str(folder)!r} does not exist; create it")
     todo = [(op, dtype, adder) for adder in ADDERS for dtype in (*FLOATS, *INTEGERS)
             for op in units(dtype)]
     rows = []
     for op, dtype, adder in tqdm(todo, unit="unit"):
         vectors = VECTORS if adder == "ripple" else VECTORS // 16
         rows.append(asdict(prove(op, dtype, adder, vectors)))
-    table = pd.DataFrame(rows).assign(date=date.today().isoformat())
-    table.to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
-    return table
+    return pd.DataFrame(rows).assign(date=date.today().isoformat())
 
 
 # Vectors ------------------------------------------------------------------------------------
@@ -121,7 +113,7 @@ def _vectors(netlist, op, dtype, most, rng):
             low += width
         return words, "exhaustive"
     if op == "fma":
-        most = min(most, 2**14)  # rationals are slow
+        most = min(most, RATIONALS)
     source = op.partition(":")[2] or dtype
     words = {}
     for name, width in widths.items():
@@ -140,7 +132,7 @@ def _vectors(netlist, op, dtype, most, rng):
         if len(names) == 1:
             words[names[0]][::2] = _arguments(op, source, len(words[names[0]][::2]), rng)
         directed = np.array(_directed(f), np.uint64)
-        if op == "fma" and most < 2**14:
+        if op == "fma" and most < RATIONALS:
             directed = directed[::2]
         grid = np.meshgrid(*[directed] * len(names))
         extra = {name: part.ravel() for name, part in zip(names, grid, strict=True)}
@@ -341,3 +333,11 @@ def _elementary(op, dtype, bits, got):
         ulp = np.ldexp(1.0, exponent - f.precision + 1)
         error = np.abs(result[finite] - exact[finite]) / ulp
     return wrong, float(error.max()) if len(error) else 0.0
+
+
+if __name__ == "__main__":
+    record = prove_all()
+    record.to_csv(RECORD, index=False, float_format="%.4f", lineterminator="\n")
+    print(f"{len(record)} units, {record.vectors.sum():,} vectors, {record.failures.sum()} failures"
+          f"\nwrote {RECORD}")
+    sys.exit(record.failures.any())

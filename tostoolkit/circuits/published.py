@@ -1,19 +1,19 @@
-"""Transistor counts against energies that others published: not fitted, in log-log."""
+"""Transistor counts beside energies that others published: nothing is fitted, in log-log."""
 
 import numpy as np
 import pandas as pd
 
-from ..circuits.units import unit_transistors
-from .cost_table import load_cost_table
+from .units import unit_transistors
 
 
-def published_energies(table) -> pd.DataFrame:
+def published_energies(energies: pd.DataFrame) -> pd.DataFrame:
     """Return the additions and multiplications of an energy table beside the units' transistors.
 
     Parameters
     ----------
-    table : str
-        ``horowitz45`` or ``jouppi7``.
+    energies : pandas.DataFrame
+        Rows of a cost table in pJ, as ``tos.load_cost_table("horowitz45").rows``: index
+        ``(dtype, op)``, columns ``cost`` and ``status``.
 
     Returns
     -------
@@ -22,13 +22,24 @@ def published_energies(table) -> pd.DataFrame:
         transistors over energy, relative to the geometric mean of the table. An 8-bit product is
         8 by 8 bits.
 
+    Raises
+    ------
+    ValueError
+        No addition or multiplication with an energy above 0; a format without units.
+
     Examples
     --------
-    >>> len(published_energies("horowitz45"))
-    8
+    >>> import tostoolkit as tos
+    >>> points = published_energies(tos.load_cost_table("horowitz45").rows)
+    >>> points[points.op == "mul"].set_index("dtype").energy_pj["float32"]
+    np.float64(3.7)
     """
-    rows = load_cost_table(table).rows.reset_index()
-    rows = rows[rows.op.isin(["add", "mul"])].rename(columns={"cost": "energy_pj"})
+    rows = energies.reset_index().rename(columns={"cost": "energy_pj"})
+    rows = rows[rows.op.isin(["add", "mul"])]
+    if rows.empty or not (rows.energy_pj > 0).all():
+        raise ValueError("energies: they need an energy above 0 for each addition and "
+                         "multiplication, and one at least; pass "
+                         "tos.load_cost_table('horowitz45').rows")
     points = rows[["op", "dtype", "energy_pj", "status"]].reset_index(drop=True)
     points["transistors"] = [unit_transistors(op, dtype)
                              for op, dtype in zip(points.op, points.dtype, strict=True)]
@@ -36,7 +47,7 @@ def published_energies(table) -> pd.DataFrame:
     return points.assign(factor=np.exp(ratio - ratio.mean()))
 
 
-def agreement(points) -> pd.Series:
+def agreement(points: pd.DataFrame) -> pd.Series:
     """Return how far counts follow energies, as `published_energies` returns them.
 
     ``r`` and ``slope`` of log energy on log transistors, ``rms_factor`` (exponential of the root

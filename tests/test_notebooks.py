@@ -97,7 +97,7 @@ def test_without_published_data_their_results_are_carried_over(tmp_path):
     assert now.dataset.tolist() == before.dataset.tolist()
     pd.testing.assert_frame_equal(now[now.carried].drop(columns="carried"),
                                   before[now.carried].drop(columns="carried"))
-    numbers = tos.read_numbers(derived / "03_numbers.json")
+    numbers = tos.results.read_numbers(derived / "03_numbers.json")
     assert numbers["held_out"].carried.any()
     assert not numbers["held_out"].carried.all()
     for name, column in (("weights", "data"), ("noise", "dataset")):

@@ -38,7 +38,7 @@ def write_numbers(path, tables):
 
     Examples
     --------
-    ``tos.write_numbers("numbers.json", {"errors": errors})``
+    ``tos.results.write_numbers("numbers.json", {"errors": errors})``
     """
     rows = {name: json.loads(significant(table).to_json(orient="records", double_precision=15))
             for name, table in tables.items()}

@@ -7,7 +7,7 @@ from ..costs.cost_table import cost_tables
 from ..costs.predictors import predictor_values
 from ..statistics import ENDS, percentiles, resampled_means
 from .comparison import by_device, error_sums
-from .prepare import prepare
+from .prepare import check_response, prepare
 from .validation import folds, held_out
 
 #: Part of the work whose weight is varied -> (its predictor, the number of its ops).
@@ -80,6 +80,8 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", form="relativ
                 dataset=dataset, device=device)[["dataset", "device", *_COLUMNS]]
             for dataset, device, part in by_device(runs)], ignore_index=True)
     runs = runs.reset_index(drop=True)
+    total = predictor_values(runs, "tos", costs)
+    check_response(runs, response, form, configuration)
     parts = folds(runs, protocol, configuration, k, seed)
 
     def errors_of(values):
@@ -87,7 +89,6 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", form="relativ
                        configuration=configuration)
         return error_sums(held_out(data, parts), runs[response], runs[configuration])
 
-    total = predictor_values(runs, "tos", costs)
     errors = {"macs": errors_of(predictor_values(runs, "macs"))}
     for part, (column, _) in PARTS.items():
         work = predictor_values(runs, column, costs)

@@ -414,7 +414,7 @@ def test_runs_priced_by_two_tables_are_not_mixed_even_after_a_file(tmp_path):
     both = pd.concat([runs, other], ignore_index=True)
     both.to_csv(tmp_path / "both.csv", index=False)
     for table in (both, both.sample(frac=1, random_state=0), pd.read_csv(tmp_path / "both.csv")):
-        with pytest.raises(ValueError, match="priced by .*; price all of them by one"):
+        with pytest.raises(ValueError, match=r"priced by .*; price all of them by one"):
             tos.fit_scaling_law(table, "tos")
         assert tos.fit_scaling_law(table, "macs").n_runs == 2 * len(runs)
         assert tos.fit_scaling_law(tos.price(table, "cmos"), "tos").costs == "cmos"

@@ -6,20 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import tostoolkit as tos
 from tostoolkit import figures
+from tostoolkit.laws import results
 
 DERIVED = Path(__file__).parents[2] / "data" / "derived"
 
 
-def results(errors):
+def errors_of(errors):
     return pd.DataFrame({"dataset": list(errors), "error": list(errors.values())})
 
 
 def test_floats_keep_four_digits_and_nothing_else_changes():
     table = pd.DataFrame({"error": [0.123456, 1234567.0, -4.39449e-16, np.nan, np.inf, 0.0],
                           "n": 123456789, "name": "a", "best": True})
-    rounded = tos.results.significant(table)
+    rounded = results.significant(table)
     # by NumPy, digit by digit of the decimal exponent
     expected = [np.round(0.123456, 4), np.round(1234567.0, -3), np.round(-4.39449e-16, 19)]
     assert rounded.error[:3].to_numpy() == pytest.approx(np.array(expected), rel=1e-12, abs=0)
@@ -30,73 +30,73 @@ def test_floats_keep_four_digits_and_nothing_else_changes():
 
 def test_numbers_in_a_table_that_was_turned_are_rounded_too():
     table = pd.DataFrame({"a": {"error": 1.23456, "n": 3}, "b": {"error": 2.0, "n": 4}}).T
-    assert tos.results.significant(table.astype(object)).error.tolist() == [1.235, 2.0]
+    assert results.significant(table.astype(object)).error.tolist() == [1.235, 2.0]
 
 
 def test_what_is_committed_is_rounded():
-    for name, table in tos.results.read_numbers(DERIVED / "03_numbers.json").items():
-        pd.testing.assert_frame_equal(tos.results.significant(table), table, check_exact=True, obj=name)
+    for name, table in results.read_numbers(DERIVED / "03_numbers.json").items():
+        pd.testing.assert_frame_equal(results.significant(table), table, check_exact=True, obj=name)
 
 
 def test_missing_numbers_of_either_kind_stay_missing():
     table = pd.DataFrame({"error": pd.array([1.23456, None], "Float64")})
-    assert tos.results.significant(table).error.tolist()[0] == 1.235
-    assert tos.results.significant(table).error.isna().tolist() == [False, True]
+    assert results.significant(table).error.tolist()[0] == 1.235
+    assert results.significant(table).error.isna().tolist() == [False, True]
 
 
 def test_numbers_come_back_as_they_were_written(tmp_path):
     tables = {"errors": pd.DataFrame({"error": [1.23456e-9, np.nan], "n": [1, 2], "by": ["é", ""]})}
-    tos.results.write_numbers(tmp_path / "numbers.json", tables)
-    again = tos.results.read_numbers(tmp_path / "numbers.json")
-    pd.testing.assert_frame_equal(again["errors"], tos.results.significant(tables["errors"]))
+    results.write_numbers(tmp_path / "numbers.json", tables)
+    again = results.read_numbers(tmp_path / "numbers.json")
+    pd.testing.assert_frame_equal(again["errors"], results.significant(tables["errors"]))
     assert again["errors"].error[0] == 1.235e-9  # small numbers are not lost
 
 
 def test_one_row_a_configuration_with_the_mean_of_its_runs():
     runs = pd.DataFrame({"configuration": list("bab"), "energy_j": [1.0, 7.0, 4.0],
                          "time_s": [2.0, 3.0, 4.0], "macs": [5, 6, 5]}, index=[4, 4, 9])
-    means = tos.results.mean_of_repeats(runs)
+    means = results.mean_of_repeats(runs)
     assert means.to_numpy().tolist() == [["b", 2.5, 3.0, 5], ["a", 7.0, 3.0, 6]]
 
 
 def test_what_is_lacking_is_carried_over_in_its_place_and_marked():
-    before = results({"ours": 0.3, "nets": 0.16, "layers": 0.5, "boards": 0.4})
-    now = results({"ours": 0.31, "layers": 0.5, "new": 0.2})
-    table = tos.results.carried_over(now, before, ["nets", "boards"])
+    before = errors_of({"ours": 0.3, "nets": 0.16, "layers": 0.5, "boards": 0.4})
+    now = errors_of({"ours": 0.31, "layers": 0.5, "new": 0.2})
+    table = results.carried_over(now, before, ["nets", "boards"])
     assert table.to_numpy().tolist() == [
         ["ours", 0.31, False], ["nets", 0.16, True], ["layers", 0.5, False],
         ["boards", 0.4, True], ["new", 0.2, False]]
 
 
 def test_nothing_is_carried_where_all_is_at_hand():
-    now = results({"b": 1.0, "a": 2.0})
-    table = tos.results.carried_over(now, results({"a": 3.0, "gone": 4.0}), [])
+    now = errors_of({"b": 1.0, "a": 2.0})
+    table = results.carried_over(now, errors_of({"a": 3.0, "gone": 4.0}), [])
     pd.testing.assert_frame_equal(table, now.assign(carried=False))
 
 
 def test_carrying_again_is_the_same():
-    before = results({"ours": 0.3, "nets": 0.16})
-    once = tos.results.carried_over(results({"ours": 0.3}), before, ["nets"])
-    pd.testing.assert_frame_equal(tos.results.carried_over(results({"ours": 0.3}), once, ["nets"]), once)
-    more = results({"ours": 0.3, "nets": 0.16, "boards": 0.4})
-    assert tos.results.carried_over(once, more, ["boards"]).carried.tolist() == [False, True, True]
+    before = errors_of({"ours": 0.3, "nets": 0.16})
+    once = results.carried_over(errors_of({"ours": 0.3}), before, ["nets"])
+    pd.testing.assert_frame_equal(results.carried_over(errors_of({"ours": 0.3}), once, ["nets"]), once)
+    more = errors_of({"ours": 0.3, "nets": 0.16, "boards": 0.4})
+    assert results.carried_over(once, more, ["boards"]).carried.tolist() == [False, True, True]
 
 
 def test_everything_may_be_lacking():
-    before = results({"nets": 0.16})
-    assert tos.results.carried_over(results({}), before, ["nets"]).carried.tolist() == [True]
+    before = errors_of({"nets": 0.16})
+    assert results.carried_over(errors_of({}), before, ["nets"]).carried.tolist() == [True]
 
 
 @pytest.mark.parametrize(("lacking", "word"), [
     (["none"], "'none' has no rows in the earlier table"), (["ours"], "'ours' has rows")])
 def test_what_cannot_be_carried_over_is_an_error(lacking, word):
     with pytest.raises(ValueError, match=word):
-        tos.results.carried_over(results({"ours": 1.0}), results({"ours": 1.0}), lacking)
+        results.carried_over(errors_of({"ours": 1.0}), errors_of({"ours": 1.0}), lacking)
 
 
 def test_a_table_that_does_not_name_its_data_is_an_error():
     with pytest.raises(ValueError, match=r"column: the table has no 'data'; .*, of dataset, error"):
-        tos.results.carried_over(results({"a": 1.0}), results({"a": 1.0}), [], "data")
+        results.carried_over(errors_of({"a": 1.0}), errors_of({"a": 1.0}), [], "data")
 
 
 def errors(difference, lower, upper, **more):
@@ -111,7 +111,7 @@ def errors(difference, lower, upper, **more):
     (0.1, -0.01, 0.2, "neither better nor worse"), (-0.1, -0.2, 0.0, "neither better nor worse"),
     (0.004, 0.003, 0.005, "the same to half a point")])
 def test_verdict_is_that_of_the_interval(difference, lower, upper, verdict):
-    sentence, = tos.results.verdicts(errors(difference, lower, upper))
+    sentence, = results.verdicts(errors(difference, lower, upper))
     said = f"of one TO number {0.4 + difference:.1%}, {verdict} ({100 * difference:+.2f}"
     assert said in sentence
     assert sentence.endswith("best: best, 10.0%.")
@@ -120,14 +120,14 @@ def test_verdict_is_that_of_the_interval(difference, lower, upper, verdict):
 
 def test_laws_that_could_not_be_fitted_and_devices_without_a_name_are_said():
     table = errors(-0.1, -0.2, -0.01).assign(device=np.nan)
-    assert tos.results.verdicts(table)[0].startswith("d, nan (time_s)")
+    assert results.verdicts(table)[0].startswith("d, nan (time_s)")
     table.loc[1, "mean_relative_error"] = np.nan
-    assert tos.results.verdicts(table) == ["d, nan: no law of MACs, or of TOs, could be fitted."]
+    assert results.verdicts(table) == ["d, nan: no law of MACs, or of TOs, could be fitted."]
 
 
 def test_verdicts_and_captions_say_what_is_carried_over():
     table = errors(-0.1, -0.2, -0.01, carried=True)
-    assert "(time_s, carried over)" in tos.results.verdicts(table)[0]
+    assert "(time_s, carried over)" in results.verdicts(table)[0]
     caption = figures.caption(figures.heldout_error, table)
     first = figures.heldout_error.__doc__.splitlines()[0]
     assert caption == f"{first} Carried over from an earlier run: d."

@@ -18,17 +18,13 @@ _NAMES = {
     "costs.cost_table": ["cost_tables", "load_cost_table"],
     "costs.report": ["Report", "compare", "cost_shares", "transistor_ops"],
     "costs.predictors": ["add_indices", "add_predictors", "count_row", "predictor_table"],
-    "models.transformers": ["decoder", "encoder"],
-    "models.builders": ["BUILDERS"],
-    "models.design": [
-        "DesignReport", "design_correlation", "design_report", "factors_of", "matched_pairs"],
-    "models.model_sets": ["feed_forward", "convolutional", "transformer", "count_models"],
-    "models.run_order": ["informative_order"],
+    "models.model_sets": ["feed_forward", "convolutional", "transformer"],
+    "models.counting": ["count_models"],
+    "models.design": ["design_report"],
     "measuring.steps": ["step"],
     "measuring.measure": ["Measurement", "measure", "meters"],
     "measuring.runs": ["load_runs"],
     "measuring.sweep": ["run_sweep"],
-    "datasets": ["ec_nas_model", "read_runs"],
     "laws.prepare": ["precision_metrics"],
     "laws.run_checks": ["variance_inflation"],
     "laws.law": ["ScalingLaw"],
@@ -48,7 +44,7 @@ _NAMES = {
 __version__ = "0.3.0.dev0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["circuits", "datasets", "figures", "op_kinds"],
+    submodules=["circuits", "datasets", "figures", "models", "op_kinds"],
     submod_attrs=_NAMES,
 )
 extras.install()

@@ -17,7 +17,7 @@ import keras
 import tostoolkit as tos
 start = time.perf_counter()
 with tos.abstract():
-    model = tos.decoder(96, 12288, 96, 50257, 2048)
+    model = tos.models.decoder(96, 12288, 96, 50257, 2048)
 tos.count_ops(model)
 seconds = time.perf_counter() - start
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -8,10 +8,8 @@ import pytest
 from models import small_classifier
 
 import tostoolkit as tos
-import tostoolkit.models.model_sets
 from tostoolkit.__main__ import FORMATS, main
 from tostoolkit.measuring import run as one_run
-from tostoolkit.models import model_sets
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +89,6 @@ def test_bad_sweep_is_one_line(tmp_path, monkeypatch, capsys, arguments, word):
         sweep(capsys, *arguments)
     assert word in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_options_that_a_family_does_not_take_are_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(model_sets, "feed_forward", lambda n=1: None)
-    with pytest.raises(SystemExit, match="feed_forward takes no size; it takes n"):
-        sweep(capsys, "--out", str(tmp_path / "runs.csv"), "--size", "large")
 
 
 def test_meters_are_listed_with_the_reason(capsys):

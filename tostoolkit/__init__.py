@@ -16,21 +16,15 @@ _NAMES = {
     "counting.count": ["OP_COUNTERS", "count_ops"],
     "counting.data_movement": ["count_bytes"],
     "costs.cost_table": ["cost_tables", "load_cost_table"],
-    "costs.report": ["Report", "compare", "transistor_ops"],
-    "costs.report_views": ["si"],
-    "costs.activations": ["activation_costs"],
+    "costs.report": ["compare", "transistor_ops"],
     "costs.predictors": ["count_row", "predictors", "price"],
-    "models.transformers": ["decoder", "encoder"],
-    "models.builders": ["BUILDERS"],
-    "models.design": [
-        "DesignReport", "design_correlation", "design_report", "factors_of", "matched_pairs"],
-    "models.model_sets": ["feed_forward", "convolutional", "transformer", "count_models"],
-    "models.run_order": ["informative_order"],
+    "models.model_sets": ["feed_forward", "convolutional", "transformer"],
+    "models.counting": ["count_models"],
+    "models.design": ["design_report"],
     "measuring.steps": ["step"],
     "measuring.measure": ["Measurement", "measure", "meters"],
     "measuring.runs": ["load_runs"],
     "measuring.sweep": ["run_sweep"],
-    "datasets": ["ec_nas_model", "read_runs"],
     "laws.fit": ["fit_scaling_law"],
     "laws.law": ["load_scaling_law"],
     "laws.comparison": ["compare_predictors"],
@@ -43,7 +37,7 @@ _NAMES = {
 __version__ = "0.3.0.dev0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["circuits", "datasets", "figures", "op_kinds"],
+    submodules=["circuits", "datasets", "figures", "models", "op_kinds"],
     submod_attrs=_NAMES,
 )
 extras.install()

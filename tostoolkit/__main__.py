@@ -8,7 +8,6 @@
 """
 
 import argparse
-import inspect
 import sys
 import warnings
 
@@ -31,7 +30,7 @@ def main(arguments=None):
 
 
 def _parser():
-    from .models.model_sets import BUILDERS
+    from .models.families import FAMILIES
 
     parser = argparse.ArgumentParser(
         prog="python -m tostoolkit", description=__doc__,
@@ -54,7 +53,7 @@ def _parser():
         "sweep", help="measure a model set; run it again and it resumes",
         description="Measure a model set into a runs file. The same command again resumes.")
     sweep.set_defaults(run=_sweep)
-    sweep.add_argument("family", choices=list(BUILDERS))
+    sweep.add_argument("family", choices=list(FAMILIES))
     sweep.add_argument("--out", required=True, help="runs file: made, or resumed")
     sweep.add_argument("--minutes", type=float, help="time to spend; the most informative first")
     sweep.add_argument("--repeats", type=int, default=3)
@@ -71,7 +70,7 @@ def _parser():
         description="Draw a model set anew, from counted work, into a CSV file. The default sets "
         "ship; --size alone draws what replaces one.")
     draw.set_defaults(run=_draw)
-    draw.add_argument("family", choices=list(BUILDERS))
+    draw.add_argument("family", choices=list(FAMILIES))
     draw.add_argument("--out", required=True, help="CSV file")
     draw.add_argument("--seed", type=int, default=0)
     draw.add_argument("--force", action="store_true", help="write over a file that is there")
@@ -103,10 +102,9 @@ def _count(options):
 
 def _sweep(options):
     from .measuring.sweep import run_sweep
-    from .models import model_sets
+    from .models.model_sets import model_set
 
-    make = getattr(model_sets, options.family)
-    models = make(**_set_options(options, make))
+    models = model_set(options.family, **_set_options(options))
     names = options.meter.split(",")
     meter = None if names == ["none"] else names if len(names) > 1 else names[0]
     runs = run_sweep(
@@ -121,15 +119,10 @@ def _sweep(options):
     return "\n".join(lines)
 
 
-def _set_options(options, make):
-    """Return what the command line says of a model set, for the function that makes it."""
-    given = {name: getattr(options, name) for name in SET_OPTIONS
-             if getattr(options, name) is not None}
-    unknown = given.keys() - inspect.signature(make).parameters
-    if unknown:
-        raise ValueError(f"{options.family} takes no {', '.join(sorted(unknown))}; it takes "
-                         f"{', '.join(inspect.signature(make).parameters)}")
-    return given
+def _set_options(options):
+    """Return what the command line says of a model set."""
+    return {name: getattr(options, name) for name in SET_OPTIONS
+            if getattr(options, name) is not None}
 
 
 def _draw(options):
@@ -137,13 +130,13 @@ def _draw(options):
 
     from . import __version__
     from .models.design import design_report
-    from .models.model_sets import count_models, draw_default
+    from .models.model_sets import count_models, model_set
     from .models.optimal_design import FEWEST
     from .models.set_files import write_model_set
 
     if Path(options.out).exists() and not options.force:  # said before minutes of drawing
         raise FileExistsError(f"out: {options.out!r} is there; give another file, or --force")
-    models = draw_default(options.family, seed=options.seed, **_set_options(options, draw_default))
+    models = model_set(options.family, seed=options.seed, afresh=True, **_set_options(options))
     write_model_set(models, options.out, f"drawn in tostoolkit {__version__} from counted work, "
                     f"seed {options.seed}", options.force)
     lines = [f"{options.out}: {len(models)} configurations"]

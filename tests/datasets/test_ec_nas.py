@@ -1,11 +1,28 @@
+"""EC-NAS-Bench: what was published, and the networks that were measured."""
+
+import io
+import tarfile
 from math import prod
 
 import pytest
-from test_datasets import published
+from published import published
 
 import tostoolkit as tos
-from tostoolkit.datasets.counting import count_dataset
+from tostoolkit.datasets import ec_nas
+from tostoolkit.datasets.dataset import count_dataset
 from tostoolkit.datasets.ec_nas import DATASET, ec_nas_model, vertex_channels
+
+ROOT = f"EC-NAS-Bench-{ec_nas.COMMIT}/{ec_nas.DATA}"
+
+
+def archive_with(tmp_path, members):
+    path = tmp_path / "EC-NAS-Bench-x.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, text in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text))
+    return path
 
 
 def test_channels_by_hand():
@@ -29,7 +46,7 @@ def test_smallest_cell_by_hand():
 
 def test_rebuilt_models_have_the_recorded_parameters():
     """A sample of the 2,532 architectures; ``make prove`` does all of them."""
-    runs = tos.datasets.ec_nas_bench(published())
+    runs = DATASET.load(published())
     sample = runs.drop_duplicates("architecture").sample(12, random_state=0)
     for run in sample.itertuples():
         with tos.abstract():
@@ -38,9 +55,9 @@ def test_rebuilt_models_have_the_recorded_parameters():
 
 
 def test_counting_in_processes_agrees_with_counting_here(monkeypatch):
-    runs = tos.datasets.ec_nas_bench(published()).head(3)
+    runs = DATASET.load(published()).head(3)
     here = count_dataset(DATASET, runs)
-    monkeypatch.setattr("tostoolkit.datasets.counting.IN_PROCESSES", 0)
+    monkeypatch.setattr("tostoolkit.datasets.dataset.IN_PROCESSES", 0)
     assert count_dataset(DATASET, runs, workers=1).equals(here)
     first = runs.iloc[0]
     with tos.abstract():
@@ -57,3 +74,28 @@ def test_counting_in_processes_agrees_with_counting_here(monkeypatch):
 def test_bad_cell_is_an_error(matrix, operations, word):
     with pytest.raises(ValueError, match=word):
         ec_nas_model(matrix, operations)
+
+
+def test_other_archive_is_an_error(tmp_path):
+    name = f"{ROOT}/train_model_results/energy/4V9E/4_epochs/00/a/repeat_1/results.json"
+    path = archive_with(tmp_path, {name: b"{}"})
+    with pytest.raises(ValueError, match="1 files are not those published"):
+        DATASET.load(path)
+
+
+def test_truncated_archive_is_an_error(tmp_path):
+    whole = published().read_bytes()
+    path = tmp_path / "EC-NAS-Bench-cut.tar.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged"):
+        DATASET.load(path)
+
+
+def test_ec_nas_bench_as_published(load):
+    runs = load("ec_nas_bench")
+    assert len(runs) == 2805
+    assert len(runs.drop_duplicates(["architecture", "space"])) == 2623
+    assert set(runs.device) == {"Quadro RTX 6000"}
+    # the total holds GPU and CPU and a power-usage-effectiveness of 1.59, so it is no measurement
+    factor = runs.reported_energy_kwh * 3.6e6 / (runs.energy_j + runs.cpu_energy_j)
+    assert factor.between(1.5, 1.7).mean() > 0.99

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import tostoolkit as tos
-from tostoolkit.datasets import read_runs
+from tostoolkit.datasets import from_csv
 
 
 def dense(units):
@@ -29,7 +29,7 @@ def table():
 
 def test_runs_come_back_counted(table, models, tmp_path):
     table.to_csv(tmp_path / "runs.csv", index=False)
-    runs = read_runs(tmp_path / "runs.csv", models, time="seconds", batch_size=16)
+    runs = from_csv(tmp_path / "runs.csv", models, time="seconds", batch_size=16)
     assert runs["mac float32"].tolist() == [16 * 8 * 4, 16 * 8 * 40] * 2
     assert runs["tanh float32"].tolist() == [64, 640] * 2
     assert runs.configuration.tolist() == ["small batch=16 inference",
@@ -44,7 +44,7 @@ def test_saved_models_and_training_are_counted(table, models, tmp_path):
     table["step"] = ["inference", "training"] * 2
     table["samples"] = [1, 2, 1, 2]
     given = {"small": str(tmp_path / "small.keras"), "large": models["large"]}
-    runs = read_runs(table, given, phase="step", batch_size="samples", loss="mse",
+    runs = from_csv(table, given, phase="step", batch_size="samples", loss="mse",
                      optimizer="sgd")
     step = tos.count_ops(dense(40), 2, "training", loss="mse", optimizer="sgd")
     assert runs["mac float32"].tolist()[:2] == [32, step["float32", "mac"].sum()]
@@ -57,7 +57,7 @@ def test_law_recovered_from_own_runs(tmp_path):
     sizes = [1, 2, 4, 8, 16, 32]
     macs = np.array([64 * 8 * n for n in sizes])
     table = pd.DataFrame({"model": [str(n) for n in sizes], "energy": 1e3 * (2 + 3e-6 * macs)})
-    runs = tos.price(read_runs(table, {str(n): dense(n) for n in sizes}, energy="energy",
+    runs = tos.price(from_csv(table, {str(n): dense(n) for n in sizes}, energy="energy",
                                      unit="mJ", device="one GPU", batch_size=64))
     law = tos.fit_scaling_law(runs, ["macs"])
     assert law.coefficients.estimate.tolist() == pytest.approx([2, 3e-6])
@@ -68,15 +68,22 @@ def test_law_recovered_from_own_runs(tmp_path):
     ("J", 1), ("kJ", 1e3), ("MJ", 1e6), ("mJ", 1e-3), ("µJ", 1e-6), ("uJ", 1e-6), ("Wh", 3600),
     ("kWh", 3.6e6)])
 def test_units(table, models, unit, joules):
-    runs = read_runs(table.rename(columns={"energy_j": "e"}), models, energy="e", unit=unit)
+    runs = from_csv(table.rename(columns={"energy_j": "e"}), models, energy="e", unit=unit)
     assert runs.energy_j.tolist() == pytest.approx([joules * e for e in table.energy_j])
-    per_row = read_runs(table.rename(columns={"energy_j": "e"}).assign(u=unit), models, energy="e",
+    per_row = from_csv(table.rename(columns={"energy_j": "e"}).assign(u=unit), models, energy="e",
                         unit="u")
     assert per_row.energy_j.tolist() == runs.energy_j.tolist()
 
 
+def test_a_column_that_no_argument_names_is_not_a_unit(table, models):
+    """Not even one called ``unit`` (the device, in old runs files), or as the unit is."""
+    runs = from_csv(table.assign(unit="gpu-0", J="x"), models)
+    assert runs.energy_j.tolist() == table.energy_j.tolist()
+    assert set(runs.unit) == {"gpu-0"}
+
+
 def test_time_alone_leaves_energy_missing(table, models):
-    runs = read_runs(table.drop(columns="energy_j"), models, energy=None, time="seconds")
+    runs = from_csv(table.drop(columns="energy_j"), models, energy=None, time="seconds")
     assert runs.energy_j.isna().all()
     assert runs.time_s.notna().all()
 
@@ -94,26 +101,26 @@ def test_time_alone_leaves_energy_missing(table, models):
     (lambda t: t.assign(energy_j=[1, 0, 2, 3]), {}, ["energy_j: line 3: 0 is not pos", "drop"]),
     (lambda t: t.assign(energy_j=[1, 2, -5, 3]), {}, ["energy_j: line 4: -5 is not positive"]),
     (lambda t: t.assign(energy_j=[1, 2, None, 3]), {}, ["energy_j: line 4: no value", "drop rows"]),
-    (lambda t: t.assign(energy_j=["1", "2", "2,5", "3"]), {}, ["energy_j: line 4: '2,5' is no nu"]),
+    (lambda t: t.assign(energy_j=["1", "2", "2,5", "3"]), {}, ["energy_j: line 4: '2,5' is not"]),
     (lambda t: t.assign(note="a").iloc[[0, 1, 0, 1]], {}, ["lines 4, 5", "copy", "drop_dup"]),
     (lambda t: t, {"unit": "BTU"}, ["unit: 'BTU'", "kWh"]),
     (lambda t: t, {"unit": "kWh"}, ["unit: 'kWh'", "'energy_j', says 'J'", "unit='J'"]),
     (lambda t: t.assign(u=["J", "kJ", "J", "J"]), {"unit": "u"}, ["u: line 3: 'kJ' beside 'J'"]),
     (lambda t: t, {"phase": "test"}, ["phase: lines 2, 3, 4, 5: 'test' is neither"]),
-    (lambda t: t, {"batch_size": 0}, ["batch_size: lines 2, 3, 4, 5: 0 is no number of samples"]),
+    (lambda t: t, {"batch_size": 0}, ["batch_size: lines 2, 3, 4, 5: 0 is not a number of"]),
     (lambda t: t.assign(elements=1), {}, ["column 'elements' has the name of a count; rename it"]),
 ])
 def test_bad_input_names_column_row_and_fix(table, models, change, arguments, words):
     with pytest.raises(ValueError, match=r".") as caught:
-        read_runs(change(table), models, **arguments)
+        from_csv(change(table), models, **arguments)
     for word in words:
         assert word in str(caught.value)
 
 
 def test_missing_files_are_errors(table, tmp_path):
     with pytest.raises(FileNotFoundError, match="csv: there is no file"):
-        read_runs(tmp_path / "none.csv", {})
+        from_csv(tmp_path / "none.csv", {})
     with pytest.raises(FileNotFoundError, match="models: 'small': there is no file"):
-        read_runs(table.iloc[[0]], {"small": tmp_path / "none.keras"})
+        from_csv(table.iloc[[0]], {"small": tmp_path / "none.keras"})
     with pytest.raises(TypeError, match="models: 'small' is a int; give a Keras model"):
-        read_runs(table.iloc[[0]], {"small": 3})
+        from_csv(table.iloc[[0]], {"small": 3})

@@ -13,16 +13,17 @@ import pytest
 
 import tostoolkit as tos
 from tostoolkit.measuring import steps
-from tostoolkit.models import model_sets
+from tostoolkit.models.families import FAMILIES, Family, build
 
 ROWS = {
-    "feed_forward": {"depth": 2, "width": 32, "activation": "gelu", "batch_norm": True,
-                     "input_size": 16, "batch_size": 8},
-    "convolutional": {"depth": 2, "filters": 8, "kernel": 3, "depthwise": True,
-                      "normalization": "group", "pooling": "max", "activation": "mish",
-                      "image_size": 8, "batch_size": 4},
-    "transformer": {"blocks": 1, "width": 32, "heads": 2, "sequence": 16, "normalization": "rms",
-                    "activation": "silu", "batch_size": 2, "vocabulary": 100},
+    "feed_forward": {"family": "feed_forward", "depth": 2, "width": 32, "activation": "gelu",
+                     "batch_norm": True, "input_size": 16, "batch_size": 8},
+    "convolutional": {"family": "convolutional", "depth": 2, "filters": 8, "kernel": 3,
+                      "depthwise": True, "normalization": "group", "pooling": "max",
+                      "activation": "mish", "image_size": 8, "batch_size": 4},
+    "transformer": {"family": "transformer", "blocks": 1, "width": 32, "heads": 2, "sequence": 16,
+                    "normalization": "rms", "activation": "silu", "batch_size": 2,
+                    "vocabulary": 100},
 }
 
 RUN = """
@@ -35,9 +36,9 @@ def host(x):
 
 found = {}
 for family, row in json.loads(sys.argv[1]).items():
-    exact, mixed = (step({**row, "dtype": d}, family)() for d in ("float32", "mixed_bfloat16"))
-    train = step({**row, "phase": "training"}, family)
-    half = step({**row, "phase": "training", "dtype": "mixed_bfloat16"}, family)
+    exact, mixed = (step({**row, "dtype": d})() for d in ("float32", "mixed_bfloat16"))
+    train = step({**row, "phase": "training"})
+    half = step({**row, "phase": "training", "dtype": "mixed_bfloat16"})
     found[family] = {
         "dtypes": [keras.backend.standardize_dtype(v.dtype) for v in (exact, mixed)],
         "outputs": [host(exact), host(mixed)],
@@ -90,11 +91,12 @@ def test_a_training_step_moves_the_weights_and_an_inference_step_does_not():
     models = []
 
     def builder(row):
-        models.append(model_sets.BUILDERS["feed_forward"](row))
+        models.append(FAMILIES["feed_forward"].build(row))
         return models[-1]
 
     for phase, moves in (("inference", False), ("training", True)):
-        run = steps.step({**ROWS["feed_forward"], "phase": phase}, "own", builders={"own": builder})
+        run = steps.step({**ROWS["feed_forward"], "family": "own", "phase": phase},
+                         families={"own": Family(builder)})
         before = [np.array(w) for w in models[-1].get_weights()]
         run()
         moved = [not np.array_equal(a, b) for a, b in zip(
@@ -112,7 +114,8 @@ def test_the_update_is_that_of_the_loss_by_hand():
         made.append(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
         return made[-1]
 
-    run = steps.step({"batch_size": 1, "phase": "training"}, "own", builders={"own": builder})
+    run = steps.step({"family": "own", "batch_size": 1, "phase": "training"},
+                     families={"own": Family(builder)})
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((1, 1), "float32").item(), rng.standard_normal((1, 1), "float32")
     w = made[0].get_weights()[0].item()
@@ -124,13 +127,13 @@ def test_the_update_is_that_of_the_loss_by_hand():
 
 def test_same_seed_same_step():
     row = {**ROWS["transformer"], "phase": "training"}
-    losses = [float(steps.step(row, "transformer", seed)()) for seed in (1, 1, 2)]
+    losses = [float(steps.step(row, seed)()) for seed in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
 
 
 def test_the_dtype_policy_of_the_process_stays():
     before = keras.config.dtype_policy().name
-    model = model_sets.build({**ROWS["feed_forward"], "dtype": "mixed_bfloat16"}, "feed_forward")
+    model = build({**ROWS["feed_forward"], "dtype": "mixed_bfloat16"})
     assert model.layers[0].compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == before
 
@@ -141,13 +144,13 @@ def test_the_dtype_policy_of_the_process_stays():
 ])
 def test_bad_rows_are_named(change, word):
     with pytest.raises(ValueError, match=word):
-        steps.step({**ROWS["feed_forward"], **change}, "feed_forward")
+        steps.step({**ROWS["feed_forward"], **change})
 
 
 def test_tokens_need_a_vocabulary():
     with pytest.raises(ValueError, match="'vocabulary'"):
-        steps.step({"batch_size": 2}, "own", builders={
-            "own": lambda row: tos.encoder(1, 8, 2, 10, 4)})
+        steps.step({"family": "own", "batch_size": 2}, families={
+            "own": Family(lambda row: tos.models.encoder(1, 8, 2, 10, 4))})
 
 
 def test_every_backend_trains_that_runs_forward():

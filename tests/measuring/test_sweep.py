@@ -19,8 +19,9 @@ from tostoolkit.measuring import runs as runs_file
 from tostoolkit.measuring import sweep
 from tostoolkit.measuring.measure import Measurement
 from tostoolkit.measuring.meters import Counter, Meter, MeterError
-from tostoolkit.models import run_order
-from tostoolkit.models.run_order import informative_order
+from tostoolkit.models import optimal_design
+from tostoolkit.models.families import Family
+from tostoolkit.models.optimal_design import informative_order
 
 
 @pytest.fixture
@@ -311,13 +312,14 @@ def test_informative_rows_come_first():
                "activation": ("relu", "tanh", "gelu", "softmax"), "batch_size": (256,)}
     models = pd.DataFrame(product(*factors.values()), columns=list(factors))
     models.insert(0, "configuration", [f"c{i}" for i in models.index])
+    models["family"] = "feed_forward"
     order = informative_order(models, 3)
     assert sorted(order) == list(range(len(models)))
     assert (order == informative_order(models, 3)).all()
     assert (order != informative_order(models, 4)).any()
 
     def information(rows):
-        terms = run_order._terms(models)[rows]
+        terms = optimal_design._terms(models[list(factors)])[rows]
         return np.linalg.slogdet(terms.T @ terms + 1e-3 * np.eye(terms.shape[1]))[1]
 
     chance = [information(np.random.default_rng(i).permutation(len(models))[:32])
@@ -401,9 +403,9 @@ def test_the_bar_shows_the_last_run(tmp_path, monkeypatch, capsys):
 
 
 def test_builders_of_ones_own(instant, tmp_path):
-    models = pd.DataFrame({"configuration": ["a", "b"], "batch_size": 1})
-    models.attrs["family"] = "mine"
-    runs = quiet(models, tmp_path / "runs.csv", builders={"mine": lambda row: None}, repeats=1)
+    models = pd.DataFrame({"configuration": ["a", "b"], "batch_size": 1, "family": "mine"})
+    runs = quiet(models, tmp_path / "runs.csv", families={"mine": Family(lambda row: None)},
+                 repeats=1)
     assert set(runs.family) == {"mine"}
 
 
@@ -442,8 +444,8 @@ def test_a_real_sweep_without_a_meter(tmp_path):
 def test_a_model_that_does_not_fit_into_memory_is_a_failed_run(tmp_path):
     models = pd.DataFrame({"configuration": list("abc"), "depth": 1, "width": [8, 8_000_000, 8],
                            "input_size": [4, 8_000_000, 4], "activation": "relu",
-                           "batch_norm": False, "batch_size": 2})  # 256 TB of weights
-    models.attrs["family"] = "feed_forward"
+                           "batch_norm": False, "batch_size": 2,  # 256 TB of weights
+                           "family": "feed_forward"})
     with pytest.warns(UserWarning, match="1 failed"):
         runs = tos.run_sweep(models, tmp_path / "runs.csv", 1, 0.05, meter=None, progress=False)
     assert sorted(runs.configuration) == sorted(models.configuration[[0, 2]])

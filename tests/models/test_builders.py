@@ -8,8 +8,8 @@ from tostoolkit.counting.trace import trace_ops
 
 def test_gpt2_and_gpt3_have_their_published_parameters():
     with tos.abstract():
-        small = tos.decoder(12, 768, 12, 50257, 1024)
-        large = tos.decoder(96, 12288, 96, 50257, 2048)
+        small = tos.models.decoder(12, 768, 12, 50257, 1024)
+        large = tos.models.decoder(96, 12288, 96, 50257, 2048)
     # GPT-2 ties the logits to the embedding, which saves one matrix: 124,439,808 parameters
     assert small.count_params() == 124_439_808 + 50257 * 768
     assert abs(large.count_params() / 175e9 - 1) < 0.005
@@ -19,12 +19,12 @@ def test_macs_by_closed_form():
     """12 width^2 a token and block, 2 context width for the scores and the mixture, the logits."""
     blocks, d, v, t = 3, 32, 100, 10
     with tos.abstract():
-        model = tos.decoder(blocks, d, 4, v, t)
+        model = tos.models.decoder(blocks, d, 4, v, t)
     macs = tos.count_ops(model, 2)["float32", "mac"].sum()
     assert macs == 2 * t * (blocks * (12 * d * d + 2 * t * d) + d * v)
 
 
-@pytest.mark.parametrize("build", [tos.decoder, tos.encoder])
+@pytest.mark.parametrize("build", [tos.models.decoder, tos.models.encoder])
 def test_rule_equals_trace_in_floating_point(build):
     """Index arithmetic differs: the positions are constants, which a layer's rule cannot know."""
     with tos.abstract():
@@ -36,13 +36,13 @@ def test_rule_equals_trace_in_floating_point(build):
 
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="heads: a width of 10 does not divide into 4"):
-        tos.encoder(1, 10, 4, 10, 10)
+        tos.models.encoder(1, 10, 4, 10, 10)
 
 
 def test_the_encoder_of_before_is_the_default():
     with tos.abstract():
-        plain = tos.encoder(1, 8, 2, 10, 4)
-        given = tos.encoder(1, 8, 2, 10, 4, activation="gelu", normalization="layer")
+        plain = tos.models.encoder(1, 8, 2, 10, 4)
+        given = tos.models.encoder(1, 8, 2, 10, 4, activation="gelu", normalization="layer")
     assert [type(layer) for layer in plain.layers] == [type(layer) for layer in given.layers]
     assert (tos.count_ops(plain).to_numpy() == tos.count_ops(given).to_numpy()).all()
 
@@ -50,7 +50,7 @@ def test_the_encoder_of_before_is_the_default():
 @pytest.mark.parametrize(("normalization", "per_vector"), [("layer", 16), ("rms", 8), ("none", 0)])
 def test_normalization_of_an_encoder(normalization, per_vector):
     with tos.abstract():
-        model, bare = (tos.encoder(1, 8, 2, 10, 4, activation="tanh", normalization=kind)
+        model, bare = (tos.models.encoder(1, 8, 2, 10, 4, activation="tanh", normalization=kind)
                        for kind in (normalization, "none"))
     assert model.count_params() - bare.count_params() == 3 * per_vector
     counts = tos.count_ops(model, 2)["float32"].sum()
@@ -60,4 +60,4 @@ def test_normalization_of_an_encoder(normalization, per_vector):
 
 def test_unknown_normalization_is_named():
     with pytest.raises(ValueError, match="normalization: 'batch' is unknown; use one of layer"):
-        tos.encoder(1, 8, 2, 10, 4, normalization="batch")
+        tos.models.encoder(1, 8, 2, 10, 4, normalization="batch")

@@ -1,6 +1,7 @@
 """Run tests as another processor would round, and say what its last digits change.
 
-``python tests/support/processors.py [pytest arguments]`` takes from NumPy its vector units, gives OpenBLAS
+``python tests/support/processors.py [pytest arguments]`` takes from NumPy its vector units, gives
+OpenBLAS
 another kernel and one thread, and glibc its plain functions; shows that this changes last digits;
 runs the tests; and counts the files of the notebooks that then differ in their bytes from those
 committed, though in nothing that they show.

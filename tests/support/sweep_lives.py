@@ -25,8 +25,7 @@ from tostoolkit.measuring import sweep
 from tostoolkit.measuring.measure import Measurement
 
 SET = pd.DataFrame({"configuration": [f"width={i}" for i in range(400)], "batch_size": 1,
-                    "width": range(400)})
-SET.attrs["family"] = "feed_forward"
+                    "width": range(400), "family": "feed_forward"})
 REPEATS = 20
 MEASURED = Measurement(
     energy_j=0.5, time_s=0.25, missing="", steps=3, window_s=2.0, time_spread=0.1, warmup_steps=5,

@@ -5,9 +5,11 @@ willowec/characterizing-pytorch-power, MIT licence; what was measured: ``src/gen
 squared error, its backward pass and a step of SGD with momentum 0.9.
 """
 
+from pathlib import Path
+
 import pandas as pd
 
-from .counting import Dataset, forward
+from .dataset import Dataset, forward
 from .files import locate, raw_url
 
 REPOSITORY = "willowec/characterizing-pytorch-power"
@@ -35,7 +37,7 @@ FACTORS = ["batch_size", "inputs", "outputs", "side", "kernel", "stride"]
 MICRO = 1e-6  # microjoules and microseconds in the files
 
 
-def cunningham2025(path=None) -> pd.DataFrame:
+def cunningham2025(path: str | Path | None = None) -> pd.DataFrame:
     """Return 10,000 measurements of single layers: 6,000 forward, 4,000 backward.
 
     Package energy of the CPU (RAPL through pyRAPL), means over batches. Pooling has no weights, so
@@ -65,7 +67,7 @@ def cunningham2025(path=None) -> pd.DataFrame:
 
     Examples
     --------
-    ``runs = tos.datasets.cunningham2025()``
+    ``runs = tos.datasets.DATASETS["cunningham2025"].load()``
     """
     return pd.concat([
         _read(host, file, locate(path, f"{host}/{file}.csv", "cunningham2025", _url(host, file),

@@ -8,12 +8,18 @@ EC-NAS-Bench trains unchanged.
 """
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from .counting import Dataset, forward_of_one, one_forward
+from .dataset import Dataset, forward_of_one, one_forward
 from .files import check_content, locate, read_archive
+
+if TYPE_CHECKING:
+    import keras
 
 STEM_CHANNELS, STACKS, CELLS_PER_STACK, CLASSES = 128, 3, 3, 10
 CONV3X3, CONV1X1, MAXPOOL3X3 = 0, 1, 2  # codes of EC-NAS-Bench's generated_graphs_*.json
@@ -24,7 +30,7 @@ DATA = "ecnas/vendors/ec_nasbench/nasbench/data"
 CONTENT = "3350c96da842d4731089c92cee74116a4ac7bf690c0ea06b0c7a346e7c0d1645"
 
 
-def ec_nas_bench(path=None) -> pd.DataFrame:
+def ec_nas_bench(path: str | Path | None = None) -> pd.DataFrame:
     """Return EC-NAS-Bench's 2,805 measured training runs of NAS-Bench-101-style networks.
 
     MIT licence. Each run trains a network on CIFAR-10 for 4 epochs (625 steps of 256 images) with
@@ -56,7 +62,7 @@ def ec_nas_bench(path=None) -> pd.DataFrame:
 
     Examples
     --------
-    ``runs = tos.datasets.ec_nas_bench()``
+    ``runs = tos.datasets.DATASETS["ec_nas_bench"].load()``
     """
     archive = ec_nas_archive(path)
     files = read_archive(
@@ -73,7 +79,7 @@ def ec_nas_bench(path=None) -> pd.DataFrame:
     ])
 
 
-def ec_nas_archive(path=None):
+def ec_nas_archive(path: str | Path | None = None) -> Path:
     """Return the path of the archive that `ec_nas_bench` reads."""
     return locate(path, "EC-NAS-Bench-*.tar.gz", "ec_nas_bench", URL)
 
@@ -108,7 +114,8 @@ def _build(run, part):
     return ec_nas_model(run.matrix, run.operations)
 
 
-def vertex_channels(matrix, channels_in, channels_out):
+def vertex_channels(matrix: Sequence[Sequence[int]], channels_in: int, channels_out: int
+                    ) -> list[int]:
     """Return the channels of each vertex of a cell.
 
     The vertices that feed the output share its channels; the others take the most that any of
@@ -136,7 +143,8 @@ def vertex_channels(matrix, channels_in, channels_out):
     return channels
 
 
-def ec_nas_model(matrix, operations, input_shape=(32, 32, 3)):
+def ec_nas_model(matrix: Sequence[Sequence[int]], operations: Sequence[int],
+                 input_shape: tuple[int, int, int] = (32, 32, 3)) -> "keras.Model":
     """Return the Keras model that EC-NAS-Bench trained for one cell.
 
     A 3x3 convolution to 128 channels, 3 stacks of 3 cells with a 2x2 max-pool and twice the

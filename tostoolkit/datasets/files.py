@@ -59,7 +59,7 @@ def locate(path, pattern, name, url, sha256=None) -> Path:
         raise NotAtHandError(
             f"{name}: no {pattern} {where}; fetch it: python -m tostoolkit data {name} --to "
             f"{EXTERNAL.as_posix()}. Or download {url} elsewhere, and name its folder in "
-            f"{VARIABLE} or pass it: tos.datasets.{name}(path='folder')")
+            f"{VARIABLE} or pass it: tos.datasets.load({name!r}, path='folder')")
     if sha256:
         check_file(file, sha256, url)
     return file

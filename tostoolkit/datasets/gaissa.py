@@ -5,10 +5,16 @@ on energy consumption?", SEAA 2023; GAISSA-UPC/seaa2023_ect, data CC BY 4.0. How
 trained: ``src/models/train_model.py`` and ``src/models/__init__.py`` of that repository.
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
-from .counting import Dataset
+from .dataset import Dataset
 from .files import locate, raw_url
+
+if TYPE_CHECKING:
+    import keras
 
 REPOSITORY = "GAISSA-UPC/seaa2023_ect"
 COMMIT = "6fa5af6ffedd988110d02eb6954c0401d0b7a75c"
@@ -26,7 +32,7 @@ ARCHITECTURES = {
 }
 
 
-def gaissa_seaa2023(path=None) -> pd.DataFrame:
+def gaissa_seaa2023(path: str | Path | None = None) -> pd.DataFrame:
     """Return 369 training runs of five `keras.applications` models on three GPUs.
 
     Energy of the GPU board, sampled by nvidia-smi each second and integrated over the whole
@@ -56,7 +62,7 @@ def gaissa_seaa2023(path=None) -> pd.DataFrame:
 
     Examples
     --------
-    ``runs = tos.datasets.gaissa_seaa2023()``
+    ``runs = tos.datasets.DATASETS["gaissa_seaa2023"].load()``
     """
     file = locate(path, FILE, "gaissa_seaa2023", URL, SHA256)
     table = pd.read_parquet(file)
@@ -82,7 +88,7 @@ def gaissa_seaa2023(path=None) -> pd.DataFrame:
     })
 
 
-def gaissa_model(architecture, frozen=False):
+def gaissa_model(architecture: str, frozen: bool = False) -> "keras.Model":
     """Return the Keras model that was trained: one class of chess squares from 128 x 128 images.
 
     The network of `keras.applications` without its top and in inference mode (batch normalisation

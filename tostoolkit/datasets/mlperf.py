@@ -9,11 +9,16 @@ The networks: github.com/mlcommons/tiny, in ``benchmark/training``, the files ``
 
 import hashlib
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .counting import Dataset, forward_of_one, one_forward
+from .dataset import Dataset, forward_of_one, one_forward
 from .files import check_file, damaged, find_local, locate, raw_url
+
+if TYPE_CHECKING:
+    import keras
 
 FILE = "mlperf_tiny_energy.csv"  # a local copy of what is gathered below
 SHA256 = "c4dea6c5d6e71c35caef46c23a3e841a6ffd94a67c0d3b60bf039527127ed7dd"
@@ -71,7 +76,7 @@ RESULTS = {
 BENCHMARKS = dict(zip(_LONG.split(), _ALL.split(), strict=True))  # GreenWaves' names -> the others'
 
 
-def mlperf_tiny(path=None) -> pd.DataFrame:
+def mlperf_tiny(path: str | Path | None = None) -> pd.DataFrame:
     """Return 114 measured energies of an inference on microcontrollers.
 
     Median of five windows of at least 10 s each, external energy monitor. Devices differ by 500
@@ -99,7 +104,7 @@ def mlperf_tiny(path=None) -> pd.DataFrame:
 
     Examples
     --------
-    ``runs = tos.datasets.mlperf_tiny()``
+    ``runs = tos.datasets.DATASETS["mlperf_tiny"].load()``
     """
     table = _table(path)
     device = table.organisation + " " + table.system.where(
@@ -184,7 +189,7 @@ def _table(path):
     return table.replace({"benchmark": BENCHMARKS})
 
 
-def mlperf_tiny_model(benchmark, folded=True):
+def mlperf_tiny_model(benchmark: str, folded: bool = True) -> "keras.Model":
     """Return the Keras model of a benchmark.
 
     Parameters
@@ -289,7 +294,7 @@ MODELS = {
 }
 
 
-def as_int8(rows) -> pd.DataFrame:
+def as_int8(rows: pd.DataFrame) -> pd.DataFrame:
     """Return counts with the ops of quantised layers in int8: multiply, add and compare.
 
     MACs multiply in int8 and accumulate in int32, the toolkit's convention. Softmax's exponentials

@@ -1,12 +1,15 @@
 """A researcher's own measurements, checked and joined with what is counted of their models."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
-from ..costs.predictors import count_row
 from ..counting.introspection import abstract
+from ..models.counting import Job, count_each
 
 #: Unit -> joules.
 JOULES = MappingProxyType({
@@ -15,9 +18,11 @@ JOULES = MappingProxyType({
 })
 
 
-def read_runs(csv, models, *, model="model", energy="energy_j", unit="J", device="device",
-              time=None, phase="inference", batch_size=1, configuration=None, loss=None,
-              optimizer=None, input_shape=None) -> pd.DataFrame:
+def from_csv(csv: str | Path | pd.DataFrame, models: Mapping[str, Any], *, model: str = "model",
+             energy: str | None = "energy_j", unit: str = "J", device: str = "device",
+             time: str | None = None, phase: str = "inference", batch_size: int | str = 1,
+             configuration: str | None = None, loss: Any = None, optimizer: Any = None,
+             input_shape: tuple[int, ...] | None = None) -> pd.DataFrame:
     """Return one's own measured runs with everything that is counted of their models.
 
     What comes back goes as it is into `price`, `fit_scaling_law` and `compare_predictors`.
@@ -35,7 +40,8 @@ def read_runs(csv, models, *, model="model", energy="energy_j", unit="J", device
         None where only time was measured.
     unit : str
         ``J``, ``kJ``, ``MJ``, ``mJ``, ``µJ`` or ``uJ``, ``Wh``, ``kWh``; or the column that holds
-        the unit, the same in all rows.
+        the unit, the same in all rows. A column that is not named here is no unit, whatever it is
+        called.
     device : str
         Column that names the device; or the device, where all runs are of one.
     time : str, optional
@@ -63,7 +69,7 @@ def read_runs(csv, models, *, model="model", energy="energy_j", unit="J", device
     FileNotFoundError
         `csv` or a model's file is not there.
     TypeError
-        A model that is none.
+        A model that is neither a Keras model nor gives one.
     ValueError
         A missing column; a model that `models` lacks; an unknown unit or several; an energy that
         is missing, no number or not positive; rows that are copies of one another. The message
@@ -74,8 +80,8 @@ def read_runs(csv, models, *, model="model", energy="energy_j", unit="J", device
     >>> import keras
     >>> small = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
     >>> measured = pd.DataFrame({"model": ["small", "small"], "energy_mj": [1.5, 1.6]})
-    >>> runs = read_runs(measured, {"small": small}, energy="energy_mj", unit="mJ", device="my GPU",
-    ...                  batch_size=32)
+    >>> runs = from_csv(measured, {"small": small}, energy="energy_mj", unit="mJ", device="my GPU",
+    ...                 batch_size=32)
     >>> runs[["batch_size", "energy_j", "mac float32"]].to_numpy().tolist()
     [[32.0, 0.0015, 1024.0], [32.0, 0.0016, 1024.0]]
     """
@@ -125,7 +131,7 @@ def _no_copies(table):
     if copies.any():
         raise ValueError(
             f"csv: {_where(copies)}: equal to an earlier row in every column, so it is a copy and "
-            "no repeat; drop it (drop_duplicates), or add a column that tells repeats apart")
+            "not a repeat; drop it (drop_duplicates), or add a column that tells repeats apart")
 
 
 def _known_models(names, models, column):
@@ -164,8 +170,8 @@ def _batch_sizes(table, batch_size):
         sizes = pd.Series(batch_size, index=table.index)
     wrong = (sizes < 1) | (sizes % 1 != 0)
     if wrong.any():
-        raise ValueError(f"batch_size: {_where(wrong)}: {sizes[wrong].iloc[0]:g} is no number of "
-                         "samples; give whole numbers from 1")
+        raise ValueError(f"batch_size: {_where(wrong)}: {sizes[wrong].iloc[0]:g} is not a number "
+                         "of samples; give whole numbers from 1")
     return sizes.astype("int64")
 
 
@@ -174,7 +180,8 @@ def _numbers(table, column):
     values = pd.to_numeric(table[column], errors="coerce")
     text = values.isna() & table[column].notna()
     if text.any():
-        raise ValueError(f"{column}: {_where(text)}: {table[column][text].iloc[0]!r} is no number")
+        raise ValueError(f"{column}: {_where(text)}: {table[column][text].iloc[0]!r} is not a "
+                         "number")
     if values.isna().any():
         raise ValueError(f"{column}: {_where(values.isna())}: no value; drop rows that were not "
                          "measured")
@@ -185,7 +192,7 @@ def _numbers(table, column):
 
 
 def _joules(table, energy, unit):
-    if unit in table:
+    if unit not in JOULES and unit in table:
         units = table[unit].unique()
         if len(units) > 1:
             odd = table[unit] != units[0]
@@ -205,20 +212,20 @@ def _joules(table, energy, unit):
 
 
 def _counted(runs, models, loss, optimizer, input_shape):
-    keys = ["model", "batch_size", "phase"]
-    built, rows = {}, {}
-    for name, size, phase in runs[keys].drop_duplicates().itertuples(index=False):
-        if name not in built:
-            built[name] = _build(name, models[name])
-        rows[name, size, phase] = count_row(built[name], size, input_shape, phase=phase, loss=loss,
-                                            optimizer=optimizer)
-    counts = pd.DataFrame(rows.values(), index=pd.MultiIndex.from_tuples(rows, names=keys))
+    names = ["model", "batch_size", "phase"]
+    steps = runs[names].drop_duplicates()
+    built = {name: _build(name, models[name]) for name in steps.model.unique()}
+    jobs = {
+        (name, size, phase): Job(partial(built.get, name), partial(
+            dict, batch_size=size, phase=phase, input_shape=input_shape, loss=loss,
+            optimizer=optimizer))
+        for name, size, phase in steps.itertuples(index=False)}
+    counts = count_each(jobs, names)
     clash = counts.columns.intersection(runs.columns)
     if len(clash):
         raise ValueError(f"csv: column {clash[0]!r} has the name of a count; rename it")
-    counts = counts.fillna(0).astype("int64")
-    counts = counts.loc[list(runs[keys].itertuples(index=False, name=None))].set_index(runs.index)
-    return pd.concat([runs, counts], axis=1)
+    keys = pd.MultiIndex.from_frame(runs[names])
+    return pd.concat([runs, counts.loc[keys].set_index(runs.index)], axis=1)
 
 
 def _build(name, model):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..models.design import factors_of
+from ..models.families import FAMILIES
 from ..statistics import IDENTIFIED, correlation, mean_interval, variance_inflation
 from .fits import FITS, Solution, left_out
 
@@ -47,7 +48,7 @@ class Diagnostics:
 
     def _residual_lines(self):
         if self.residuals.empty:
-            return ["residuals by factor: none; the runs name no family, so say which columns are "
+            return ["residuals by factor: none; the runs name no family that is known, so say which are "
                     "factors: law.diagnostics(factors=[...])"]
         largest = self.residuals.sort_values("residual", key=abs, ascending=False).head(10)
         return ["residuals by factor, largest first:", largest.to_string(index=False)]
@@ -62,7 +63,7 @@ def diagnose(law, data, factors=None) -> Diagnostics:
     data : Prepared
         The runs, as `prepare` returns them.
     factors : sequence of str, optional
-        Columns to sort residuals by. If not given, those of the runs' family, and the device
+        Columns to sort residuals by. If not given, those of the runs' family (one of `FAMILIES`), and the device
         where there are several.
 
     Raises
@@ -93,8 +94,9 @@ def diagnose(law, data, factors=None) -> Diagnostics:
 
 
 def _factors(runs):
-    """Return the factors of the runs' family, where they name one, and the device, if several."""
-    factors = factors_of(runs) if "family" in runs else []
+    """Return the factors of the runs' family, where it is known, and the device, if several."""
+    known = "family" in runs and set(runs["family"]) <= set(FAMILIES)
+    factors = factors_of(runs) if known else []
     several = "device" in runs and runs["device"].nunique() > 1
     return [*factors, *(["device"] if several else [])]
 

@@ -9,7 +9,8 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from ..models.design import PAIR_BASELINES, factors_of
+from ..models.design import factors_of
+from ..models.families import FAMILIES
 from ..statistics import mean_interval, t_interval
 from .fit import fit_scaling_law
 from .law import ScalingLaw
@@ -22,8 +23,8 @@ CONDITIONS = ("device", "phase", "dtype")
 
 
 def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="relative", costs=None,
-                 *, laws=None, by=None, factors=None, configuration="configuration",
-                 per_pair=False) -> pd.DataFrame:
+                 *, laws=None, by=None, factors=None, families=FAMILIES,
+                 configuration="configuration", per_pair=False) -> pd.DataFrame:
     """Return the relative effect of each level of a factor at equal levels of all others.
 
     The effect of a pair is level / baseline - 1, of the geometric means over repeats; its interval
@@ -36,10 +37,10 @@ def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="re
     runs : pandas.DataFrame or dict of str to DataFrame
         Measured runs; or several data sets by their names.
     factor : str, optional
-        Column whose levels are compared, ``activation``; each of `PAIR_BASELINES` that the runs
-        have as a factor, if not given.
+        Column whose levels are compared, ``activation``; each factor that the runs' family has
+        matched pairs of, if not given.
     baseline : object, optional
-        Its level that the others are compared to; that of `PAIR_BASELINES`, if not given.
+        Its level that the others are compared to; that of the family's record, if not given.
     response, form, costs, configuration
         As for `fit_scaling_law`.
     laws : dict of str to ScalingLaw, str or list of str, optional
@@ -50,6 +51,7 @@ def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="re
     factors : sequence of str, optional
         Columns in which a pair is equal; those of the runs' family, ``device``, ``phase`` and
         ``dtype``, if not given.
+    families : mapping of str to Family
     per_pair : bool
         One row a pair instead.
 
@@ -78,12 +80,12 @@ def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="re
     --------
     >>> runs = pd.DataFrame({"configuration": list("abab"), "width": 8, "activation":
     ...     ["relu", "tanh"] * 2, "repeat": [0, 0, 1, 1], "energy_j": [1.0, 1.1, 2.0, 2.2]})
-    >>> table = pair_effects(runs, "activation", factors=["width"])
+    >>> table = pair_effects(runs, "activation", "relu", factors=["width"])
     >>> table[["level", "effect", "n_pairs"]].round(3).to_numpy().tolist()
     [['tanh', 0.1, 1], ['all others', 0.1, 1]]
     """
-    options = {"laws": laws, "by": by, "factors": factors, "configuration": configuration,
-               "per_pair": per_pair}
+    options = {"laws": laws, "by": by, "factors": factors, "families": families,
+               "configuration": configuration, "per_pair": per_pair}
     if isinstance(runs, dict):
         tables = {name: pair_effects(part, factor, baseline, response, form, costs, **options)
                   for name, part in runs.items()}
@@ -93,12 +95,12 @@ def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="re
     check_response(runs.drop(columns="device", errors="ignore"), response,
                    configuration=configuration)
     conditions = [*(c for c in CONDITIONS if c in runs), *([by] if by else [])]
-    equal = list(dict.fromkeys([*(factors_of(runs) if factors is None else factors),
+    equal = list(dict.fromkeys([*(factors_of(runs, families) if factors is None else factors),
                                 *(conditions if factors is None else [])]))
     need_columns(runs, [*equal, *([factor] if factor else []), *([by] if by else [])])
     predictions = _predictions(runs, laws or {}, response, form, costs, configuration)
     tables = []
-    for name, reference in _contrasts(runs, equal, factor, baseline):
+    for name, reference in _contrasts(runs, equal, factor, baseline, families):
         pairs, predicted = _pairs(runs, name, reference, response,
                                   [f for f in equal if f != name], predictions)
         if per_pair:
@@ -114,18 +116,21 @@ def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="re
     return pd.concat(tables, ignore_index=True)
 
 
-def _contrasts(runs, equal, factor, baseline):
+def _contrasts(runs, equal, factor, baseline, families):
     """Return (factor, baseline) of each contrast that is asked for."""
+    names = runs["family"].unique() if "family" in runs else ()
+    known = {f: pairs.baseline for name in names if name in families
+             for f, pairs in families[name].pairs.items()}
     if factor is None:
-        contrasts = {f: b for f, b in PAIR_BASELINES.items() if f in equal and b in set(runs[f])}
+        contrasts = {f: b for f, b in known.items() if f in equal and b in set(runs[f])}
         if not contrasts:
-            raise ValueError(f"factor: the runs vary none of {', '.join(PAIR_BASELINES)} from its "
-                             "baseline; name a factor and a baseline")
+            raise ValueError("factor: no matched pairs are known of these runs' family; name a "
+                             "factor and its baseline, 'activation' and 'relu' say")
         return list(contrasts.items())
     if baseline is None:
-        if factor not in PAIR_BASELINES:
+        if factor not in known:
             raise ValueError(f"baseline: none is known of {factor!r}; give one of its levels")
-        baseline = PAIR_BASELINES[factor]
+        baseline = known[factor]
     levels = list(dict.fromkeys(runs[factor]))
     if baseline not in levels:
         raise ValueError(f"baseline: {factor} is never {baseline!r}; it is one of "

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..models.model_sets import BUILDERS
+from ..models.families import FAMILIES
 from .measure import idle, measure
 from .meters import MeterError, computes_on_gpu, cpu_name, find_meter
 from .runs import LIBRARIES
@@ -81,7 +81,7 @@ def device_lock(unit):
         yield
 
 
-def attempt(row, family, seed=0, seconds=2.0, meter="auto", builders=BUILDERS, unit="cpu") -> dict:
+def attempt(row, seed=0, seconds=2.0, meter="auto", families=FAMILIES, unit="cpu") -> dict:
     """Return what one run measured, or the error that it failed with, as columns of a runs file.
 
     Building the model, the warm-up and the window all hold the device's lock.
@@ -90,7 +90,7 @@ def attempt(row, family, seed=0, seconds=2.0, meter="auto", builders=BUILDERS, u
     ----------
     row : dict or None
         A configuration; None stands for the idle baseline.
-    family, seed, seconds, meter, builders
+    seed, seconds, meter, families
         As for `run_sweep`.
     unit : str
         As `describe` returns.
@@ -111,7 +111,7 @@ def attempt(row, family, seed=0, seconds=2.0, meter="auto", builders=BUILDERS, u
             measured = idle(seconds, meter).row()
         else:
             try:
-                step = _step(pd.Series(row, dtype=object), family, seed, builders)
+                step = _step(pd.Series(row, dtype=object), seed, families)
                 measured = measure(step, seconds, meter=meter).row()
             except MeterError:
                 raise

@@ -8,29 +8,27 @@ its work, so that bringing it to the host waits for the step to end.
 
 import numpy as np
 
-from ..models.model_sets import BUILDERS, LOSS, OPTIMIZER, build
+from ..models.counting import LOSS, OPTIMIZER
+from ..models.families import FAMILIES, build
 
 #: So small that no network of a set diverges (stable below 2 / curvature, which grows with the
 #: width), and in float32 large enough to move the weights: no step works on infinities or NaN.
 LEARNING_RATE = 1e-5
 
 
-def step(row, family, seed=0, builders=BUILDERS):
+def step(row, seed=0, families=FAMILIES):
     """Return a function without arguments that runs one step of a row's model.
 
     Parameters
     ----------
     row : pandas.Series or dict
-        Row of a model set: its factors; ``batch_size``; ``phase``, ``inference`` where it has none,
-        or ``training``: mean squared error against fixed targets, backward, and the update by
-        ``optimizer`` (`OPTIMIZER` where it has none); ``dtype``, a Keras dtype policy, float32
-        where it has none; ``vocabulary``, where the model reads tokens.
-    family : str
-        One of `builders`.
+        Row of a model set: its ``family`` and factors; ``batch_size``; ``phase``, ``inference``
+        where it has none, or ``training``: mean squared error against fixed targets, backward, and
+        the update by ``optimizer`` (`OPTIMIZER` where it has none); ``dtype``, a Keras dtype
+        policy, float32 where it has none; ``vocabulary``, where the model reads tokens.
     seed : int
         Of the weights, the inputs and the targets.
-    builders : mapping of str to function
-        Family -> function of a row that returns its Keras model.
+    families : mapping of str to Family
 
     Returns
     -------
@@ -45,9 +43,9 @@ def step(row, family, seed=0, builders=BUILDERS):
 
     Examples
     --------
-    >>> row = {"depth": 1, "width": 8, "activation": "relu", "batch_norm": False, "input_size": 4,
-    ...        "batch_size": 2, "phase": "training", "dtype": "float32"}
-    >>> run = step(row, "feed_forward")
+    >>> row = {"family": "feed_forward", "depth": 1, "width": 8, "activation": "relu",
+    ...        "batch_norm": False, "input_size": 4, "batch_size": 2, "phase": "training"}
+    >>> run = step(row)
     >>> first, second = float(run()), float(run())
     >>> second < first
     True
@@ -63,7 +61,7 @@ def step(row, family, seed=0, builders=BUILDERS):
                          f"{', '.join(kinds[phase])}")
     keras.backend.clear_session(free_memory=True)
     keras.utils.set_random_seed(seed)
-    model = build(row, family, builders)
+    model = build(row, families)
     rng = np.random.default_rng(seed)
     x = [_random(rng, tensor, row) for tensor in model.inputs]
     x = x[0] if len(x) == 1 else x

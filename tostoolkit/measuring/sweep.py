@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models.model_sets import BUILDERS
-from ..models.run_order import informative_order
+from ..models.families import FAMILIES, find_family
+from ..models.optimal_design import informative_order
 from .measure import Measurement
 from .meters import MeterError, find_meter
 from .run import attempt, describe
@@ -27,7 +27,7 @@ _PROVENANCE = ("error", "backend", "python", *LIBRARIES, "cores", "host", "unit"
 
 
 def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", progress=True,
-              minutes=None, client=None, builders=BUILDERS, retry_failed=False):
+              minutes=None, client=None, families=FAMILIES, retry_failed=False):
     """Measure every configuration of a model set `repeats` times, and return the runs.
 
     Each repeat is a walk through the whole set in an order of its own, so that a drift of the
@@ -43,7 +43,8 @@ def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", prog
     Parameters
     ----------
     model_set : pandas.DataFrame
-        As `feed_forward` and its like return: ``configuration``, ``batch_size``, the factors.
+        As `feed_forward` and its like return: ``configuration``, ``batch_size``, the factors,
+        and the ``family``, which may differ from row to row.
     out : str or Path
         Runs file; made if it is not there, else resumed. ``out.lock`` beside it is held meanwhile.
     repeats : int
@@ -61,8 +62,8 @@ def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", prog
     client : dask.distributed.Client, optional
         Spread the runs over the workers of its cluster, one at a time on each device. The workers
         need tostoolkit; only this process writes `out`.
-    builders : dict
-        Family -> function from a row to a Keras model.
+    families : mapping of str to Family
+        The record of each family; ``FAMILIES | {"mine": Family(...)}`` adds one of your own.
     retry_failed : bool
         Measure those again that failed.
 
@@ -89,20 +90,23 @@ def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", prog
     """
     out = Path(out)
     begin = time.monotonic()
-    family = _check(model_set, out, repeats, seconds, minutes, builders)
-    columns = [*model_set.columns, "family", *_RUN, *_MEASURED, *_PROVENANCE]
+    _check(model_set, out, repeats, seconds, minutes, families)
+    columns = [*model_set.columns, *_RUN, *_MEASURED, *_PROVENANCE]
     if len(set(columns)) < len(columns):
         taken = sorted({c for c in columns if columns.count(c) > 1})
         raise ValueError(f"model_set: its columns {taken} are the measurement's; rename them")
-    task = partial(attempt, family=family, seed=seed, seconds=seconds, builders=builders)
+    task = partial(attempt, seed=seed, seconds=seconds, families=families)
     with locked(out):
         file = RunsFile(out, columns)
         with closing(_Here(task, meter) if client is None else _cluster(client, task, meter)) as on:
             block = _block(file.runs, on.conditions, out.name)
-            todo = _todo(model_set, repeats, seed, minutes, _done(file.runs, block, retry_failed))
+            todo = _todo(model_set, repeats, seed, minutes, _done(file.runs, block, retry_failed),
+                         families)
             budget = math.inf if minutes is None else begin + 60 * minutes
             plan = _Plan(todo, on.conditions["meter"] != "none", budget, seconds)
-            known = {"family": family, "seed": seed, "block": block}
+            several = model_set.family.nunique() > 1  # then a baseline is of none of them
+            known = {"family": "" if several else model_set.family.iloc[0], "seed": seed,
+                     "block": block}
             hopeful = retry_failed and bool(_done(file.runs, block, True))
             try:
                 _walk(on, plan, file, known, progress, hopeful)
@@ -118,8 +122,8 @@ def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", prog
     return runs
 
 
-def _check(model_set, out, repeats, seconds, minutes, builders):
-    for column in ("configuration", "batch_size"):
+def _check(model_set, out, repeats, seconds, minutes, families):
+    for column in ("configuration", "batch_size", "family"):
         if column not in model_set:
             raise ValueError(f"model_set: it has no column {column!r}; tos.feed_forward() returns "
                              "a model set")
@@ -131,10 +135,8 @@ def _check(model_set, out, repeats, seconds, minutes, builders):
         raise ValueError(f"model_set: configuration {name!r} "
                          + ("is the baseline's name" if name == IDLE else "is there twice")
                          + "; give each configuration a name of its own")
-    family = model_set.attrs.get("family")
-    if family not in builders:
-        raise ValueError(f"model_set: its family, {family!r} in model_set.attrs['family'], is "
-                         f"unknown; there are {', '.join(builders)}")
+    for family in model_set.family.unique():
+        find_family(family, families)
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
         raise ValueError(f"repeats: {repeats!r} is no integer of at least 1")
     for name, value in (("seconds", seconds), ("minutes", minutes)):
@@ -144,7 +146,6 @@ def _check(model_set, out, repeats, seconds, minutes, builders):
             raise ValueError(f"{name}: {value!r} is no positive number")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"out: folder {str(out.parent)!r} does not exist; create it")
-    return family
 
 
 def _cluster(client, task, meter):
@@ -179,12 +180,12 @@ def _done(runs, block, retry_failed):
     return set(zip(runs.configuration[there], runs.repeat[there], strict=True))
 
 
-def _todo(model_set, repeats, seed, minutes, done):
+def _todo(model_set, repeats, seed, minutes, done, families):
     """Return (repeat, position, row) of the runs to make, repeat by repeat in random order."""
     rows, jobs = model_set.to_dict("records"), []
     for repeat in range(repeats):
         order = (np.random.default_rng([seed, repeat]).permutation(len(rows)) if minutes is None
-                 else informative_order(model_set, [seed, repeat]))
+                 else informative_order(model_set, [seed, repeat], families))
         jobs += [(repeat, position, rows[i]) for position, i in enumerate(order)
                  if (str(rows[i]["configuration"]), repeat) not in done]
     return jobs

@@ -1,48 +1,54 @@
-"""A row of a model set -> its Keras model, under the row's dtype policy."""
+"""Builders of Keras models: of the families' rows, and transformers of any size.
 
-from .transformers import encoder
+A builder takes a row of factors and returns its model; `families` says which family it builds.
+Transformers are blocks of layer normalisation, self-attention, layer normalisation and a GELU
+network, each of the two behind a skip connection (Radford et al., "Language Models are Unsupervised
+Multitask Learners", 2019, section 2.3). Built under `tos.abstract`, they take no memory to count.
+"""
 
-#: Groups of a group normalisation.
-GROUPS = 8
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-
-def build(row, family="feed_forward", builders=None):
-    """Return the Keras model of one row of a model set.
-
-    Parameters
-    ----------
-    row : pandas.Series or dict
-        The factors; ``dtype``, a Keras dtype policy, is float32 where there is none.
-    family : str
-        One of `builders`.
-    builders : mapping of str to function, optional
-        Family -> function of a row that returns its model; `BUILDERS`, when left out.
-
-    Raises
-    ------
-    ValueError
-        `family` is not one of `builders`; the dtype is no policy that Keras knows.
-
-    Examples
-    --------
-    >>> row = {"depth": 1, "width": 8, "activation": "relu", "batch_norm": False, "input_size": 4}
-    >>> build(row, "feed_forward").count_params()
-    130
-    """
+if TYPE_CHECKING:
     import keras
 
-    builders = BUILDERS if builders is None else builders
-    if family not in builders:
-        raise ValueError(f"family: {family!r} is unknown; there are {', '.join(builders)}")
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(row.get("dtype", "float32"))
-    try:
-        return builders[family](row)
-    finally:
-        keras.config.set_dtype_policy(before)
+#: Outputs of every model of a family.
+CLASSES = 10
+#: Groups of a group normalisation.
+GROUPS = 8
+#: Side of an image in pixels from which on it is pooled.
+LEAST_POOLED = 4
+
+#: Level of a normalisation -> Keras layer and its arguments; "none" leaves its input as it is.
+NORMALIZATIONS = {
+    "none": None,
+    "batch": ("BatchNormalization", {}),
+    "layer": ("LayerNormalization", {}),
+    "rms": ("RMSNormalization", {}),
+    "group": ("GroupNormalization", {"groups": GROUPS}),
+}
+#: Those that normalise the vector of a token.
+OF_A_TOKEN = ("layer", "rms", "none")
+POOLINGS = {"none": None, "max": "MaxPooling2D", "average": "AveragePooling2D"}
 
 
-def _feed_forward(row):
+def _normalization(level, **arguments):
+    """Return the layer of a level of `NORMALIZATIONS`; None of "none"."""
+    import keras
+
+    if NORMALIZATIONS[level] is None:
+        return None
+    kind, always = NORMALIZATIONS[level]
+    return getattr(keras.layers, kind)(**always, **arguments)
+
+
+def feed_forward_model(row: Mapping[str, Any]) -> "keras.Model":
+    """Return the feed-forward network of a row: ``depth`` hidden layers of one ``width``.
+
+    >>> row = {"depth": 1, "width": 8, "activation": "relu", "batch_norm": False, "input_size": 4}
+    >>> feed_forward_model(row).count_params()
+    130
+    """
     import keras
 
     layers = [keras.Input((int(row["input_size"]),))]
@@ -51,50 +57,135 @@ def _feed_forward(row):
         if row["batch_norm"]:
             layers.append(keras.layers.BatchNormalization())
         layers.append(keras.layers.Activation(row["activation"]))
-    return keras.Sequential([*layers, keras.layers.Dense(10)])
+    return keras.Sequential([*layers, keras.layers.Dense(CLASSES)])
 
 
-def _convolutional(row):
+def convolutional_model(row: Mapping[str, Any]) -> "keras.Model":
+    """Return the convolutional network of a row: ``depth`` blocks, the mean of each channel."""
     import keras
 
     side, kernel = int(row["image_size"]), int(row["kernel"])
     layers = [keras.Input((side, side, 3))]
-    for i in range(int(row["depth"])):
+    for block in range(int(row["depth"])):
         layers.append(
-            keras.layers.DepthwiseConv2D(kernel, padding="same") if row["depthwise"] and i
+            keras.layers.DepthwiseConv2D(kernel, padding="same") if row["depthwise"] and block
             else keras.layers.Conv2D(int(row["filters"]), kernel, padding="same"))
-        layers += NORMALIZATIONS[row["normalization"]]()
+        layers.append(_normalization(row["normalization"]))
         layers.append(keras.layers.Activation(row["activation"]))
-        if row["pooling"] != "none" and side >= 4:
-            layers.append({"max": keras.layers.MaxPooling2D,
-                           "average": keras.layers.AveragePooling2D}[row["pooling"]](2))
+        pooling = POOLINGS[row["pooling"]]
+        if pooling and side >= LEAST_POOLED:
+            layers.append(getattr(keras.layers, pooling)(2))
             side //= 2
-    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
-    return keras.Sequential(layers)
+    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(CLASSES)]
+    return keras.Sequential([layer for layer in layers if layer is not None])
 
 
-def _normalization(kind, **arguments):
-    def layer():
-        import keras
-
-        return [getattr(keras.layers, kind)(**arguments)]
-    return layer
-
-
-#: Level of a convolutional network's normalisation -> function that returns its layers.
-NORMALIZATIONS = {
-    "none": list, "batch": _normalization("BatchNormalization"),
-    "layer": _normalization("LayerNormalization"),
-    "group": _normalization("GroupNormalization", groups=GROUPS),
-}
-
-
-def _transformer(row):
+def transformer_model(row: Mapping[str, Any]) -> "keras.Model":
+    """Return the transformer of a row, an `encoder` of as many classes as the other families."""
     return encoder(int(row["blocks"]), int(row["width"]), int(row["heads"]),
-                   int(row["vocabulary"]), int(row["sequence"]), classes=10,
+                   int(row["vocabulary"]), int(row["sequence"]), classes=CLASSES,
                    activation=row["activation"], normalization=row["normalization"])
 
 
-#: Family -> function that builds the Keras model of a row.
-BUILDERS = {"feed_forward": _feed_forward, "convolutional": _convolutional,
-            "transformer": _transformer}
+def decoder(blocks: int, width: int, heads: int, vocabulary: int, context: int,
+            feed_forward: int = 4, name: str = "decoder") -> "keras.Model":
+    """Return a decoder-only language model, as GPT-2 and GPT-3 are.
+
+    GPT-3 is ``decoder(96, 12288, 96, 50257, 2048)`` (Brown et al., arXiv:2005.14165, table 2.1).
+
+    Parameters
+    ----------
+    blocks, width, heads, vocabulary, context : int
+        Layers, model dimension, attention heads, tokens known, tokens in a sequence.
+    feed_forward : int
+        Width of the network in a block, in model dimensions.
+
+    Raises
+    ------
+    ValueError
+        `width` is not a multiple of `heads`.
+
+    Examples
+    --------
+    >>> model = decoder(2, 64, 4, 1000, 128)
+    >>> model.output_shape
+    (None, 128, 1000)
+    """
+    import keras
+
+    tokens, x = _embedded(width, heads, vocabulary, context)
+    x = _blocks(x, blocks, width, heads, feed_forward, causal=True)
+    logits = keras.layers.Dense(vocabulary, use_bias=False, name="logits")
+    return keras.Model(tokens, logits(x), name=name)
+
+
+def encoder(blocks: int, width: int, heads: int, vocabulary: int, context: int, classes: int = 2,
+            feed_forward: int = 4, name: str = "encoder", activation: str = "gelu",
+            normalization: str = "layer") -> "keras.Model":
+    """Return a transformer that classifies a sequence by the mean of its vectors.
+
+    Parameters and errors as for `decoder`; every token sees every other.
+
+    Parameters
+    ----------
+    classes : int
+        Outputs, without a softmax.
+    activation : str
+        Keras activation of the network in a block.
+    normalization : {"layer", "rms", "none"}
+        Before attention, before the network, and at the end.
+
+    Raises
+    ------
+    ValueError
+        Also an unknown `normalization`.
+
+    Examples
+    --------
+    >>> model = encoder(2, 64, 4, 1000, 128)
+    >>> model.output_shape
+    (None, 2)
+    """
+    import keras
+
+    tokens, x = _embedded(width, heads, vocabulary, context)
+    x = _blocks(x, blocks, width, heads, feed_forward, causal=False, activation=activation,
+                normalization=normalization)
+    x = keras.layers.GlobalAveragePooling1D(name="mean")(x)
+    return keras.Model(tokens, keras.layers.Dense(classes, name="classes")(x), name=name)
+
+
+def _embedded(width, heads, vocabulary, context):
+    """Return (input, vectors): token embeddings plus position embeddings."""
+    import keras
+    from keras import layers
+
+    if width % heads:
+        raise ValueError(f"heads: a width of {width} does not divide into {heads} heads")
+    tokens = keras.Input((context,), dtype="int32", name="tokens")
+    x = layers.Embedding(vocabulary, width, name="token_embedding")(tokens)
+    # 0, 1, 2, ... from the tokens, so that the embedding is part of the graph
+    positions = keras.ops.cumsum(keras.ops.ones_like(tokens), axis=1) - 1
+    return tokens, x + layers.Embedding(context, width, name="position_embedding")(positions)
+
+
+def _blocks(x, blocks, width, heads, feed_forward, causal, activation="gelu",
+            normalization="layer"):
+    from keras import layers
+
+    if normalization not in OF_A_TOKEN:
+        raise ValueError(f"normalization: {normalization!r} is unknown; use one of "
+                         f"{', '.join(OF_A_TOKEN)}")
+
+    def normalized(x, name):
+        layer = _normalization(normalization, name=name)
+        return x if layer is None else layer(x)
+
+    for i in range(blocks):
+        y = normalized(x, f"block_{i}_norm_1")
+        attention = layers.MultiHeadAttention(heads, width // heads, name=f"block_{i}_attention")
+        x = x + attention(y, y, use_causal_mask=causal)
+        y = normalized(x, f"block_{i}_norm_2")
+        y = layers.Dense(feed_forward * width, activation=activation, name=f"block_{i}_wide")(y)
+        x = x + layers.Dense(width, name=f"block_{i}_narrow")(y)
+    return normalized(x, "norm")

@@ -3,27 +3,31 @@
 A coefficient of a scaling law is identified as far as its predictor varies on its own.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..costs.predictors import price
 from ..statistics import inflation_log, inflation_relative
+from .families import FAMILIES, Family, find_family
 
-#: Factor -> the level that its matched pairs compare with, where a set has it.
-PAIR_BASELINES = MappingProxyType({
-    "activation": "relu", "batch_norm": False, "normalization": "none"})
+if TYPE_CHECKING:
+    from ..costs.cost_table import CostTable
 
 #: What a design must keep to: correlation, in absolute value, and variance inflation.
 MAX_CORRELATION, MAX_INFLATION = 0.3, 5.0
+#: Configurations of a phase: three classes of work and a constant take twice as many as their
+#: coefficients, before collinearity says something.
+FEWEST = 8
 
 _CLASSES = ("tos_linear", "tos_elementary", "tos_comparison")
 _SPLIT = ("tos_mac", "tos_elementwise")
 
 
-def label(table, factors) -> pd.Series:
+def label(table: pd.DataFrame, factors: Sequence[str]) -> pd.Series:
     """Return a name for each row: ``depth=1 width=64``.
 
     >>> label(pd.DataFrame({"depth": [1], "width": [64]}), ["depth", "width"]).tolist()
@@ -54,39 +58,38 @@ def _correlation(x, y):
     return float(x @ y / np.sqrt((x @ x) * (y @ y)))
 
 
-def design_correlation(rows) -> float:
-    """Return the correlation of log MACs and log elementary TOs over the rows of a counted set.
+# Pairs --------------------------------------------------------------------------------------
 
-    Rows need ``macs`` and ``tos_elementary`` (`price`); those with no elementary work have
-    no logarithm and are left out.
+def factors_of(rows: pd.DataFrame, families: Mapping[str, Family] = FAMILIES) -> list[str]:
+    """Return the factor columns of a model set, counted or measured, as its families name them.
+
+    The order is that of the families' records, whatever that of the columns.
 
     Raises
     ------
     ValueError
-        Fewer than three rows with elementary work.
+        The rows name no family, or one that is not of `families`.
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"macs": [1, 10, 100], "tos_elementary": [5, 50, 500]})
-    >>> round(design_correlation(rows), 6)
-    1.0
+    >>> run = {"width": 8, "time_s": 1.0, "depth": 2, "family": "feed_forward"}
+    >>> factors_of(pd.DataFrame([run]))
+    ['depth', 'width']
     """
-    some = int((rows.tos_elementary > 0).sum())
-    if some < 3:
-        raise ValueError(f"rows: {some} have elementary work; a correlation needs 3")
-    return correlations(rows.macs, rows.tos_elementary)[0]
+    if "family" not in rows:
+        raise ValueError("rows: they have no column 'family', which tells factors from other "
+                         "columns; add it, or name the factors: factors=[...]")
+    try:
+        records = [find_family(name, families) for name in rows["family"].unique()]
+    except ValueError as error:
+        raise ValueError(f"{error}; or name the factors: factors=[...]") from None
+    known = dict.fromkeys(factor for record in records for factor in record.factors)
+    return [factor for factor in known if factor in rows]
 
 
-# Pairs --------------------------------------------------------------------------------------
-
-def factors_of(table) -> list:
-    """Return the factor columns of a model set, counted or measured: all before ``family``."""
-    columns = table.columns[table.columns != "configuration"]
-    ends = [columns.get_loc(c) for c in ("family", "parameters") if c in columns]
-    return list(columns[:min(ends, default=len(columns))])
-
-
-def matched_pairs(model_set, factor="activation", baseline=None, n=None, seed=0) -> pd.DataFrame:
+def matched_pairs(model_set: pd.DataFrame, factor: str = "activation", baseline: Any = None,
+                  n: int | None = None, seed: int = 0,
+                  families: Mapping[str, Family] = FAMILIES) -> pd.DataFrame:
     """Return a model set with twins of `n` rows, which differ in the level of one factor alone.
 
     A row and its twin have the same MACs, so that their contrast is the work which MACs do not
@@ -99,11 +102,17 @@ def matched_pairs(model_set, factor="activation", baseline=None, n=None, seed=0)
     factor : str
         Column; one that moves no MACs: activation or normalisation.
     baseline : object, optional
-        Level that the twins have; ``relu``, or no normalisation, when left out.
+        Level that the twins have; that of the family's record, when left out.
     n : int, optional
         Rows to pair of those without a twin; all of them, when left out.
     seed : int
         Of the choice.
+    families : mapping of str to Family
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows as they were, then their twins, named after them.
 
     Raises
     ------
@@ -112,41 +121,53 @@ def matched_pairs(model_set, factor="activation", baseline=None, n=None, seed=0)
 
     Examples
     --------
-    >>> table = pd.DataFrame({"configuration": ["activation=tanh"], "activation": ["tanh"]})
+    >>> table = pd.DataFrame({"configuration": ["activation=tanh"], "activation": ["tanh"],
+    ...                       "family": "feed_forward"})
     >>> matched_pairs(table).configuration.tolist()
     ['activation=tanh', 'activation=relu']
     """
-    factors = factors_of(model_set)
+    factors = factors_of(model_set, families)
     if factor not in factors:
-        raise ValueError(f"factor: {factor!r} is no factor of the model set; its factors are "
+        raise ValueError(f"factor: {factor!r} is not a factor of the model set; its factors are "
                          f"{', '.join(factors)}")
-    if baseline is None and factor not in PAIR_BASELINES:
-        raise ValueError(f"baseline: none is known of {factor!r}; give one of its levels")
-    baseline = PAIR_BASELINES[factor] if baseline is None else baseline
-    twins = model_set[model_set[factor] != baseline].assign(**{factor: baseline})
-    twins = twins[~keys(twins, factors).isin(keys(model_set, factors))]
-    twins = twins.drop_duplicates(factors)
+    if baseline is None:
+        known = {record.pairs[factor].baseline for record in map(
+            families.get, model_set.family.unique()) if factor in record.pairs}
+        if len(known) != 1:
+            raise ValueError(f"baseline: {'several are' if known else 'none is'} known of "
+                             f"{factor!r}; give one of its levels")
+        baseline, = known
+    others = model_set[model_set[factor].notna() & (model_set[factor] != baseline)]
+    twins = others.assign(**{factor: baseline}, configuration=[
+        _renamed(name, factor, level, baseline)
+        for name, level in zip(others.configuration, others[factor], strict=True)])
+    same = ["family", *factors]
+    twins = twins[~keys(twins, same).isin(keys(model_set, same))].drop_duplicates(same)
     if n is not None and not 0 <= n <= len(twins):
         raise ValueError(f"n: {n!r} pairs cannot be made; {len(twins)} rows have another level of "
                          f"{factor!r} than {baseline!r} and no twin")
     if n is not None:
         twins = twins.iloc[np.sort(np.random.default_rng(seed).permutation(len(twins))[:n])]
-    named = [part.partition("=")[0] for part in model_set.configuration.iloc[0].split()]
-    named = [f for f in factors if f in {*named, factor}]
-    pairs = pd.concat([model_set, twins], ignore_index=True)
-    pairs["configuration"] = label(pairs, named)
-    pairs.attrs = dict(model_set.attrs)
-    return pairs
+    return pd.concat([model_set, twins], ignore_index=True)
 
 
-def keys(table, factors):
+def _renamed(name, factor, level, baseline):
+    """Return the name of a twin: that of its row, with the level of the factor in its place."""
+    parts = str(name).split()
+    before, after = f"{factor}={level}", f"{factor}={baseline}"
+    return " ".join([after if part == before else part for part in parts]
+                    if before in parts else [*parts, after])
+
+
+def keys(table: pd.DataFrame, factors: Sequence[str]) -> pd.MultiIndex:
     """Return the rows' levels of `factors` as one index, equal where all of them are."""
-    return pd.MultiIndex.from_frame(table[factors].astype(str))
+    return pd.MultiIndex.from_frame(table[list(factors)].astype(str))
 
 
-def count_pairs(table, factor, baseline) -> int:
+def count_pairs(table: pd.DataFrame, factor: str, baseline: Any,
+                families: Mapping[str, Family] = FAMILIES) -> int:
     """Return how many rows of another level have a row of the baseline that is else equal."""
-    others = [f for f in factors_of(table) if f != factor]
+    others = ["family", *(f for f in factors_of(table, families) if f != factor)]
     table = table.drop_duplicates([*others, factor])
     level = table[factor] == baseline
     return int(keys(table[~level], others).isin(keys(table[level], others)).sum())
@@ -192,7 +213,9 @@ class DesignReport:
                        for table in (self.criteria, self.pairs, self.levels))
 
 
-def design_report(counted, costs="cmos", response=None) -> DesignReport:
+def design_report(counted: pd.DataFrame, costs: "str | CostTable" = "cmos",
+                  response: str | None = None, factors: Sequence[str] | None = None,
+                  families: Mapping[str, Family] = FAMILIES) -> DesignReport:
     """Return what a counted model set can tell apart, phase by phase.
 
     * ``correlation`` of log MACs and log elementary TOs, and of their ranks, over rows that do
@@ -209,45 +232,73 @@ def design_report(counted, costs="cmos", response=None) -> DesignReport:
     costs : str or CostTable
     response : str, optional
         Measured column, ``energy_j``, that is y in the relative scale; all TOs, when left out.
+    factors : sequence of str, optional
+        Factor columns; those of the rows' families, when left out.
+    families : mapping of str to Family
 
     Raises
     ------
     ValueError
-        Fewer than eight configurations in a phase; rows that are not counted; an unknown response.
+        Fewer than eight configurations in a phase; rows that are not counted, or of no family that
+        is known where no `factors` are given; an unknown response.
 
     Examples
     --------
-    ``tos.design_report(tos.count_models(tos.feed_forward()))``
+    >>> from tostoolkit.models import count_models, feed_forward
+    >>> models = feed_forward(depths=(1,), widths=(8, 16), activations=("relu", "tanh"),
+    ...     batch_norms=(False,), input_sizes=(4, 8), batch_sizes=(2,), phases=("inference",),
+    ...     dtypes=("float32",), n=None)
+    >>> design_report(count_models(models)).pairs
+               baseline  pairs
+    factor                    
+    activation     relu      4
     """
     if not any(c.startswith("mac ") for c in counted):
         raise ValueError("counted: there are no counts in it; pass tos.count_models(model_set)")
     if response is not None and response not in counted:
         raise ValueError(f"response: there is no column {response!r}; give a measured one, or none")
-    rows = price(counted.drop_duplicates("configuration"), costs, ["macs", "tos", *_CLASSES, *_SPLIT])
+    factors = factors_of(counted, families) if factors is None else list(factors)
+    rows = counted.drop_duplicates(
+        ["configuration", "family"] if "family" in counted else "configuration")
+    priced = price(rows, costs)
     phases = rows["phase"] if "phase" in rows else pd.Series("inference", rows.index)
-    criteria = []
-    for phase, part in rows.groupby(phases, sort=True):
-        if len(part) < 8:
-            raise ValueError(f"counted: {len(part)} configurations in {phase}; a design of three "
-                             "classes of work needs 8")
-        total = part[response] if response else part.tos
-        values = zip(("logs", "ranks"), correlations(part.macs, part.tos_elementary), strict=True)
-        criteria += [(phase, "correlation of MACs and elementary TOs", scale, value,
-                      MAX_CORRELATION) for scale, value in values]
-        for names in (_CLASSES, _SPLIT):
-            work = part[list(names)].to_numpy(float)
-            for scale, found in (("relative", inflation_relative(work, total)),
-                                 ("log", inflation_log(work))):
-                criteria += [(phase, f"variance inflation of {name}", scale, value, MAX_INFLATION)
-                             for name, value in zip(names, found, strict=True)]
-        criteria.append((phase, "span of MACs", "ratio", part.macs.max() / part.macs.min(), np.nan))
-    table = pd.DataFrame(criteria, columns=["phase", "criterion", "scale", "value", "limit"])
-    table["met"] = ~(table.value.abs() > table.limit)
-    factors = [f for f in factors_of(counted) if rows[f].nunique() > 1]
-    levels = pd.concat({f: rows[f].astype(str).value_counts(sort=False) for f in factors},
-                       names=["factor", "level"]).rename("rows").to_frame()
-    pairs = pd.DataFrame(
-        [(f, b, count_pairs(rows, f, b)) for f, b in PAIR_BASELINES.items() if f in factors],
-        columns=["factor", "baseline", "pairs"]).set_index("factor")
-    return DesignReport(table.set_index(["phase", "criterion", "scale"]), levels, pairs,
+    criteria = pd.DataFrame(
+        [(phase, *row) for phase, part in priced.groupby(phases, sort=True)
+         for row in _criteria(part, phase, response)],
+        columns=["phase", "criterion", "scale", "value", "limit"])
+    criteria["met"] = ~(criteria.value.abs() > criteria.limit)
+    varied = [f for f in factors if rows[f].nunique() > 1]
+    levels = pd.concat({f: rows[f].astype(str).value_counts(sort=False) for f in varied} or {
+        "": pd.Series(dtype="int64")}, names=["factor", "level"]).rename("rows").to_frame()
+    return DesignReport(criteria.set_index(["phase", "criterion", "scale"]), levels,
+                        _pairs(rows, varied, families),
                         costs if isinstance(costs, str) else costs.name)
+
+
+def _criteria(priced, phase, response):
+    """Yield (criterion, scale, value, limit) of the configurations of a phase."""
+    if len(priced) < FEWEST:
+        raise ValueError(f"counted: {len(priced)} configurations in {phase}; a design of three "
+                         f"classes of work needs {FEWEST}")
+    total = priced[response] if response else priced.tos
+    for scale, value in zip(("logs", "ranks"), correlations(priced.macs, priced.tos_elementary),
+                            strict=True):
+        yield "correlation of MACs and elementary TOs", scale, value, MAX_CORRELATION
+    for names in (_CLASSES, _SPLIT):
+        work = priced[list(names)].to_numpy(float)
+        for scale, inflation in (("relative", inflation_relative(work, total)),
+                                 ("log", inflation_log(work))):
+            for name, value in zip(names, inflation, strict=True):
+                yield f"variance inflation of {name}", scale, value, MAX_INFLATION
+    yield "span of MACs", "ratio", priced.macs.max() / priced.macs.min(), np.nan
+
+
+def _pairs(rows, varied, families):
+    """Return the number of matched pairs of each factor that the rows' families pair."""
+    parts = rows.groupby("family", sort=False) if "family" in rows else ()
+    table = pd.DataFrame(
+        [(factor, pairs.baseline, count_pairs(part, factor, pairs.baseline, families))
+         for name, part in parts if name in families
+         for factor, pairs in families[name].pairs.items() if factor in varied],
+        columns=["factor", "baseline", "pairs"])
+    return table.groupby(["factor", "baseline"], sort=False).sum().reset_index("baseline")

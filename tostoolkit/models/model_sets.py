@@ -1,37 +1,38 @@
-"""Families of Keras models whose energy is to be explained: factors as columns, models on demand.
+"""Sets of models whose energy is to be explained: factors as columns, models on demand.
 
-A model set is a pandas table, one row a configuration, with a ``configuration`` name and a column
-for every factor, the ``phase`` and the ``dtype`` policy of the step among them;
-``table.attrs["family"]`` names the function in `BUILDERS` that builds a row. The draw is that of
-`drawing.draw`: factors in balance, MACs and elementary work not collinear, matched pairs, by what
-`count_models` counts of each row. The default sets are read from files (`set_files`): to draw one
-anew, and to count what it takes, takes up to minutes.
+A model set is a pandas table, one row a configuration, with a ``configuration`` name, a column for
+every factor, the ``phase`` and the ``dtype`` policy of the step among them, and the ``family``,
+whose record in `families.FAMILIES` builds a row. The draw is that of `optimal_design.draw`: factors
+in balance, MACs and elementary work not collinear, matched pairs, by what is counted of each row.
+The default sets are read from files (`set_files`): to draw one anew, and to count what it takes,
+takes up to minutes.
 """
 
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..costs.predictors import count_row, predictor_values
-from ..counting.introspection import abstract
-from .builders import BUILDERS, build
-from .design import PAIR_BASELINES, label
+from ..costs.predictors import predictor_values
+from .counting import count_models
+from .design import label
+from .families import DTYPES, FAMILIES, PHASES, POLICIES, Family, find_family
 from .optimal_design import candidates, draw
 from .set_files import default_set
-from .set_levels import BOUNDS, DTYPES, LEVELS, PHASES
-
-#: Of a training step; a rule counts both (`training_counters`). SGD adds no elementary work, which
-#: Adam does for every weight: it would tie the elementary work to the MACs.
-LOSS, OPTIMIZER = "mean_squared_error", "sgd"
 
 #: What a model set's functions have as defaults: where nothing else is asked for, the set is read.
 N, SEED = 96, 0
 
 
-def feed_forward(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, depths=None,
-                 widths=None, activations=None, batch_norms=None, input_sizes=None,
-                 batch_sizes=None) -> pd.DataFrame:
+def feed_forward(size: str = "small", n: int | None = N, seed: int = SEED,
+                 phases: Sequence[str] = PHASES, dtypes: Sequence[str] = DTYPES, *,
+                 depths: Sequence[int] | None = None, widths: Sequence[int] | None = None,
+                 activations: Sequence[str] | None = None,
+                 batch_norms: Sequence[bool] | None = None,
+                 input_sizes: Sequence[int] | None = None,
+                 batch_sizes: Sequence[int] | None = None) -> pd.DataFrame:
     """Return a feed-forward model set: `n` configurations drawn from the grid of the factors.
 
     Hidden layers of one width, each a dense layer, batch normalisation or not, and the activation;
@@ -40,8 +41,8 @@ def feed_forward(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, 
     Parameters
     ----------
     size : {"small", "large"}
-        Levels of the factors that are not given: for a CPU, or for a data-centre GPU (`LEVELS`).
-        Where none is given, configurations are within `BOUNDS`.
+        Levels of the factors that are not given: for a CPU, or for a data-centre GPU. Where none is
+        given, configurations are within the bounds of the family's record in `families.FAMILIES`.
     n : int or None
         Configurations to draw; None takes the whole grid.
     seed : int
@@ -60,26 +61,33 @@ def feed_forward(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, 
     -------
     pandas.DataFrame
         ``configuration``, ``depth``, ``width``, ``activation``, ``batch_norm``, ``input_size``,
-        ``batch_size``, ``phase``, ``dtype``.
+        ``batch_size``, ``phase``, ``dtype``, ``family``.
 
     Raises
     ------
     ValueError
-        An empty factor, a size that is no integer of at least 1, an unknown phase, dtype or size.
+        An empty factor, a size that is not an integer of at least 1, an unknown phase, dtype or
+        size.
 
     Examples
     --------
     >>> feed_forward(n=2).columns.tolist()[:3]
     ['configuration', 'depth', 'width']
     """
-    return _model_set("feed_forward", size, n, seed, phases, dtypes, {
-        "depth": depths, "width": widths, "activation": activations, "batch_norm": batch_norms,
-        "input_size": input_sizes, "batch_size": batch_sizes})
+    return model_set("feed_forward", size, n, seed, phases, dtypes, depths=depths, widths=widths,
+                     activations=activations, batch_norms=batch_norms, input_sizes=input_sizes,
+                     batch_sizes=batch_sizes)
 
 
-def convolutional(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, depths=None,
-                  filters=None, kernels=None, depthwise=None, normalizations=None, poolings=None,
-                  activations=None, image_sizes=None, batch_sizes=None) -> pd.DataFrame:
+def convolutional(size: str = "small", n: int | None = N, seed: int = SEED,
+                  phases: Sequence[str] = PHASES, dtypes: Sequence[str] = DTYPES, *,
+                  depths: Sequence[int] | None = None, filters: Sequence[int] | None = None,
+                  kernels: Sequence[int] | None = None, depthwise: Sequence[bool] | None = None,
+                  normalizations: Sequence[str] | None = None,
+                  poolings: Sequence[str] | None = None,
+                  activations: Sequence[str] | None = None,
+                  image_sizes: Sequence[int] | None = None,
+                  batch_sizes: Sequence[int] | None = None) -> pd.DataFrame:
     """Return a convolutional model set: `n` configurations drawn from the grid of the factors.
 
     Blocks of convolution, normalisation, activation and pooling; then the mean of each channel and
@@ -114,15 +122,20 @@ def convolutional(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *,
     >>> len(convolutional("large", n=8))
     8
     """
-    return _model_set("convolutional", size, n, seed, phases, dtypes, {
-        "depth": depths, "filters": filters, "kernel": kernels, "depthwise": depthwise,
-        "normalization": normalizations, "pooling": poolings, "activation": activations,
-        "image_size": image_sizes, "batch_size": batch_sizes})
+    return model_set("convolutional", size, n, seed, phases, dtypes, depths=depths,
+                     filters=filters, kernels=kernels, depthwise=depthwise,
+                     normalizations=normalizations, poolings=poolings, activations=activations,
+                     image_sizes=image_sizes, batch_sizes=batch_sizes)
 
 
-def transformer(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, blocks=None,
-                widths=None, heads=None, sequences=None, normalizations=None, activations=None,
-                batch_sizes=None, vocabulary=None) -> pd.DataFrame:
+def transformer(size: str = "small", n: int | None = N, seed: int = SEED,
+                phases: Sequence[str] = PHASES, dtypes: Sequence[str] = DTYPES, *,
+                blocks: Sequence[int] | None = None, widths: Sequence[int] | None = None,
+                heads: Sequence[int] | None = None, sequences: Sequence[int] | None = None,
+                normalizations: Sequence[str] | None = None,
+                activations: Sequence[str] | None = None,
+                batch_sizes: Sequence[int] | None = None,
+                vocabulary: int | None = None) -> pd.DataFrame:
     """Return a set of transformer encoders: `n` configurations drawn from the grid of the factors.
 
     The MACs of a token grow with the width squared, the exponentials of its attention with heads x
@@ -133,7 +146,7 @@ def transformer(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, b
     size, n, seed, phases, dtypes, batch_sizes, activations
         As in `feed_forward`; the activation is that of the network in each block.
     blocks, widths, heads, sequences : sequence of int, optional
-        As `transformers.encoder` has them; combinations in which heads do not divide the width are
+        As `builders.encoder` has them; combinations in which heads do not divide the width are
         left out.
     normalizations : sequence of {"none", "layer", "rms"}, optional
     vocabulary : int, optional
@@ -150,164 +163,144 @@ def transformer(size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES, *, b
 
     Examples
     --------
-    >>> transformer(n=2).attrs["family"]
-    'transformer'
+    >>> transformer(n=2).family.tolist()
+    ['transformer', 'transformer']
     """
-    return _model_set("transformer", size, n, seed, phases, dtypes, {
-        "blocks": blocks, "width": widths, "heads": heads, "sequence": sequences,
-        "normalization": normalizations, "activation": activations, "batch_size": batch_sizes,
-        "vocabulary": None if vocabulary is None else (vocabulary,)})
+    return model_set("transformer", size, n, seed, phases, dtypes, blocks=blocks, widths=widths,
+                     heads=heads, sequences=sequences, normalizations=normalizations,
+                     activations=activations, batch_sizes=batch_sizes,
+                     vocabulary=None if vocabulary is None else (vocabulary,))
 
 
-#: Factors whose levels are words.
-_WORDS = {"phase": PHASES, "dtype": (*DTYPES, "bfloat16", "mixed_float16"),
-          "pooling": ("none", "max", "average")}
-_PLURALS = {"depthwise": "depthwise", "filters": "filters", "blocks": "blocks", "heads": "heads"}
-
-
-def draw_default(family, size="small", n=N, seed=SEED, phases=PHASES, dtypes=DTYPES):
-    """Return a default set as its function would, but drawn afresh and never read from its file.
-
-    Parameters, errors
-        As for `feed_forward`; `family` is one of `LEVELS`.
-
-    Examples
-    --------
-    >>> draw_default("feed_forward", n=2).equals(feed_forward(n=2))
-    True
-    """
-    given = dict.fromkeys(LEVELS[family]["small"])
-    return _model_set(family, size, n, seed, phases, dtypes, given, afresh=True)
-
-
-def _model_set(family, size, n, seed, phases, dtypes, given, afresh=False):
-    if size not in LEVELS[family]:
-        raise ValueError(f"size: {size!r} is unknown; use one of {', '.join(LEVELS[family])}")
-    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
-        raise ValueError(f"n: {n!r} configurations cannot be drawn; give at least 1, or None")
-    own = all(values is None for values in given.values())
-    levels = {name: LEVELS[family][size][name] if values is None else tuple(values)
-              for name, values in given.items()}
-    levels |= {"phase": tuple(phases), "dtype": tuple(dtypes)}
-    for name, values in levels.items():
-        _check_levels(name, values)
-    if own and not afresh and (n, seed, levels["phase"], levels["dtype"]) == (
-            N, SEED, PHASES, DTYPES):
-        return default_set(family, size, levels, n)
-    rng = np.random.default_rng(seed)
-    grid = candidates(levels, rng, everything=n is None)
-    if "heads" in grid:
-        grid = grid[grid.width % grid.heads == 0].reset_index(drop=True)
-        if grid.empty:
-            raise ValueError(f"heads: none of {levels['heads']} divides any of the widths "
-                             f"{levels['width']}")
-    varied = [name for name, values in levels.items() if len(values) > 1] or list(levels)[:1]
-    if n is not None and n < len(grid):
-        pairs = {f: b for f, b in PAIR_BASELINES.items()
-                 if f in varied and b in levels[f]}
-        work, within = _judges(family, BOUNDS[family][size])
-        grid = draw(grid, work, n, rng, pairs, within if own else None)
-    grid.insert(0, "configuration", label(grid, varied))
-    grid.attrs["family"] = family
-    return grid
-
-
-def _judges(family, bounds):
-    """Return the functions of a row that `draw` needs: its work, and whether it is in bounds."""
-    low, high, most = bounds
-
-    @cache
-    def counted(row):
-        return pd.DataFrame(_count([(dict(row), family)], BUILDERS))
-
-    def values(row, *names):
-        rows = counted(tuple(row.items()))
-        return [predictor_values(rows, name).item() for name in names]
-
-    def work(row):
-        return values(row, "macs", "tos_linear", "tos_elementary", "tos_comparison")
-
-    def within(row):
-        forward = row | {"phase": "inference", "dtype": "float32"}
-        macs, elementwise = values(forward, "macs", "ops_elementwise")
-        return low <= macs <= high and elementwise <= most
-
-    return work, within
-
-
-def _check_levels(name, values):
-    argument = _PLURALS.get(name, name + "s" if name != "vocabulary" else name)
-    if not values:
-        raise ValueError(f"{argument}: no value given; pass at least one")
-    for value in values:
-        if name in _WORDS and value not in _WORDS[name]:
-            raise ValueError(f"{argument}: {value!r} is unknown; use {', '.join(_WORDS[name])}")
-        if name in _SIZES and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ValueError(f"{argument}: {value!r} is no integer of at least 1")
-
-
-_SIZES = ("depth", "width", "input_size", "filters", "kernel", "image_size", "batch_size",
-          "blocks", "heads", "sequence", "vocabulary")
-
-
-def count_models(rows, client=None, builders=BUILDERS) -> pd.DataFrame:
-    """Return a model set, or measured runs of one, with all that `count_row` counts added.
-
-    Each configuration is built once, under its dtype policy and without allocating weights, and
-    counted per batch of its ``batch_size``, in its ``phase``; a count is 0 where a model has none
-    of an op. A training step is that of `steps.step`.
+def model_set(family: str, size: str = "small", n: int | None = N, seed: int = SEED,
+              phases: Sequence[str] = PHASES, dtypes: Sequence[str] = DTYPES, *,
+              families: Mapping[str, Family] = FAMILIES, afresh: bool = False,
+              **levels: Sequence | None) -> pd.DataFrame:
+    """Return a model set of any family: `n` configurations drawn from the grid of its factors.
 
     Parameters
     ----------
-    rows : pandas.DataFrame
-        Rows of a model set; or of a runs file, whose ``family`` column says how each is built.
-    client : dask.distributed.Client, optional
-        Spreads the configurations over its workers, which need tostoolkit; the result is the same.
-    builders : mapping of str to function
-        As for `build`.
+    family : str
+        One of `families`.
+    size : str
+        One of the sizes of the family's record, whose levels those factors have that are not given.
+        Where none is given, configurations are within its bounds.
+    n : int or None
+        Configurations to draw; None takes the whole grid.
+    seed : int
+        Of the draw.
+    phases : sequence of {"inference", "training"}
+    dtypes : sequence of str
+        Keras dtype policies: ``float32``, ``mixed_bfloat16``, ``bfloat16``, ``mixed_float16``.
+    families : mapping of str to Family
+        ``FAMILIES | {"mine": Family(...)}`` adds one of your own.
+    afresh : bool
+        Draw a default set of the package's own families too, which is else read from its file.
+    **levels : sequence
+        By factor, or the argument that the family's record names for it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``configuration``, the factors, ``phase``, ``dtype``, ``family``.
 
     Raises
     ------
+    TypeError
+        A factor that the family does not have.
     ValueError
-        Rows that do not say which family they are of; what `build` and `count_row` raise.
+        As `feed_forward`; an unknown family.
 
     Examples
     --------
-    >>> counted = count_models(feed_forward(n=2, dtypes=("float32",)))
-    >>> bool((counted["mac float32"] > 0).all())
-    True
+    >>> import keras
+    >>> def build(row):
+    ...     return keras.Sequential([keras.Input((row["inputs"],)), keras.layers.Dense(4)])
+    >>> mine = {"single": Family(build, {"small": {"inputs": (8, 16), "batch_size": (1, 2)}})}
+    >>> rows = model_set("single", n=None, phases=("inference",), dtypes=("float32",),
+    ...                  inputs=(8, 16, 32), families=FAMILIES | mine)
+    >>> rows.columns.tolist()
+    ['configuration', 'inputs', 'batch_size', 'phase', 'dtype', 'family']
+    >>> count_models(rows, families=mine)["mac float32"].tolist()
+    [32, 64, 64, 128, 128, 256]
     """
-    if "family" not in rows and "family" not in rows.attrs:
-        raise ValueError("rows: they do not say which family they are of; name it in "
-                         "rows.attrs['family'], or in a column 'family'")
-    family = rows["family"] if "family" in rows else rows.attrs["family"]
-    key = pd.MultiIndex.from_frame(pd.DataFrame(
-        {"family": family, "configuration": rows.configuration}, index=rows.index))
-    first = ~key.duplicated()
-    tasks = [(row.to_dict(), f) for (f, _), (_, row) in zip(
-        key[first], rows[first].iterrows(), strict=True)]
-    if client is None:
-        counts = _count(tasks, builders)
-    else:  # several chunks a worker, as configurations differ in how long they take
-        pieces = min(len(tasks), 4 * max(1, len(client.scheduler_info()["workers"])))
-        chunks = [tasks[i::pieces] for i in range(pieces)]
-        counts = [None] * len(tasks)
-        for i, found in enumerate(client.gather(client.map(
-                _count, chunks, builders=builders, pure=False))):
-            counts[i::pieces] = found
-    table = pd.DataFrame(counts, index=key[first]).fillna(0).astype("int64")
-    counted = pd.concat([rows, table.loc[key].set_index(rows.index)], axis=1)
-    counted.attrs = dict(rows.attrs)
-    return counted
+    record = find_family(family, families)
+    if size not in record.levels:
+        raise ValueError(f"size: {size!r} is unknown; use one of {', '.join(record.levels)}"
+                         if record.levels else f"family: the record of {family!r} has no levels to "
+                         "draw from; give it some: Family(build, {'small': {factor: levels}})")
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        raise ValueError(f"n: {n!r} configurations cannot be drawn; give at least 1, or None")
+    asked = _levels(family, record, levels)
+    grid_levels = {**record.levels[size], **asked, "phase": tuple(phases), "dtype": tuple(dtypes)}
+    for factor, values in grid_levels.items():
+        _check_levels(factor, values, record)
+    whole = not asked and (n, seed, grid_levels["phase"], grid_levels["dtype"]) == (
+        N, SEED, PHASES, DTYPES)
+    if whole and not afresh and record is FAMILIES.get(family):
+        return default_set(family, size, grid_levels, n)
+    rng = np.random.default_rng(seed)
+    grid = candidates(grid_levels, rng, everything=n is None)
+    if record.possible:
+        grid = grid[record.possible(grid)].reset_index(drop=True)
+    if n is not None and n < len(grid):
+        bounds = None if asked else record.bounds.get(size)
+        measures = _Measures(family, record)
+        grid = draw(grid, measures.work, n, rng, record.pairs,
+                    bounds and partial(measures.within, bounds))
+    varied = [name for name, values in grid_levels.items() if len(values) > 1]
+    grid.insert(0, "configuration", label(grid, varied or list(grid_levels)[:1]))
+    return grid.assign(family=family)
 
 
-def _count(tasks, builders):
-    """Return the counts of (row, family) pairs."""
-    counts = []
-    for row, family in tasks:
-        with abstract():
-            model = build(row, family, builders)
-        counts.append(count_row(
-            model, int(row["batch_size"]), phase=row.get("phase", "inference"), loss=LOSS,
-            optimizer=row.get("optimizer", OPTIMIZER)))
-    return counts
+def _levels(family, record, given):
+    """Return factor -> levels of those given, in the order of the record."""
+    arguments = {record.arguments.get(factor, factor): factor
+                 for levels in record.levels.values() for factor in levels}
+    unknown = given.keys() - arguments
+    if unknown:
+        raise TypeError(f"model_set: {family} takes no {', '.join(sorted(unknown))}; it takes "
+                        f"{', '.join(arguments)}")
+    return {factor: tuple(given[argument]) for argument, factor in arguments.items()
+            if given.get(argument) is not None}
+
+
+def _check_levels(factor, values, record):
+    argument = {"phase": "phases", "dtype": "dtypes"}.get(
+        factor, record.arguments.get(factor, factor))
+    words = {"phase": PHASES, "dtype": POLICIES, **record.words}.get(factor)
+    ours = [level for levels in record.levels.values() for level in levels.get(factor, ())]
+    integers = bool(ours) and all(type(level) is int for level in ours)
+    if not values:
+        raise ValueError(f"{argument}: no value given; pass at least one")
+    for value in values:
+        if words is not None and value not in words:
+            raise ValueError(f"{argument}: {value!r} is unknown; use {', '.join(words)}")
+        if integers and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{argument}: {value!r} is not an integer of at least 1")
+
+
+class _Measures:
+    """What `draw` asks of a row: its work, and whether it is in bounds; counted once each."""
+
+    def __init__(self, family, record):
+        self._family, self._families = family, {family: record}
+        self._counted = cache(self._count)
+
+    def work(self, row: dict[str, Any]) -> list[float]:
+        """Return a row's MACs and its linear, elementary and comparison TOs."""
+        return self._values(row, "macs", "tos_linear", "tos_elementary", "tos_comparison")
+
+    def within(self, bounds, row: dict[str, Any]) -> bool:
+        forward = row | {"phase": "inference", "dtype": "float32"}
+        macs, elementwise = self._values(forward, "macs", "ops_elementwise")
+        return (bounds.least_macs <= macs <= bounds.most_macs
+                and elementwise <= bounds.most_elementwise)
+
+    def _values(self, row, *names):
+        counted = self._counted(tuple(row.items()))
+        return [predictor_values(counted, name).item() for name in names]
+
+    def _count(self, items):
+        row = pd.DataFrame([{"configuration": "", **dict(items), "family": self._family}])
+        return count_models(row, families=self._families)

@@ -1,10 +1,12 @@
-"""Drawing a model set from a grid of factors: levels in balance, work not collinear.
+"""Optimal designs: which rows of a grid of factors make a set, and which of a set come first.
 
 In a plain grid MACs and elementary work grow together. So rows are exchanged (Fedorov, "Theory of
 Optimal Experiments", 1972; Atkinson, Donev, Tobias, "Optimum Experimental Designs, with SAS", 2007,
-section 12.3) until levels are in balance and the criteria of `design` are met with room.
+section 12.3) until levels are in balance and the criteria of `design` are met with room. A sweep
+with little time takes the rows of a set in the order of what they say about its factors.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import prod
 
@@ -13,25 +15,37 @@ import pandas as pd
 from tqdm import tqdm
 
 from .design import (
+    FEWEST,
     MAX_CORRELATION,
     MAX_INFLATION,
-    PAIR_BASELINES,
     correlations,
+    factors_of,
     inflation_log,
     inflation_relative,
     keys,
 )
+from .families import FAMILIES, Family, Pairs
 
-#: Rows of a phase from which on collinearity says something, as in `design.design_report`.
-FEWEST = 8
+#: Rows of a grid that is drawn from; a larger one is sampled.
+MOST = 20_000
+#: Rows that are compared for each place in the first, balanced set; of more, a sample is.
+COMPARED = 2000
 #: Over the rows tried.
 PASSES = 4
 #: By which an exchange must lower the cost: far above what processors round differently, so that a
 #: set is the same on all of them.
 MARGIN = 1e-6
+#: Of the parts of the cost beside the imbalance of levels, chi-square: a correlation of 0.1 too
+#: much, an inflation of 1.3 times too much, or a spread of log MACs 0.2 too narrow weigh as one.
+CORRELATION, INFLATION, SPREAD = 100, 10, 20
+#: Configurations whose order is random although they were chosen for their information.
+BATCH = 8
+#: Added to the information of no rows, which gives the first ones, too few for all terms, an order.
+RIDGE = 1e-3
 
 
-def candidates(levels, rng, everything, most=20_000):
+def candidates(levels: Mapping[str, Sequence], rng: np.random.Generator, everything: bool,
+               most: int = MOST) -> pd.DataFrame:
     """Return every combination of the levels, or where they are many `most` distinct ones."""
     total = prod(map(len, levels.values()))
     codes = (np.arange(total) if everything or total <= most
@@ -43,13 +57,15 @@ def candidates(levels, rng, everything, most=20_000):
     return pd.DataFrame({name: table[name] for name in levels})
 
 
-def draw(grid, work, n, rng, pairs=PAIR_BASELINES, within=None, rounds=None) -> pd.DataFrame:
+def draw(grid: pd.DataFrame, work: Callable[[dict], Sequence[float]], n: int,
+         rng: np.random.Generator, pairs: Mapping[str, Pairs],
+         within: Callable[[dict], bool] | None = None, rounds: int | None = None) -> pd.DataFrame:
     """Return `n` rows of a grid of factors: balanced, not collinear, with matched pairs.
 
-    A sixth of the rows are twins in the activation, a tenth in the normalisation. The rest begin
-    as levels in balance; then rows at random are put in the place of that one by which they lower
-    most the sum of the imbalance of levels (chi-square), of what correlation and variance inflation
-    exceed half of what is allowed, and of what the spread of MACs falls short of an even one.
+    Of each factor that pairs are made in, one row in so many is a twin. The rest begin as levels in
+    balance; then rows at random are put in the place of that one by which they lower most the sum
+    of the imbalance of levels (chi-square), of what correlation and variance inflation exceed half
+    of what is allowed, and of what the spread of MACs falls short of an even one.
 
     To count a row is slow, so it is counted when it is first looked at, and not where the imbalance
     alone says no: at n = 96 some 200 to 330 rows of the grid's thousands.
@@ -62,8 +78,8 @@ def draw(grid, work, n, rng, pairs=PAIR_BASELINES, within=None, rounds=None) -> 
         Row of the grid, as a dict, -> its MACs, linear, elementary and comparison TOs.
     n : int
     rng : numpy.random.Generator
-    pairs : mapping
-        Factor -> baseline.
+    pairs : mapping of str to Pairs
+        By factor; one that does not vary in the grid, or lacks the baseline in it, has no twins.
     within : function, optional
         Row -> whether it may be drawn; all may, when left out.
     rounds : int, optional
@@ -74,37 +90,39 @@ def draw(grid, work, n, rng, pairs=PAIR_BASELINES, within=None, rounds=None) -> 
     ValueError
         Fewer than `n` rows are `within`.
     """
-    share = {f: n // (6 if f == "activation" else 10) for f in pairs}
+    crossed = ["dtype", *pairs]
+    baselines = {f: pair.baseline for f, pair in pairs.items()
+                 if f in grid and grid[f].nunique() > 1 and (grid[f] == pair.baseline).any()}
+    share = {f: n // pairs[f].one_in for f in baselines}
     paired = np.concatenate([np.repeat(list(share), list(share.values())),
                              np.repeat("", n - 2 * sum(share.values()))]).astype(object)
     eligible = {"": np.arange(len(grid)), **{
-        f: np.flatnonzero(grid[f] != b) for f, b in pairs.items()}}
+        f: np.flatnonzero(grid[f] != b) for f, b in baselines.items()}}
     training = (grid.phase == "training").to_numpy()
-    levels, expected = _one_hot(grid)
+    levels, expected = _one_hot(grid, crossed)
     even = expected * len(paired)
     with tqdm(desc="counting candidates", unit="count", delay=3, leave=False) as bar:
-        seen = _Candidates(grid, pairs, work, within, bar)
+        judged = _Candidates(grid, baselines, work, within, bar)
         rows = _balanced(levels, expected, [eligible[f] for f in paired], rng,
-                         [partial(seen.within, f) for f in paired])
+                         [partial(judged.within, f) for f in paired])
 
         def cost(rows, bound=np.inf):
             total = ((levels[rows].sum(axis=0) - even) ** 2 / even).sum()
             chosen = [(f, r) for f in ("", *share) for r in (rows[paired == f] if f else rows)]
-            if total >= bound or len({seen.ids[f][r] for f, r in chosen}) < len(chosen):
+            if total >= bound or len({judged.ids[f][r] for f, r in chosen}) < len(chosen):
                 return np.inf
-            phase = training[[r for _, r in chosen]]
-            for p in (False, True):
-                part = [c for c, own in zip(chosen, phase, strict=True) if own == p]
+            for phase in (False, True):
+                part = [(f, r) for f, r in chosen if training[r] == phase]
                 if len(part) >= FEWEST and total < bound:
-                    total += _collinearity(seen.loads(part), spread[p])
+                    total += _collinearity(judged.loads(part), spread[phase])
             return total
 
         # the spread of log MACs that rows evenly over the range of the first ones have
         spread = {}
-        for p in (False, True):
-            part = [("", r) for r in rows[training[rows] == p]]
-            spread[p] = (np.ptp(np.log(seen.loads(part)[:, 0])) / np.sqrt(12)
-                         if len(part) >= FEWEST else 0.0)
+        for phase in (False, True):
+            part = [("", r) for r in rows[training[rows] == phase]]
+            spread[phase] = (np.ptp(np.log(judged.loads(part)[:, 0])) / np.sqrt(12)
+                             if len(part) >= FEWEST else 0.0)
         best = cost(rows)
         kinds = paired[rng.integers(len(rows), size=2 * n if rounds is None else rounds)]
         tried = [(f, rng.choice(eligible[f])) for f in kinds]
@@ -115,18 +133,18 @@ def draw(grid, work, n, rng, pairs=PAIR_BASELINES, within=None, rounds=None) -> 
                 others = levels[rows].sum(axis=0) - levels[rows[places]]
                 imbalance = ((others + levels[new] - even) ** 2 / even).sum(axis=1)
                 places = places[imbalance < best - MARGIN]
-                if len(places) and seen.within(f, new):
+                if len(places) and judged.within(f, new):
                     looked_at.append((f, new))
                     best = _exchange(rows, places, new, cost, best)
             tried = looked_at
             if best == before:
                 break
     drawn = pd.concat([grid.iloc[rows], *(
-        seen.tables[f].iloc[rows[paired == f]] for f in share)])
+        judged.tables[f].iloc[rows[paired == f]] for f in share)])
     drawn = drawn.drop_duplicates()
     if len(drawn) < n:  # a grid hardly larger than the set, where twins are drawn as rows too
         free = np.flatnonzero(~keys(grid, list(grid)).isin(keys(drawn, list(grid))))
-        more = [r for r in rng.permutation(free) if seen.within("", r)][: n - len(drawn)]
+        more = [r for r in rng.permutation(free) if judged.within("", r)][: n - len(drawn)]
         drawn = pd.concat([drawn, grid.iloc[more]])
     return drawn.sort_values(list(grid), ignore_index=True, key=_order)
 
@@ -137,8 +155,8 @@ class _Candidates:
     The grid itself stands under the factor "".
     """
 
-    def __init__(self, grid, pairs, work, within, bar):
-        self.tables = {"": grid, **{f: grid.assign(**{f: b}) for f, b in pairs.items()}}
+    def __init__(self, grid, baselines, work, within, bar):
+        self.tables = {"": grid, **{f: grid.assign(**{f: b}) for f, b in baselines.items()}}
         names = pd.factorize(pd.concat([
             keys(t, list(grid)).to_series() for t in self.tables.values()]))[0]
         self.ids = dict(zip(self.tables, np.split(names, len(self.tables)), strict=True))
@@ -180,14 +198,14 @@ def _order(column):
     return column.astype(str) if column.dtype == object else column
 
 
-def _one_hot(grid):
+def _one_hot(grid, crossed):
     """Return levels as columns of 0 and 1, and each one's share of the rows in balance.
 
-    Pairs of phase and dtype, and of phase and each of the factors that pairs are made in, are
-    balanced too, so that each phase is a design of its own.
+    Pairs of phase and each of the factors `crossed` are balanced too, so that each phase is a
+    design of its own.
     """
     columns = {c: grid[c].astype(str) for c in grid if grid[c].nunique() > 1}
-    columns |= {f"phase {c}": columns["phase"] + columns[c] for c in ("dtype", *PAIR_BASELINES)
+    columns |= {f"phase {c}": columns["phase"] + columns[c] for c in crossed
                 if "phase" in columns and c in columns}
     hot, expected = [], []
     for values in columns.values():
@@ -203,7 +221,7 @@ def _balanced(levels, expected, eligible, rng, within):
     weight = levels / expected if len(expected) else levels
     for among, allowed in zip(eligible, within, strict=True):
         among = among[free[among]]
-        among = among if len(among) <= 2000 else rng.choice(among, 2000, replace=False)
+        among = among if len(among) <= COMPARED else rng.choice(among, COMPARED, replace=False)
         load = np.round(weight[among] @ seen, 6)  # ties are ties on every processor
         pick = None
         while pick is None:
@@ -227,4 +245,73 @@ def _collinearity(load, spread):
     inflation = np.concatenate([inflation_relative(work, work.sum(axis=1)), inflation_log(work)])
     inflation = np.maximum(np.nan_to_num(inflation) / (MAX_INFLATION / 2) - 1, 0)
     narrow = max(0, spread - np.log(load[:, 0]).std())
-    return 100 * (excess**2).sum() + 10 * (inflation**2).sum() + 20 * narrow**2
+    return (CORRELATION * (excess**2).sum() + INFLATION * (inflation**2).sum()
+            + SPREAD * narrow**2)
+
+
+# The order of a sweep -----------------------------------------------------------------------
+
+def informative_order(model_set: pd.DataFrame, seed: int | Sequence[int] = 0,
+                      families: Mapping[str, Family] = FAMILIES) -> np.ndarray:
+    """Return the positions of a model set's rows, those first that say most about its factors.
+
+    The factors are those that the families of the rows name, and the family itself.
+
+    Greedy D-optimal: the row that is added to those chosen, X, is the one that most enlarges
+    det(X'X + λI), hence of greatest x'(X'X + λI)⁻¹x (V. V. Fedorov, *Theory of Optimal
+    Experiments*, 1972, chapter 3; A. C. Atkinson, A. N. Donev, R. D. Tobias, *Optimum Experimental
+    Designs, with SAS*, 2007, chapter 11). x holds 1; the logarithm of each numeric factor,
+    standardised, and its square; and an indicator of each level of the others. λ = 10⁻³ gives the
+    first rows, which leave X'X singular, an order. Batches of 8 are shuffled, so that a drift of
+    the machine does not pose as the effect of what was informative.
+
+    Parameters
+    ----------
+    model_set : pandas.DataFrame
+    seed : int or sequence of int
+        Of the choice between equals, and of the order within a batch.
+    families : mapping of str to Family
+
+    Raises
+    ------
+    ValueError
+        As `factors_of`.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"configuration": list("abcdefghij"), "width": [8] * 9 + [64],
+    ...                      "family": "feed_forward"})
+    >>> 9 in informative_order(rows)[:8]
+    True
+    """
+    rng = np.random.default_rng(seed)
+    x = _terms(model_set[[*factors_of(model_set, families), "family"]])
+    inverse = np.eye(x.shape[1]) / RIDGE
+    gain = np.einsum("ij,jk,ik->i", x, inverse, x)
+    ties = rng.permutation(len(x))
+    order = []
+    for _ in range(len(x)):
+        order.append(ties[np.argmax(gain[ties].round(9))])
+        v = inverse @ x[order[-1]]
+        scale = 1 + x[order[-1]] @ v
+        inverse -= np.outer(v, v) / scale  # Sherman and Morrison
+        gain -= (x @ v)**2 / scale
+        gain[order[-1]] = -np.inf
+    batches = [rng.permutation(order[i:i + BATCH]) for i in range(0, len(order), BATCH)]
+    return np.concatenate(batches)
+
+
+def _terms(factors):
+    """Return the columns of the model that the rows inform about; a missing factor is the mean."""
+    columns = [np.ones(len(factors))]
+    for name in factors:
+        levels = factors[name]
+        if pd.api.types.is_numeric_dtype(levels) and not pd.api.types.is_bool_dtype(levels):
+            value = levels.to_numpy(float)
+            value = value if (value <= 0).any() else np.log(value)
+            value = np.nan_to_num((value - np.nanmean(value)) / (np.nanstd(value) or 1))
+            columns += [value, value**2]
+        else:
+            columns += [(levels == level).to_numpy(float) for level in levels.unique()[1:]]
+    x = np.column_stack(columns)
+    return x[:, [True, *(np.ptp(x[:, 1:], axis=0) > 1e-9)]]

@@ -9,13 +9,19 @@ which parts of the work make its measured energy. The count of a run is then one
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..costs.predictors import count_row
-from ..counting.introspection import abstract
+from ..models.counting import Job, count_each
 
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Counted once for a training step, forward and backward.
 ONCE = ["layers", "elements"]
 IN_PROCESSES = 200  # more models than these are counted in as many processes as there are cores
 
@@ -29,7 +35,7 @@ class Dataset:
     load : function
         ``load(path=None)`` -> runs, one row a measurement, with ``configuration`` (repeats share
         it), ``device``, ``energy_j``, ``time_s``, ``phase``, ``batch_size`` and ``defect`` (why a
-        row is no measurement; empty where it is one).
+        row is not a measurement; empty where it is one).
     build : function
         ``build(run, part)`` -> the Keras model of a run.
     model : str
@@ -40,7 +46,7 @@ class Dataset:
     batches : function
         ``batches(runs)`` -> DataFrame, a row a run, a column a part: how many batches of each part
         make the measured energy. Negative takes away what was not measured.
-    unit : str
+    energy_of : str
         What ``energy_j`` is the energy of, and what the counts are of.
     files : mapping of str to (str, str or None)
         Path of each published file in a folder of data -> its address, and its SHA-256 where the
@@ -52,7 +58,7 @@ class Dataset:
     model: str
     steps: Mapping[str, Callable]
     batches: Callable
-    unit: str
+    energy_of: str
     files: Mapping[str, tuple] = field(default_factory=dict)
 
 
@@ -71,7 +77,8 @@ def one_forward(runs) -> pd.DataFrame:
     return pd.DataFrame({"inference": 1}, index=runs.index)
 
 
-def count_dataset(dataset, runs, workers=None, client=None) -> pd.DataFrame:
+def count_dataset(dataset: Dataset, runs: pd.DataFrame, workers: int | None = None,
+                  client: "Client | None" = None) -> pd.DataFrame:
     """Return the counts of one batch of each part of each model of the runs.
 
     Parameters
@@ -92,48 +99,26 @@ def count_dataset(dataset, runs, workers=None, client=None) -> pd.DataFrame:
         where the data set has several.
     """
     jobs = _jobs(dataset, runs)
-    arguments = list(zip(*((dataset.build, dataset.steps[part], part, run)
-                           for run, part in jobs.values()), strict=True))
-    if client is not None:
-        rows = client.gather(client.map(_count_job, *arguments, pure=False, batch_size=64))
-    elif len(jobs) > IN_PROCESSES and workers != 0:
-        rows = _in_processes(arguments, workers)
-    else:
-        rows = list(map(_count_job, *arguments))
-    index = pd.MultiIndex.from_tuples(jobs, names=[dataset.model, "part"])
-    table = pd.DataFrame(rows, index=index).fillna(0).astype("int64")
+    table = count_each(jobs, [dataset.model, "part"],
+                       workers if len(jobs) > IN_PROCESSES else 0, client)
     return table.droplevel("part") if len(dataset.steps) == 1 else table
 
 
 def _jobs(dataset, runs):
-    """Return (model, part) -> (run, part): one job for whatever needs a count."""
+    """Return (model, part) -> job: one for whatever needs a count."""
     needed = dataset.batches(runs) != 0
     jobs = {}
-    for part in dataset.steps:
-        some = runs[needed[part]].drop_duplicates(dataset.model).sort_values(dataset.model)
-        for run in some.to_dict("records"):
-            jobs[run[dataset.model], part] = (SimpleNamespace(**run), part)
+    for part, step in dataset.steps.items():
+        models = runs[needed[part]].drop_duplicates(dataset.model).sort_values(dataset.model)
+        for record in models.to_dict("records"):
+            run = SimpleNamespace(**record)
+            jobs[record[dataset.model], part] = Job(partial(dataset.build, run, part),
+                                                    partial(step, run))
     return dict(sorted(jobs.items(), key=lambda job: job[0][0]))
 
 
-def _in_processes(arguments, workers):
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    from tqdm import tqdm
-
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # TensorFlow does not fork
-        counted = pool.map(_count_job, *arguments, chunksize=16)
-        return list(tqdm(counted, total=len(arguments[0]), desc="models"))
-
-
-def _count_job(build, step, part, run):
-    with abstract():
-        model = build(run, part)
-    return count_row(model, **step(run))
-
-
-def join_counts(dataset, runs, counts, name="counts") -> pd.DataFrame:
+def join_counts(dataset: Dataset, runs: pd.DataFrame, counts: pd.DataFrame,
+                name: str = "counts") -> pd.DataFrame:
     """Return `runs` with the counts of what was measured added as columns.
 
     ``parameters`` are those of the model; everything else is the sum over its parts. Layers and
@@ -149,19 +134,18 @@ def join_counts(dataset, runs, counts, name="counts") -> pd.DataFrame:
         counts = pd.concat({next(iter(dataset.steps)): counts}, names=["part"]).swaplevel()
     total = 0
     for part in dataset.steps:
-        table = counts.xs(part, level="part").reindex(runs[dataset.model])
-        lacking = table.isna().any(axis=1).to_numpy() & (batches[part] != 0).to_numpy()
-        if lacking.any():
-            raise ValueError(f"{name}: no counts of the {part} of {table.index[lacking][0]} and of "
-                             f"{lacking.sum() - 1} more runs; {_RECOUNT}")
+        table = counts.xs(part, level="part")
+        lacking = runs[dataset.model][~runs[dataset.model].isin(table.index) & (batches[part] != 0)]
+        if len(lacking):
+            raise ValueError(f"{name}: no counts of the {part} of {lacking.iloc[0]} and of "
+                             f"{len(lacking) - 1} more runs; {_RECOUNT}")
         times = pd.DataFrame(dict.fromkeys(counts.columns, batches[part]))
         times[ONCE] = times[ONCE].clip(lower=0)
-        total = total + table.fillna(0).to_numpy() * times.to_numpy()
+        table = table.reindex(runs[dataset.model], fill_value=0)
+        total = total + table.to_numpy() * times.to_numpy()
     table = pd.DataFrame(total, columns=counts.columns, index=runs.index)
     first = counts.xs(next(iter(dataset.steps)), level="part").parameters
     table["parameters"] = runs[dataset.model].map(first)
-    if all(kind == "i" for kind in batches.dtypes.map(lambda d: d.kind)):
-        table = table.astype("int64")
     return pd.concat([runs, table], axis=1)
 
 
@@ -169,7 +153,8 @@ _RECOUNT = ("leave counts out to count here, or write a new file: "
             "tos.datasets.count(name).to_csv(file)")
 
 
-def read_counts(dataset, runs, counts) -> pd.DataFrame:
+def read_counts(dataset: Dataset, runs: pd.DataFrame, counts: str | Path | pd.DataFrame
+                ) -> pd.DataFrame:
     """Return a stored table of counts, refused where it is not what would be counted now.
 
     The first model is rebuilt and counted, and must agree with its stored row.
@@ -185,8 +170,8 @@ def read_counts(dataset, runs, counts) -> pd.DataFrame:
     if table.index.names != index:
         missing = [c for c in index if c not in table]
         if missing:
-            raise ValueError(f"{name}: no column {', '.join(map(repr, missing))}, so it is no "
-                             f"table of counts of this data set; {_RECOUNT}")
+            raise ValueError(f"{name}: no column {', '.join(map(repr, missing))}, so it is not "
+                             f"a table of counts of this data set; {_RECOUNT}")
         table = table.set_index(index)
     model = runs[dataset.model].min()
     fresh = count_dataset(dataset, runs[runs[dataset.model] == model])
@@ -202,13 +187,10 @@ def read_counts(dataset, runs, counts) -> pd.DataFrame:
     return table
 
 
-def measured(runs, name) -> pd.DataFrame:
-    """Return the rows that are measurements; a warning and ``attrs['left_out']`` say how many not.
-    """
+def measured(runs: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the rows that are measurements; a warning says how many are not, and why."""
     bad = runs.defect != ""
-    kept = runs[~bad].reset_index(drop=True)
-    kept.attrs["left_out"] = runs.defect[bad].value_counts().to_dict()
     if bad.any():
-        reasons = "; ".join(f"{n}: {why}" for why, n in kept.attrs["left_out"].items())
+        reasons = "; ".join(f"{n}: {why}" for why, n in runs.defect[bad].value_counts().items())
         warnings.warn(f"{name}: {bad.sum()} of {len(runs)} rows left out ({reasons})", stacklevel=3)
-    return kept
+    return runs[~bad].reset_index(drop=True)

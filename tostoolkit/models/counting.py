@@ -1,0 +1,153 @@
+"""Counting many models: here, in processes, or on a Dask cluster, each built without weights.
+
+`count_each` is the one loop; `count_models` asks it for model sets, `datasets` for what others
+measured.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from ..costs.predictors import count_row
+from ..counting.introspection import abstract
+from .families import FAMILIES, Family, build, find_family
+
+if TYPE_CHECKING:
+    import keras
+    from distributed import Client
+
+#: Of a training step; a rule counts both (`rules.training`). SGD adds no elementary work, which
+#: Adam does for every weight: it would tie the elementary work to the MACs.
+LOSS, OPTIMIZER = "mean_squared_error", "sgd"
+
+#: Jobs that a process takes at a time: some seconds of counting, so that all end together.
+CHUNK = 16
+
+
+class Job(NamedTuple):
+    """One model to count: a function that builds it, and one that says what to count of it.
+
+    Both take no arguments, and are called where the model is counted: an optimizer of `step`, the
+    keyword arguments of `count_row`, need not travel.
+    """
+
+    build: Callable[[], "keras.Model"]
+    step: Callable[[], Mapping[str, Any]]
+
+
+def count_each(jobs: Mapping[Hashable, Job], names: Sequence[str], workers: int | None = 0,
+               client: "Client | None" = None) -> pd.DataFrame:
+    """Return what `count_row` counts of each job's model.
+
+    Parameters
+    ----------
+    jobs : mapping of tuple to Job
+        By the row's key in the index.
+    names : sequence of str
+        Of the levels of the index.
+    workers : int, optional
+        Processes; 0 counts here, None takes as many as there are cores. A script that counts in
+        processes needs ``if __name__ == "__main__":``.
+    client : dask.distributed.Client, optional
+        Counts on its workers, which need tostoolkit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Integers, exact up to 2^63; 0 where a model has none of an op.
+
+    Raises
+    ------
+    OverflowError
+        A count of 2^63 or more.
+
+    Examples
+    --------
+    >>> import keras
+    >>> def dense():
+    ...     return keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    >>> counts = count_each({("a", 1): Job(dense, dict)}, ["model", "part"])
+    >>> counts["mac float32"].to_dict()
+    {('a', 1): 32}
+    """
+    if client is not None:
+        rows = client.gather(client.map(_count, list(jobs.values()), pure=False))
+    elif workers == 0:
+        rows = map(_count, jobs.values())
+    else:
+        rows = _in_processes(list(jobs.values()), workers)
+    rows = list(rows)
+    # absent counts are 0 before there is a column: NaN would make floats of integers
+    none = dict.fromkeys(chain.from_iterable(rows), 0)
+    index = pd.MultiIndex.from_tuples(jobs, names=names)
+    return pd.DataFrame([none | row for row in rows], index=index).astype("int64")
+
+
+def _count(job: Job) -> dict:
+    with abstract():
+        model = job.build()
+    return count_row(model, **job.step())
+
+
+def _in_processes(jobs: Sequence[Job], workers: int | None) -> Iterator[dict]:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from tqdm import tqdm
+
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # TensorFlow does not fork
+        yield from tqdm(pool.map(_count, jobs, chunksize=CHUNK), total=len(jobs), desc="models")
+
+
+def count_models(rows: pd.DataFrame, client: "Client | None" = None,
+                 families: Mapping[str, Family] = FAMILIES, workers: int | None = 0
+                 ) -> pd.DataFrame:
+    """Return a model set, or measured runs of one, with all that `count_row` counts added.
+
+    Each configuration is built once, under its dtype policy and without allocating weights, and
+    counted per batch of its ``batch_size``, in its ``phase``; a count is 0 where a model has none
+    of an op. A training step is that of `steps.step`.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Rows of a model set or of a runs file; the column ``family`` says how each is built.
+    client : dask.distributed.Client, optional
+        Spreads the configurations over its workers, which need tostoolkit; the result is the same.
+    families : mapping of str to Family
+    workers : int, optional
+        As for `count_each`.
+
+    Raises
+    ------
+    ValueError
+        Rows that do not say which family they are of; what `build` and `count_row` raise.
+
+    Examples
+    --------
+    >>> from tostoolkit.models import feed_forward
+    >>> counted = count_models(feed_forward(n=2, dtypes=("float32",)))
+    >>> bool((counted["mac float32"] > 0).all())
+    True
+    """
+    if "family" not in rows:
+        raise ValueError("rows: they do not say which family they are of; name it in a column "
+                         "'family', as rows.assign(family='feed_forward')")
+    names = ["family", "configuration"]
+    jobs = {}
+    for _, row in rows.drop_duplicates(names).iterrows():
+        family = row["family"]
+        record = {family: find_family(family, families)}  # alone, since it may travel
+        row = row.to_dict()
+        jobs[family, row["configuration"]] = Job(partial(build, row, record), partial(_step, row))
+    counts = count_each(jobs, names, workers, client)
+    keys = pd.MultiIndex.from_frame(rows[names])
+    return pd.concat([rows, counts.loc[keys].set_index(rows.index)], axis=1)
+
+
+def _step(row):
+    return {"batch_size": int(row["batch_size"]), "phase": row.get("phase", "inference"),
+            "loss": LOSS, "optimizer": row.get("optimizer", OPTIMIZER)}

@@ -70,7 +70,7 @@ def test_int8_counts_rename_what_is_quantised():
     assert int8["exp float32"] == 12
     assert "mac float32" not in int8
     assert 4 * int8["bytes"] == row["bytes"]
-    assert tos.add_indices(int8.to_frame().T).tos.iloc[0] < tos.add_indices(
+    assert tos.price(int8.to_frame().T).tos.iloc[0] < tos.add_indices(
         pd.DataFrame([row])).tos.iloc[0]
 
 
@@ -78,7 +78,7 @@ def test_law_of_a_data_set(load):
     """MLPerf Tiny within one device: from loader to law in three lines."""
     load("mlperf_tiny")
     with pytest.warns(UserWarning, match="12 of 114"):
-        runs = tos.add_indices(tos.datasets.load("mlperf_tiny"))
+        runs = tos.price(tos.datasets.load("mlperf_tiny"))
     law = tos.fit_scaling_law(runs[runs.device == "STMicroelectronics NUCLEO-L4R5ZI"], ["macs"])
     assert law.n_configurations == 4
     assert np.isfinite(law.metrics.mean_relative_error)

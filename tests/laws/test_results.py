@@ -77,7 +77,8 @@ def test_nothing_is_carried_where_all_is_at_hand():
 def test_carrying_again_is_the_same():
     before = errors_of({"ours": 0.3, "nets": 0.16})
     once = results.carried_over(errors_of({"ours": 0.3}), before, ["nets"])
-    pd.testing.assert_frame_equal(results.carried_over(errors_of({"ours": 0.3}), once, ["nets"]), once)
+    again = results.carried_over(errors_of({"ours": 0.3}), once, ["nets"])
+    pd.testing.assert_frame_equal(again, once)
     more = errors_of({"ours": 0.3, "nets": 0.16, "boards": 0.4})
     assert results.carried_over(once, more, ["boards"]).carried.tolist() == [False, True, True]
 

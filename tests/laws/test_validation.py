@@ -170,11 +170,12 @@ def test_a_device_left_out_of_a_mixed_law_is_predicted_at_the_mean():
 
 @pytest.mark.parametrize("form", ["relative", "gamma", "nonnegative", "power"])
 def test_held_out_predictions_are_those_of_laws_fitted_without_the_fold(form):
-    predicted = tos.fit_scaling_law(RUNS, ["linear", "nonlinear"], form=form).held_out("k-fold", k=4)
+    terms = ["linear", "nonlinear"]
+    predicted = tos.fit_scaling_law(RUNS, terms, form=form).held_out("k-fold", k=4)
     for train, test in folds(RUNS, "k-fold", k=4):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # beyond the range of the fold
-            law = tos.fit_scaling_law(RUNS.iloc[train], ["linear", "nonlinear"], form=form)
+            law = tos.fit_scaling_law(RUNS.iloc[train], terms, form=form)
             own = law.predict(RUNS.iloc[test])
         assert predicted[own.index].to_numpy() == pytest.approx(own.to_numpy())
 

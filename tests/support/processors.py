@@ -61,7 +61,8 @@ def main(arguments):
         sys.exit("processors: these settings change no last digit here, so nothing would be shown: "
                  f"{settings()}")
     print(f"other last digits in: {', '.join(results)}", flush=True)
-    tests = arguments or [str(ROOT / "tests" / (name + ".py" if "test_" in name else name)) for name in TESTS]
+    tests = arguments or [str(ROOT / "tests" / (f"{name}.py" if "test_" in name else name))
+                          for name in TESTS]
     KEPT.parent.mkdir(exist_ok=True)
     code = subprocess.run([sys.executable, "-m", "pytest", "-q", f"--basetemp={KEPT}", *tests],
                           cwd=ROOT, env=environment).returncode

@@ -29,7 +29,7 @@ class Fake(WorkerPlugin):
         self.one_each, self.deadly, self.late, self.python = one_each, deadly, late, python
 
     def setup(self, worker):
-        about = {"host": "here", "unit": f"gpu-{worker.name}" if self.one_each else "cpu",
+        about = {"host": "here", "device_id": f"gpu-{worker.name}" if self.one_each else "cpu",
                  "device": "a device", "meter": "fake", "driver": "1", "backend": "tensorflow",
                  **dict.fromkeys(one_run.LIBRARIES, "1"), "python": self.python(worker.name),
                  "cores": 2}
@@ -113,7 +113,7 @@ def assert_all_once_and_one_at_a_time(out):
     assert sorted(zip(runs.configuration, runs.repeat, strict=True)) == sorted(
         (name, repeat) for name in SET.configuration for repeat in range(2))
     every = tos.load_runs(out, baselines=True)
-    assert {overlaps(rows) for _, rows in every.groupby(["host", "unit"])} == {0}
+    assert {overlaps(rows) for _, rows in every.groupby(["host", "device_id"])} == {0}
     assert runs.idle_w.tolist() == [2.0] * 40
     return every
 
@@ -123,7 +123,7 @@ def test_workers_that_share_a_device_take_turns_and_one_is_killed(tmp_path):
     with workers(3) as (client, _), midway(out, kill_one_that_measures(client)):
         sweep(client, out)
     every = assert_all_once_and_one_at_a_time(out)
-    assert set(every.unit) == {"cpu"}
+    assert set(every.device_id) == {"cpu"}
 
 
 def test_workers_with_a_device_each_run_at_once_and_one_is_killed(tmp_path):
@@ -131,7 +131,7 @@ def test_workers_with_a_device_each_run_at_once_and_one_is_killed(tmp_path):
     with workers(3, one_each=True) as (client, _), midway(out, kill_one_that_measures(client)):
         sweep(client, out)
     every = assert_all_once_and_one_at_a_time(out)
-    assert set(every.unit) == {"gpu-0", "gpu-1", "gpu-2"}
+    assert set(every.device_id) == {"gpu-0", "gpu-1", "gpu-2"}
     assert overlaps(every) > 5
 
 
@@ -151,7 +151,7 @@ def test_workers_that_come_late_are_used(tmp_path):
     with workers(1, one_each=True, late=tmp_path / "late") as (client, cluster), (
             midway(out, lambda: cluster.scale(2))):
         sweep(client, out)
-    assert set(assert_all_once_and_one_at_a_time(out).unit) == {"gpu-0", "gpu-1"}
+    assert set(assert_all_once_and_one_at_a_time(out).device_id) == {"gpu-0", "gpu-1"}
 
 
 def test_a_cluster_that_ends_is_an_error_and_another_one_resumes(tmp_path):

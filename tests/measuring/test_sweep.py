@@ -328,31 +328,77 @@ def test_informative_rows_come_first():
         assert set(first[factor]) == set(models[factor])
 
 
-def test_idle_power_is_interpolated_between_the_baselines_of_its_unit_and_block(tmp_path):
-    columns = ["configuration", "repeat", "block", "host", "unit", "energy_j", "time_s", "power_w",
-               "started", "ended", "error"]
+def test_idle_power_is_interpolated_between_the_baselines_of_its_device_and_block(tmp_path):
+    columns = ["configuration", "repeat", "block", "host", "device_id", "energy_j", "time_s",
+               "power_w", "started", "ended", "error"]
     file = runs_file.RunsFile(tmp_path / "runs.csv", columns)
 
-    def row(name, second, power, unit="gpu-0", block=0, energy=1.0):
+    def row(name, second, power, device_id="gpu-0", block=0, energy=1.0):
         start = f"2026-01-01T00:{second // 60:02}:{second % 60:02}.000+00:00"
         end = f"2026-01-01T00:{second // 60:02}:{second % 60:02}.500+00:00"
         file.append({"configuration": name, "repeat": 0, "block": block, "host": "h",
-                     "unit": unit, "energy_j": energy, "time_s": 0.01, "power_w": power,
+                     "device_id": device_id, "energy_j": energy, "time_s": 0.01, "power_w": power,
                      "started": start, "ended": end})
 
     row("idle", 10, 50.0)
     row("early", 5, 300.0)
     row("quarter", 20, 300.0)
-    row("other unit", 25, 300.0, unit="gpu-1")
+    row("other device", 25, 300.0, device_id="gpu-1")
     row("other block", 30, 300.0, block=1)
-    row("idle", 33, 999.0, unit="gpu-2")
+    row("idle", 33, 999.0, device_id="gpu-2")
     row("idle", 35, float("nan"))
     row("idle", 50, 90.0)
     row("late", 65, 300.0)
     runs = tos.load_runs(tmp_path / "runs.csv").set_index("configuration")
     assert runs.idle_w.round(9).dropna().to_dict() == {"early": 50.0, "quarter": 60.0, "late": 90.0}
     assert runs.net_energy_j["quarter"] == pytest.approx(1.0 - 60.0 * 0.01)
-    assert set(runs.index[runs.net_energy_j.isna()]) == {"other unit", "other block"}
+    assert set(runs.index[runs.net_energy_j.isna()]) == {"other device", "other block"}
+
+
+@pytest.fixture
+def before_0_3(instant, tmp_path):
+    """A sweep of two runs that was stopped after the first, as 0.2 wrote it."""
+    models, out = some(2), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    lines = out.read_text().splitlines(keepends=True)
+    assert lines[0].count(",device_id,") == 1
+    out.write_text(lines[0].replace(",device_id,", ",unit,") + lines[1])
+    return models, out
+
+
+def test_a_file_from_before_0_3_is_read_under_the_names_of_today(before_0_3):
+    _, out = before_0_3
+    runs = tos.load_runs(out)
+    assert "unit" not in runs
+    assert runs.device_id.tolist() == ["cpu"]
+
+
+def test_a_sweep_from_before_0_3_resumes_in_its_own_header(instant, before_0_3):
+    models, out = before_0_3
+    before = out.read_bytes()
+    runs = quiet(models, out, repeats=1)
+    assert out.read_bytes().startswith(before)
+    assert sorted(runs.configuration) == sorted(models.configuration)
+    assert runs.device_id.tolist() == ["cpu"] * 2
+    assert set(runs.block) == {0}
+
+
+def test_a_factor_may_be_called_unit(instant, tmp_path):
+    """In a file that names its devices as today, `unit` is what the user says that it is."""
+    runs = quiet(some(2).assign(unit=[10, 20]), tmp_path / "runs.csv", repeats=1)
+    assert sorted(runs.unit) == [10, 20]
+    assert set(runs.device_id) == {"cpu"}
+
+
+def test_a_sweep_over_two_gpus_can_be_fitted(tmp_path):
+    """Which GPU it was is not a unit of energy; the law of 2 J per x is found."""
+    columns = ["configuration", "repeat", "x", "energy_j", "time_s", "device", "host", "device_id"]
+    file = runs_file.RunsFile(tmp_path / "runs.csv", columns)
+    for x in range(1, 21):
+        file.append(dict(zip(columns, [f"c{x}", 0, x, 2.0 * x, 1.0, "a GPU", "here",
+                                       f"gpu-{x % 2}"], strict=True)))
+    law = tos.fit_scaling_law(tos.load_runs(tmp_path / "runs.csv"), "energy_j ~ x")
+    assert law.coefficients.loc["x", "estimate"] == pytest.approx(2.0)
 
 
 def test_versions_stay_text(tmp_path):
@@ -367,28 +413,28 @@ def test_one_measurement_at_a_time_on_a_device(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     inside, most = [], []
 
-    def hold(unit):
-        with one_run.device_lock(unit):
-            inside.append(unit)
+    def hold(device_id):
+        with one_run.device_lock(device_id):
+            inside.append(device_id)
             most.append(len(inside))
             time.sleep(0.02)
-            inside.remove(unit)
+            inside.remove(device_id)
 
-    for units, together in ((["cpu"] * 4, False), (["cpu+gpu-0", "gpu-0", "cpu+gpu-0"], False),
+    for devices, together in ((["cpu"] * 4, False), (["cpu+gpu-0", "gpu-0", "cpu+gpu-0"], False),
                             (["gpu-0", "gpu-1"], True)):
         most.clear()
-        threads = [threading.Thread(target=hold, args=(unit,)) for unit in units * 3]
+        threads = [threading.Thread(target=hold, args=(device_id,)) for device_id in devices * 3]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         assert len(most) == len(threads)
         assert (max(most) > 1) == together
 
 
-@pytest.mark.parametrize(("names", "unit"), [
+@pytest.mark.parametrize(("names", "device_id"), [
     (["gpu-0"], "gpu-0"), (["package-0", "dram"], "cpu"), (["gpu-1", "package-0"], "cpu+gpu-1")])
-def test_a_unit_is_what_the_counters_count(names, unit):
+def test_a_device_is_what_the_counters_count(names, device_id):
     meter = Meter("m", "d", "", tuple(Counter(name, lambda: 0.0) for name in names))
-    assert one_run.describe(meter)["unit"] == unit
+    assert one_run.describe(meter)["device_id"] == device_id
 
 
 def test_the_bar_shows_the_last_run(tmp_path, monkeypatch, capsys):
@@ -416,7 +462,7 @@ def test_builders_of_ones_own(instant, tmp_path):
     (some(2), {"minutes": -1}, "minutes: -1"),
     (some(2).assign(configuration="a"), {}, "'a' is there twice"),
     (some(1).assign(configuration="idle"), {}, "baseline's name"),
-    (some(1).assign(unit=1), {}, r"\['unit'\] are the measurement's"),
+    (some(1).assign(device_id=1), {}, r"\['device_id'\] are the measurement's"),
 ])
 def test_bad_argument_is_named(tmp_path, models, kwargs, word):
     with pytest.raises(ValueError, match=word):

@@ -25,9 +25,9 @@ from .steps import step as _step
 def describe(meter="auto") -> dict:
     """Return where this process would measure, and under which conditions.
 
-    ``host``; ``unit``, the device on the host: ``cpu``, ``gpu-0``, ``cpu+gpu-0`` where both are
-    counted; ``device``, ``meter``, ``driver``; Keras' ``backend``, ``cores`` that this process may
-    use, and the versions of Python and of the libraries.
+    ``host``; ``device_id``, which device of the host: ``cpu``, ``gpu-0``, ``cpu+gpu-0`` where both
+    are counted; ``device``, ``meter``, ``driver``; Keras' ``backend``, ``cores`` that this process
+    may use, and the versions of Python and of the libraries.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def describe(meter="auto") -> dict:
 
     found, _ = find_meter(meter)
     return {
-        "host": socket.gethostname(), "unit": _unit(found),
+        "host": socket.gethostname(), "device_id": _device_id(found),
         "device": found.device if found else cpu_name(),
         "meter": found.name if found else "none", "driver": found.driver if found else "",
         "backend": keras.backend.backend(), "python": platform.python_version(),
@@ -47,7 +47,7 @@ def describe(meter="auto") -> dict:
         else os.cpu_count()}
 
 
-def _unit(found):
+def _device_id(found):
     """Return the devices whose counters are read, or else the one that Keras computes on."""
     if found:
         names = {c.name if c.name.startswith("gpu") else "cpu" for c in found.counters}
@@ -65,8 +65,8 @@ def _version(name):
 
 
 @contextmanager
-def device_lock(unit):
-    """Hold the devices of a unit: one measurement at a time, between all of a user's processes.
+def device_lock(device_id):
+    """Hold the devices of an id: one measurement at a time, between all of a user's processes.
 
     The kernel gives the locks back however the process ends. They lie in the system's folder for
     temporary files, so two containers on one host do not see each other's.
@@ -75,13 +75,14 @@ def device_lock(unit):
 
     user = getattr(os, "getuid", getpass.getuser)()
     with ExitStack() as held:
-        for device in sorted(unit.split("+")):  # sorted, so that two never wait for each other
+        for device in sorted(device_id.split("+")):  # sorted, so that two never wait for each other
             name = f"tostoolkit-{user}-{re.sub(r'[^A-Za-z0-9.-]', '_', device)}.lock"
             held.enter_context(FileLock(Path(tempfile.gettempdir(), name), poll_interval=0.01))
         yield
 
 
-def attempt(row, family, seed=0, seconds=2.0, meter="auto", builders=BUILDERS, unit="cpu") -> dict:
+def attempt(row, family, seed=0, seconds=2.0, meter="auto", builders=BUILDERS,
+            device_id="cpu") -> dict:
     """Return what one run measured, or the error that it failed with, as columns of a runs file.
 
     Building the model, the warm-up and the window all hold the device's lock.
@@ -92,7 +93,7 @@ def attempt(row, family, seed=0, seconds=2.0, meter="auto", builders=BUILDERS, u
         A configuration; None stands for the idle baseline.
     family, seed, seconds, meter, builders
         As for `run_sweep`.
-    unit : str
+    device_id : str
         As `describe` returns.
 
     Returns
@@ -105,7 +106,7 @@ def attempt(row, family, seed=0, seconds=2.0, meter="auto", builders=BUILDERS, u
     MeterError
         As `measure`: it is not the configuration that failed.
     """
-    with device_lock(unit):
+    with device_lock(device_id):
         started = _now()
         if row is None:
             measured = idle(seconds, meter).row()

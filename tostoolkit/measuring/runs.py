@@ -16,14 +16,14 @@ LIBRARIES = ("tostoolkit", "keras", "tensorflow", "jax", "torch", "numpy")
 #: What must be equal for runs to be of one block.
 CONDITIONS = ("device", "meter", "driver", "backend", "python", "keras", "cores")
 _TEXT = ("configuration", "missing", "device", "meter", "driver", "flags", "counters", "error",
-         "backend", "host", "unit", "python", *LIBRARIES)  # "3.10" is a version and no number
+         "backend", "host", "device_id", "python", *LIBRARIES)  # "3.10" is a version, not a number
 
 
 def load_runs(path, baselines=False, failed=False) -> pd.DataFrame:
     """Return the runs of a file, one row a run, as they were measured.
 
     Where energy was measured, two columns are added: ``idle_w``, the power of the idle baselines
-    just before and just after the run, on the same unit in the same block, interpolated linearly
+    just before and just after the run, on the same device in the same block, interpolated linearly
     between their mid-times (the nearest one where there is only one side, NaN where there is
     none); and ``net_energy_j = energy_j - idle_w * time_s``.
 
@@ -39,6 +39,7 @@ def load_runs(path, baselines=False, failed=False) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
+        ``device_id``, the device of the host, is called ``unit`` in files from before 0.3.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def load_runs(path, baselines=False, failed=False) -> pd.DataFrame:
             and (failed or not row.get("error"))]
     # What is left out is left out before its empty factors can make numbers of the others' integers
     runs = _table(header, kept)
-    if runs.energy_j.notna().any() and {"unit", "block", "ended"} <= set(header):
+    if runs.energy_j.notna().any() and {"device_id", "block", "ended"} <= set(header):
         runs["idle_w"] = _idle_power(runs, _table(header, idle))
         runs["net_energy_j"] = runs.energy_j - runs.idle_w * runs.time_s
     return runs
@@ -106,7 +107,7 @@ def _rows(path, text):
     if missing:
         raise ValueError(f"{path.name}: it is no runs file: its header lacks {', '.join(missing)}; "
                          "tos.run_sweep writes runs files")
-    rows = []
+    header, rows = _names_of_today(header), []
     for line in lines:
         if len(line) != len(header):
             raise _damaged(
@@ -122,6 +123,16 @@ def _rows(path, text):
     return header, rows
 
 
+def _names_of_today(header):
+    """Return a header with the name that a column has had since 0.3.
+
+    Files that name the host have always named its device, and a factor could not take that name.
+    """
+    if "host" not in header or "device_id" in header:
+        return header
+    return ["device_id" if name == "unit" else name for name in header]
+
+
 def conditions_of(row):
     """Return what must be equal of a run's row for it to be of one block, as text."""
     return {name: str(row[name]) for name in (*CONDITIONS, row["backend"])}
@@ -134,7 +145,7 @@ def _damaged(path, line, what):
 
 def _idle_power(runs, baselines):
     """Return the idle power at the time of each run, in watts, between its nearest baselines."""
-    place = ["block", "host", "unit"]
+    place = ["block", "host", "device_id"]
     power = np.full(len(runs), np.nan)
     known = baselines[baselines.power_w.notna()]
     groups = {key: group for key, group in known.groupby(place)}
@@ -213,6 +224,7 @@ class RunsFile:
     ----------
     path : Path
         Made if it is not there; a last line that was cut off is moved to a file ``.torn`` beside.
+        A file from before 0.3 keeps its header, with ``unit`` for ``device_id``.
     columns : list of str
 
     Attributes
@@ -233,7 +245,7 @@ class RunsFile:
         header = _line(columns)
         text, torn = complete_lines(path) if path.exists() else ("", b"")
         if text:
-            there = next(csv.reader(io.StringIO(text)))
+            there = _names_of_today(next(csv.reader(io.StringIO(text))))
             if there != columns and {"configuration", "time_s"} <= set(there):
                 other = sorted(set(there) ^ set(columns)) or "their order"
                 raise ValueError(f"out: {path.name} has other columns ({other}); give another file")

@@ -22,7 +22,7 @@ CLOCK_S = 0.016  # between two ticks of the coarsest clock that tells how long a
 HOPELESS = 5  # failed runs at the start of a sweep that are not the configurations' fault
 _RUN = ("repeat", "position", "seed", "block")
 _MEASURED = tuple(Measurement.__dataclass_fields__)
-_PROVENANCE = ("error", "backend", "python", *LIBRARIES, "cores", "host", "unit", "started",
+_PROVENANCE = ("error", "backend", "python", *LIBRARIES, "cores", "host", "device_id", "started",
                "ended")
 
 
@@ -195,23 +195,23 @@ class _Plan:
 
     def __init__(self, todo, metered, end, seconds):
         self.todo, self.metered, self.end = deque(todo), metered, end
-        self.since = {}  # unit -> runs since its last baseline
+        self.since = {}  # device -> runs since its last baseline
         self.spent = {True: [], False: []}  # seconds of baselines, of runs
         self.seconds = seconds
         self.repeat = todo[0][0] if todo else 0
 
-    def next(self, unit):
-        """Return (repeat, position, row) for a unit that is free, or None; no row is a baseline."""
+    def next(self, device):
+        """Return a free device's (repeat, position, row), or None; no row is a baseline."""
         go_on = self.go_on()
-        since = self.since.get(unit)
+        since = self.since.get(device)
         if self.metered and (since is None or since >= BASELINE_EVERY or not go_on):
             if not go_on and not since:
                 return None
-            self.since[unit] = 0
+            self.since[device] = 0
             return self.repeat, -1, None
         if not go_on:
             return None
-        self.since[unit] = (since or 0) + 1
+        self.since[device] = (since or 0) + 1
         self.repeat, position, row = self.todo.popleft()
         return self.repeat, position, row
 
@@ -219,9 +219,9 @@ class _Plan:
         """Return whether there is a run to make, and the time for it."""
         return bool(self.todo) and self.time_for_runs() >= 1
 
-    def give_back(self, unit, job):
-        """Take back what a unit that is gone had not finished."""
-        self.since.pop(unit, None)
+    def give_back(self, device, job):
+        """Take back what a device that is gone had not finished."""
+        self.since.pop(device, None)
         if job[2] is not None:
             self.todo.appendleft(job)
 
@@ -245,21 +245,21 @@ def _walk(on, plan, file, known, progress, hopeful):
     began = {}
     with tqdm(total=len(plan.todo), disable=not progress, unit="run", desc=file.path.name) as bar:
         while True:
-            for unit in on.free(plan.go_on(), bar.write):
-                job = plan.next(unit)
+            for device in on.free(plan.go_on(), bar.write):
+                job = plan.next(device)
                 if job:
-                    began[unit] = time.monotonic()
-                    on.submit(unit, job)
+                    began[device] = time.monotonic()
+                    on.submit(device, job)
             if not on.busy():
                 return
-            for unit, job, outcome in on.wait():
+            for device, job, outcome in on.wait():
                 repeat, position, row = job
                 if outcome is None:
-                    plan.give_back(unit, job)
+                    plan.give_back(device, job)
                     continue
                 file.append({**known, **(row or {"configuration": IDLE}), "repeat": repeat,
-                             "position": position, **outcome, **on.describe(unit)})
-                plan.spent[row is None].append(time.monotonic() - began[unit])
+                             "position": position, **outcome, **on.describe(device)})
+                plan.spent[row is None].append(time.monotonic() - began[device])
                 if row is None:
                     continue
                 runs += 1
@@ -284,7 +284,7 @@ def _postfix(row, outcome, failed):
 
 
 class _Here:
-    """This process, as the one unit that measures."""
+    """This process, as the one device that measures."""
 
     def __init__(self, task, meter):
         self.conditions = describe(meter)
@@ -292,22 +292,23 @@ class _Here:
         self._meter = self._found or meter  # where there is none, each run says why
         opened = self._found is not None and self._found is not meter
         self._close = self._found.close if opened else lambda: None
-        self._unit, self._task, self._job = self.conditions["unit"], task, None
+        self._device_id, self._task, self._job = self.conditions["device_id"], task, None
 
     def free(self, needed, say):
-        return [] if self._job else [self._unit]
+        return [] if self._job else [self._device_id]
 
     def busy(self):
         return int(self._job is not None)
 
-    def submit(self, unit, job):
+    def submit(self, device, job):
         self._job = job
 
     def wait(self):
         job, self._job = self._job, None
-        return [(self._unit, job, self._task(job[2], meter=self._meter, unit=self._unit))]
+        outcome = self._task(job[2], meter=self._meter, device_id=self._device_id)
+        return [(self._device_id, job, outcome)]
 
-    def describe(self, unit):
+    def describe(self, device):
         return self.conditions
 
     def close(self):

@@ -102,7 +102,7 @@ def _count(options):
 
 
 def _sweep(options):
-    from .measuring.sweep import run_sweep
+    from .measuring.sweep import run_sweep, runs_left
     from .models import model_sets
 
     make = getattr(model_sets, options.family)
@@ -112,7 +112,7 @@ def _sweep(options):
     runs = run_sweep(
         models, options.out, options.repeats, options.seconds, options.seed, meter,
         minutes=options.minutes, retry_failed=options.retry_failed)
-    left = runs.attrs["remaining"]
+    left = len(runs_left(models, options.out, options.repeats, meter, options.retry_failed))
     energy = runs.energy_j.notna().sum()
     lines = [f"{options.out}: {len(runs)} runs, {energy} with joules"]
     if len(runs) and not energy:

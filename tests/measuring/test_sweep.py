@@ -14,9 +14,9 @@ import pytest
 from models import some
 
 import tostoolkit as tos
+from tostoolkit.measuring import plan, sweep
 from tostoolkit.measuring import run as one_run
 from tostoolkit.measuring import runs as runs_file
-from tostoolkit.measuring import sweep
 from tostoolkit.measuring.measure import Measurement
 from tostoolkit.measuring.meters import Counter, Meter, MeterError
 from tostoolkit.models import run_order
@@ -274,6 +274,7 @@ def metered(monkeypatch, run_s, idle_s):
     monkeypatch.setattr(one_run, "idle", idle)
     monkeypatch.setattr(one_run, "_step", lambda *args: None)
     monkeypatch.setattr(sweep, "time", clock)
+    monkeypatch.setattr(plan, "time", clock)
     return clock
 
 
@@ -297,13 +298,47 @@ def test_a_budget_is_kept_closing_baseline_included_and_the_rest_resumes(tmp_pat
     runs = quiet(models, out, repeats=1, minutes=1, seconds=1.0)
     assert 56 < clock.now - 100 <= 60  # 2 + 18 x 3 + 2 seconds are 58, and no run more fits
     assert len(runs) == 18
-    assert runs.attrs["remaining"] == 22
+    left = sweep.runs_left(models, out, repeats=1, meter=None)
+    assert sorted([*left.configuration, *runs.configuration]) == sorted(models.configuration)
+    assert len(left) == 22
+    assert not runs.attrs
     assert tos.load_runs(out, baselines=True).configuration.iloc[-1] == sweep.IDLE
     order = informative_order(models, [0, 0])[:18]
     assert runs.configuration.tolist() == models.configuration.iloc[order].tolist()
-    while (runs := quiet(models, out, repeats=1, minutes=1, seconds=1.0)).attrs["remaining"]:
-        pass
+    for remaining in (4, 0):
+        runs = quiet(models, out, repeats=1, minutes=1, seconds=1.0)
+        assert len(sweep.runs_left(models, out, repeats=1, meter=None)) == remaining
     assert sorted(runs.configuration) == sorted(models.configuration)
+
+
+def test_runs_left_are_those_that_the_next_sweep_makes(instant, tmp_path, monkeypatch):
+    """Of this block alone; a run that failed is left only to a sweep that retries it."""
+    models, out = some(4), tmp_path / "runs.csv"
+    bad = models.configuration[1]
+
+    def left(**kwargs):
+        table = sweep.runs_left(models, out, meter=None, **kwargs)
+        return sorted(zip(table.configuration, table.repeat, strict=True))
+
+    assert left(repeats=2) == sorted((c, r) for c in models.configuration for r in (0, 1))
+
+    def step(row, *rest):
+        if row["configuration"] == bad:
+            raise MemoryError
+        return row["configuration"]
+
+    monkeypatch.setattr(one_run, "_step", step)
+    with pytest.warns(UserWarning, match="1 failed"):
+        quiet(models, out, repeats=1)
+    assert left(repeats=1) == []
+    assert left(repeats=2) == sorted((c, 1) for c in models.configuration)
+    assert left(repeats=1, retry_failed=True) == [(bad, 0)]
+    here = sweep.describe
+    monkeypatch.setattr(sweep, "describe", lambda meter: {**here(meter), "device": "another CPU"})
+    assert len(left(repeats=1)) == 4  # of a block of its own
+    out.write_text("configuration,repeat,energy_j,time_s\na,0,,1.0\n")
+    with pytest.raises(ValueError, match="no column 'block'"):
+        left()
 
 
 def test_informative_rows_come_first():

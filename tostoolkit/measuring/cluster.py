@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from .meters import MeterError, find_meter
+from .plan import Job
 from .run import describe, failure
 from .runs import conditions_of
 
@@ -25,7 +26,7 @@ LOSSES = 3  # workers that a run may take with it before it is the configuration
 class _Device:
     about: dict  # as `describe` returns
     workers: set = field(default_factory=set)
-    job: tuple | None = None
+    job: Job | None = None
     future: object = None
     asked: frozenset = frozenset()  # the workers that may run the job
 
@@ -89,7 +90,7 @@ class Cluster:
         device = self._devices[key]
         device.job, device.asked, self._begun = job, frozenset(device.workers), True
         device.future = self._client.submit(
-            _on_worker, self._task, job[2], self._meter, key[1], workers=sorted(device.asked),
+            _on_worker, self._task, job.row, self._meter, key[1], workers=sorted(device.asked),
             allow_other_workers=False, pure=False)
 
     def wait(self):
@@ -132,7 +133,7 @@ class Cluster:
             error = device.future.exception()
             if isinstance(error, MeterError):
                 raise error
-            if device.job[2] is None:
+            if device.job.row is None:
                 raise RuntimeError(f"client: {device.about['host']} could not measure its idle "
                                    f"baseline ({type(error).__name__}: {error})") from error
             return failure(error)
@@ -146,9 +147,9 @@ class Cluster:
 
         self._client.cancel([device.future], force=True)
         self._check_scheduler()
-        name = device.job[:2]
-        self._losses[name] = self._losses.get(name, 0) + 1
-        if device.job[2] is not None and self._losses[name] >= LOSSES:
+        run = device.job[:2]  # repeat, position
+        self._losses[run] = self._losses.get(run, 0) + 1
+        if device.job.row is not None and self._losses[run] >= LOSSES:
             return {"missing": "the run failed",
                     "error": f"{KilledWorker.__name__}: {LOSSES} workers were lost while it ran"}
         return None

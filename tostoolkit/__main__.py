@@ -167,7 +167,7 @@ def _data(options):
 
 
 def _meters(options):
-    from .measuring.measure import meters
+    from .measuring.meters import meters
 
     return meters().to_string()
 

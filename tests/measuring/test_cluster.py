@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster, WorkerPlugin
 import tostoolkit as tos
 from tostoolkit.measuring import cluster as sweep_dask
 from tostoolkit.measuring import run as one_run
-from tostoolkit.measuring.meters import Counter, Meter
+from tostoolkit.measuring.counters import Meter
 
 PAUSE_S = 0.1  # that a measurement takes
 SET = sweep_lives.SET.iloc[:20]
@@ -170,7 +170,7 @@ def test_workers_that_differ_and_arguments_that_cannot_travel(tmp_path):
     with workers(2, python=lambda name: f"3.1{name}") as (client, _):
         with pytest.raises(ValueError, match=r"differ \(python '3\.1[01]' and '3\.1[01]'\)"):
             sweep(client, out)
-        meter = Meter("rapl", "a CPU", "", (Counter("package-0", lambda: 1.0),))
+        meter = Meter("rapl", [("package-0", lambda: 1.0)], "a CPU")
         with pytest.raises(ValueError, match="cannot travel to workers"):
             sweep(client, out, meter=meter)
     with pytest.raises(TypeError, match=r"no client of Dask; pass dask\.distributed\.Client"):

@@ -17,8 +17,8 @@ import tostoolkit as tos
 from tostoolkit.measuring import plan, sweep
 from tostoolkit.measuring import run as one_run
 from tostoolkit.measuring import runs as runs_file
+from tostoolkit.measuring.counters import Meter, MeterError
 from tostoolkit.measuring.measure import Measurement
-from tostoolkit.measuring.meters import Counter, Meter, MeterError
 from tostoolkit.models import run_order
 from tostoolkit.models.run_order import informative_order
 
@@ -468,7 +468,7 @@ def test_one_measurement_at_a_time_on_a_device(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("names", "device_id"), [
     (["gpu-0"], "gpu-0"), (["package-0", "dram"], "cpu"), (["gpu-1", "package-0"], "cpu+gpu-1")])
 def test_a_device_is_what_the_counters_count(names, device_id):
-    meter = Meter("m", "d", "", tuple(Counter(name, lambda: 0.0) for name in names))
+    meter = Meter("m", [(name, lambda: 0.0) for name in names], "d")
     assert one_run.describe(meter)["device_id"] == device_id
 
 
@@ -542,13 +542,14 @@ def test_idle_baselines_with_a_meter_and_a_meter_that_fails(tmp_path):
             raise OSError("gone")
         return state["j"]
 
-    meter = Meter("nvml", "a GPU", "driver 1", (Counter("gpu-0", read),))
+    meter = tos.Meter("plug", [("socket-1", read)], "my workstation", "firmware 1.2")
     models = tos.feed_forward(n=2, depths=(1,), widths=(8,), input_sizes=(4,))
     out = tmp_path / "runs.csv"
     kwargs = {"seconds": 0.1, "meter": meter, "progress": False}
     runs = tos.run_sweep(models, out, repeats=1, **kwargs)
     assert (runs.energy_j > 0).all()
-    assert set(runs.device) == {"a GPU"}
+    assert set(runs.device) == {"my workstation"}
+    assert set(runs.meter) == {"plug"}
     both = tos.load_runs(out, baselines=True)
     assert both.configuration.tolist()[0] == both.configuration.tolist()[-1] == sweep.IDLE
     assert len(both) == 4

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 
-from .meters import MeterError, find_meter
+from .counters import MeterError
+from .meters import find_meter
 from .plan import Job
 from .run import describe, failure
 from .runs import conditions_of

@@ -16,8 +16,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..models.model_sets import BUILDERS
+from .counters import MeterError
 from .measure import idle, measure
-from .meters import MeterError, computes_on_gpu, cpu_name, find_meter
+from .meters import computes_on_gpu, cpu_name, find_meter
 from .runs import LIBRARIES
 from .steps import step as _step
 
@@ -37,6 +38,8 @@ def describe(meter="auto") -> dict:
     import keras
 
     found, _ = find_meter(meter)
+    if found:
+        found.close()
     return {
         "host": socket.gethostname(), "device_id": _device_id(found),
         "device": found.device if found else cpu_name(),

@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..models.model_sets import BUILDERS
+from .counters import MeterError
 from .measure import Measurement
-from .meters import MeterError, find_meter
+from .meters import find_meter
 from .plan import Plan, block_of, blocks, jobs_left, runs_made
 from .run import attempt, describe
 from .runs import IDLE, LIBRARIES, RunsFile, conditions_of, load_runs, locked
@@ -247,10 +248,9 @@ class _Here:
 
     def __init__(self, task, meter):
         self.conditions = describe(meter)
-        self._found, _ = find_meter(meter)  # once: a counter that is open is read faster
-        self._meter = self._found or meter  # where there is none, each run says why
-        opened = self._found is not None and self._found is not meter
-        self._close = self._found.close if opened else lambda: None
+        meter_here, _ = find_meter(meter)  # once: a counter that is open is read faster
+        self._meter = meter_here or meter  # where there is none, each run says why
+        self.close = meter_here.close if meter_here else lambda: None
         self._device_id, self._task, self._job = self.conditions["device_id"], task, None
 
     def free(self, needed, say):
@@ -269,6 +269,3 @@ class _Here:
 
     def describe(self, device):
         return self.conditions
-
-    def close(self):
-        self._close()

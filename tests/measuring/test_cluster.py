@@ -173,7 +173,7 @@ def test_workers_that_differ_and_arguments_that_cannot_travel(tmp_path):
         meter = Meter("rapl", [("package-0", lambda: 1.0)], "a CPU")
         with pytest.raises(ValueError, match="cannot travel to workers"):
             sweep(client, out, meter=meter)
-    with pytest.raises(TypeError, match=r"no client of Dask; pass dask\.distributed\.Client"):
+    with pytest.raises(TypeError, match=r"not a client of Dask; pass dask\.distributed\.Client"):
         sweep("tcp://10.0.0.1:8786", out)
 
 

@@ -110,7 +110,7 @@ def test_a_file_of_something_else_stays_as_it_is(instant, tmp_path):
     out = tmp_path / "runs.csv"
     for content in ("a thesis", "a,b\n1,2\n"):
         out.write_text(content)
-        with pytest.raises(ValueError, match="no runs file"):
+        with pytest.raises(ValueError, match="not a runs file"):
             quiet(some(2), out, repeats=1)
         assert out.read_text() == content
 
@@ -154,7 +154,7 @@ def test_damaged_line_is_named_and_nothing_is_written(instant, tmp_path, change,
 
 @pytest.mark.parametrize(("content", "word"), [
     (b"", "header lacks"), (b"a,b\n1,2\n", "header lacks configuration"),
-    (b"\xff\xfe\x01bin\n", "no text file"),
+    (b"\xff\xfe\x01bin\n", "not a text file"),
 ])
 def test_file_that_holds_no_runs(tmp_path, content, word):
     path = tmp_path / "runs.csv"
@@ -444,25 +444,36 @@ def test_versions_stay_text(tmp_path):
     assert runs[["configuration", "keras", "python"]].iloc[0].tolist() == ["1", "3.10", "3.20"]
 
 
-def test_one_measurement_at_a_time_on_a_device(tmp_path, monkeypatch):
+@pytest.mark.parametrize("devices", [["cpu"] * 4, ["cpu+gpu-0", "gpu-0", "cpu+gpu-0"]])
+def test_one_measurement_at_a_time_on_a_device(tmp_path, monkeypatch, devices):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     inside, most = [], []
 
     def hold(device_id):
         with one_run.device_lock(device_id):
             inside.append(device_id)
+            time.sleep(0.02)  # in which another would come in
             most.append(len(inside))
-            time.sleep(0.02)
             inside.remove(device_id)
 
-    for devices, together in ((["cpu"] * 4, False), (["cpu+gpu-0", "gpu-0", "cpu+gpu-0"], False),
-                            (["gpu-0", "gpu-1"], True)):
-        most.clear()
-        threads = [threading.Thread(target=hold, args=(device_id,)) for device_id in devices * 3]
-        [thread.start() for thread in threads]
-        [thread.join() for thread in threads]
-        assert len(most) == len(threads)
-        assert (max(most) > 1) == together
+    threads = [threading.Thread(target=hold, args=(device_id,)) for device_id in devices * 3]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert most == [1] * len(threads)
+
+
+def test_two_devices_measure_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    both = threading.Barrier(2)
+
+    def hold(device_id):
+        with one_run.device_lock(device_id):
+            both.wait(60)  # for the other, which holds its own
+
+    other = threading.Thread(target=hold, args=("gpu-1",))
+    other.start()
+    hold("gpu-0")
+    other.join()
 
 
 @pytest.mark.parametrize(("names", "device_id"), [

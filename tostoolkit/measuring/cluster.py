@@ -18,7 +18,7 @@ from .plan import Job
 from .run import describe, failure
 from .runs import conditions_of
 
-LOOK_S = 1.0  # between two looks at which workers are there
+LOOK_S = 1.0  # between two looks at which workers the cluster has
 PATIENCE_S = 600.0  # without any worker, before the sweep gives up
 LOSSES = 3  # workers that a run may take with it before it is the configuration that failed
 
@@ -49,12 +49,12 @@ class Cluster:
     Attributes
     ----------
     conditions : dict
-        As `one_run.describe`, of the first worker.
+        As `run.describe`, of the first worker.
 
     Raises
     ------
     TypeError
-        `client` is no client of Dask.
+        `client` is not a client of Dask.
     ValueError
         Workers of different conditions; a meter of this process.
     RuntimeError
@@ -63,7 +63,7 @@ class Cluster:
 
     def __init__(self, client, task, meter):
         if not (hasattr(client, "nthreads") and hasattr(client, "submit")):
-            raise TypeError(f"client: {client!r} is no client of Dask; pass "
+            raise TypeError(f"client: {client!r} is not a client of Dask; pass "
                             "dask.distributed.Client(address)")
         if client.asynchronous:
             raise TypeError("client: it is asynchronous; pass dask.distributed.Client(address)")
@@ -166,13 +166,13 @@ class Cluster:
         self._looked = time.monotonic()
         self._check_scheduler()
         try:
-            there = set(self._client.nthreads())
+            workers = set(self._client.nthreads())
         except (OSError, TimeoutError) as error:
             raise RuntimeError(_GONE) from error
         for device in self._devices.values():
-            device.workers &= there
-        self._known &= there
-        new = sorted(there - self._known)
+            device.workers &= workers
+        self._known &= workers
+        new = sorted(workers - self._known)
         if new:
             self._welcome(self._client.run(describe, self._meter, workers=new, on_error="return"))
 
@@ -215,7 +215,7 @@ class Cluster:
             if not said:
                 say(f"client: waiting up to {PATIENCE_S:g} s for the cluster's first worker")
                 said = True
-            time.sleep(min(LOOK_S, PATIENCE_S / 10))
+            time.sleep(min(LOOK_S, PATIENCE_S / 10))  # tests have less patience
 
 
 _UNFINISHED = object()

@@ -151,12 +151,17 @@ def cpu_name() -> str:
 
 
 class MeterKind(NamedTuple):
-    """A kind of meter: `open` returns the `Meter` or raises `MeterError` with the reason.
+    """A kind of meter.
 
-    ``of_gpu``: it counts one GPU, whose number or UUID `open` takes; otherwise the whole host.
+    Attributes
+    ----------
+    find : callable
+        Returns the `Meter`, opened, or raises `MeterError` with the reason.
+    of_gpu : bool
+        It counts one GPU, whose number or UUID `find` takes; otherwise the whole host.
     """
 
-    open: Callable[..., Meter]
+    find: Callable[..., Meter]
     of_gpu: bool
 
 
@@ -198,7 +203,7 @@ def meters(*others: Meter) -> pd.DataFrame:
     rows = []
     for name, kind in METERS.items():
         try:
-            meter = kind.open()
+            meter = kind.find()
             rows.append((name, True, meter.device, _names(meter), ""))
             meter.close()
         except MeterError as error:
@@ -253,14 +258,14 @@ def find_meter(meter: MeterChoice = "auto") -> tuple[Meter | None, str]:
                              f"{', '.join(map(repr, METERS))}, None, a Meter, or a list")
         if index and not METERS[name].of_gpu:
             raise ValueError(f"meter: {meter!r}: {name} counts the whole host; use {name!r}")
-        return METERS[name].open(*([int(index) if index.isdigit() else index] if index else [])), ""
+        return METERS[name].find(*([int(index) if index.isdigit() else index] if index else [])), ""
     reasons = []
     for name, kind in METERS.items():
         if kind.of_gpu and not computes_on_gpu():
             reasons.append(f"{name}: Keras computes on no GPU")
             continue
         try:
-            return kind.open(), ""
+            return kind.find(), ""
         except MeterError as error:
             reasons.append(str(error))
     return None, "; ".join(reasons)

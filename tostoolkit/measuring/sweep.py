@@ -12,7 +12,7 @@ import pandas as pd
 from ..models.model_sets import BUILDERS
 from .counters import MeterError
 from .measure import Measurement
-from .meters import find_meter
+from .meters import MeterChoice, find_meter
 from .plan import Plan, block_of, blocks, jobs_left, runs_made
 from .run import attempt, describe
 from .runs import IDLE, LIBRARIES, RunsFile, conditions_of, load_runs, locked
@@ -24,8 +24,10 @@ _PROVENANCE = ("error", "backend", "python", *LIBRARIES, "cores", "host", "devic
                "ended")
 
 
-def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", progress=True,
-              minutes=None, client=None, builders=BUILDERS, retry_failed=False):
+def run_sweep(model_set: pd.DataFrame, out: str | Path, repeats: int = 3, seconds: float = 2.0,
+              seed: int = 0, meter: MeterChoice = "auto", progress: bool = True,
+              minutes: float | None = None, client=None, builders=BUILDERS,
+              retry_failed: bool = False) -> pd.DataFrame:
     """Measure every configuration of a model set `repeats` times, and return the runs.
 
     Each repeat is a walk through the whole set in an order of its own, so that a drift of the
@@ -72,8 +74,9 @@ def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", prog
     Raises
     ------
     ValueError
-        A model set without configurations or of an unknown family; an argument that is no positive
-        number; a file that is damaged or has other columns; workers of different conditions.
+        A model set without configurations or of an unknown family; an argument that is not a
+        positive number; a file that is damaged or has other columns; workers of different
+        conditions.
     OSError
         The folder of `out` does not exist, another sweep writes `out`, or a run cannot be written.
     MeterError
@@ -135,12 +138,12 @@ def _check(model_set, out, repeats, seconds, minutes, builders):
         raise ValueError(f"model_set: its family, {family!r} in model_set.attrs['family'], is "
                          f"unknown; there are {', '.join(builders)}")
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
-        raise ValueError(f"repeats: {repeats!r} is no integer of at least 1")
+        raise ValueError(f"repeats: {repeats!r} is not an integer of at least 1")
     for name, value in (("seconds", seconds), ("minutes", minutes)):
         if (name, value) != ("minutes", None) and (
                 isinstance(value, bool) or not isinstance(value, int | float)
                 or not 0 < value < math.inf):
-            raise ValueError(f"{name}: {value!r} is no positive number")
+            raise ValueError(f"{name}: {value!r} is not a positive number")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"out: folder {str(out.parent)!r} does not exist; create it")
     return family
@@ -164,7 +167,8 @@ def _warn_of_block(runs, block, conditions, name):
                   f"starts block {block}, a whole one", stacklevel=3)
 
 
-def runs_left(model_set, out, repeats=3, meter="auto", retry_failed=False) -> pd.DataFrame:
+def runs_left(model_set: pd.DataFrame, out: str | Path, repeats: int = 3,
+              meter: MeterChoice = "auto", retry_failed: bool = False) -> pd.DataFrame:
     """Return the runs that `run_sweep` of these arguments would make here now.
 
     Parameters

@@ -15,7 +15,8 @@ import warnings
 from .extras import MissingLibrary
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; what it says goes to the standard output, an error ends the process."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

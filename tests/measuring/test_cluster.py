@@ -25,14 +25,19 @@ class Fake(WorkerPlugin):
 
     name = "fake"
 
-    def __init__(self, one_each=False, deadly=None, late=None, python=lambda name: "3"):
+    def __init__(self, one_each=False, deadly=None, late=None, python=lambda name: "3",
+                 old=False):
         self.one_each, self.deadly, self.late, self.python = one_each, deadly, late, python
+        self.old = old
 
     def setup(self, worker):
         about = {"host": "here", "device_id": f"gpu-{worker.name}" if self.one_each else "cpu",
                  "device": "a device", "meter": "fake", "driver": "1", "backend": "tensorflow",
                  **dict.fromkeys(one_run.LIBRARIES, "1"), "python": self.python(worker.name),
                  "cores": 2}
+
+        if self.old:  # as 0.2 named it
+            about["unit"] = about.pop("device_id")
 
         def describe(meter):
             if self.late and worker.name > 0:
@@ -175,6 +180,12 @@ def test_workers_that_differ_and_arguments_that_cannot_travel(tmp_path):
             sweep(client, out, meter=meter)
     with pytest.raises(TypeError, match=r"not a client of Dask; pass dask\.distributed\.Client"):
         sweep("tcp://10.0.0.1:8786", out)
+
+
+def test_workers_of_an_older_version_are_named(tmp_path):
+    with workers(1, old=True) as (client, _), pytest.raises(
+            RuntimeError, match="runs tostoolkit 1, which names no device_id; install the same"):
+        sweep(client, tmp_path / "runs.csv")
 
 
 def test_a_cluster_without_workers_is_an_error_after_a_while(tmp_path, monkeypatch, capsys):

@@ -248,6 +248,14 @@ def test_counter_that_goes_back_a_little_did_not_wrap(wraps_at):
         tally(50.0, 49.0, wraps_at=wraps_at).advance()
 
 
+@pytest.mark.parametrize(("reading", "word"), [
+    (math.nan, "it reads nan"), (math.inf, "it reads inf"), (None, "NoneType"), ("n/a", "'n/a'")])
+def test_counter_that_reads_no_number_is_an_error(reading, word):
+    """NaN in the middle of a window made the energy NaN, and no reason was given."""
+    with pytest.raises(MeterError, match=f"package-0: .* cannot be read .*{word}"):
+        tally(1.0, reading, 3.0).advance()
+
+
 def test_stuck_counter_is_missing_and_not_zero(clock, step):
     m = tos.measure(step, 0.1, 0.05, meter=Device(watts=0.0, clock=clock).meter())
     assert math.isnan(m.energy_j)
@@ -433,6 +441,12 @@ def test_a_meter_from_outside_the_package_is_measured_and_listed(clock, step):
     with tos.Window(meter=[plug, plug]) as window:
         clock.sleep(1.0)
     assert window.power_w == pytest.approx(80, rel=0.01)
+
+
+def test_a_meter_of_unknown_device_is_its_own():
+    plug, other = (tos.Meter(name, [("socket-1", lambda: 1.0)]) for name in ("plug", "other"))
+    assert plug.device == "plug"
+    assert str(together(plug, other)) == "plug+other: plug + other (socket-1, socket-1)"
 
 
 def test_a_meter_that_cannot_be_read_is_listed_with_the_reason():

@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,8 @@ from tostoolkit.measuring.counters import Meter, MeterError
 from tostoolkit.measuring.measure import Measurement
 from tostoolkit.models import run_order
 from tostoolkit.models.run_order import informative_order
+
+RAW = Path(__file__).parents[2] / "data" / "raw"
 
 
 @pytest.fixture
@@ -416,6 +419,26 @@ def test_a_sweep_from_before_0_3_resumes_in_its_own_header(instant, before_0_3):
     assert sorted(runs.configuration) == sorted(models.configuration)
     assert runs.device_id.tolist() == ["cpu"] * 2
     assert set(runs.block) == {0}
+
+
+@pytest.mark.parametrize("family", ["feed_forward", "convolutional", "transformer"])
+def test_the_committed_sweeps_of_0_2_would_resume(instant, tmp_path, monkeypatch, family):
+    """On the machine that made them, with their last ten runs lost, those ten are made again."""
+    committed = (RAW / f"cpu_{family}.csv").read_bytes().splitlines(keepends=True)
+    out = tmp_path / "runs.csv"
+    out.write_bytes(b"".join(committed[:-10]))
+    last = tos.load_runs(RAW / f"cpu_{family}.csv").iloc[-1]
+    there = {name: last[name] for name in sweep.describe(None)}
+    monkeypatch.setattr(sweep, "describe", lambda meter: there)
+    models = getattr(tos, family)()
+    assert len(sweep.runs_left(models, out, meter=None)) == 10
+    runs = quiet(models, out)
+    lines = out.read_bytes().splitlines(keepends=True)
+    assert lines[:-10] == committed[:-10]
+    assert len(instant) == 10
+    order = ["configuration", "repeat", "position", "device_id", "block"]
+    whole = tos.load_runs(RAW / f"cpu_{family}.csv")
+    assert runs[order].equals(whole[order])
 
 
 def test_a_factor_may_be_called_unit(instant, tmp_path):

@@ -187,6 +187,10 @@ class Cluster:
                 raise RuntimeError(
                     f"client: worker {worker} cannot run tostoolkit ({type(about).__name__}: "
                     f"{about}); install the same version on every worker") from about
+            if "device_id" not in about:
+                raise RuntimeError(
+                    f"client: worker {worker} runs tostoolkit {about.get('tostoolkit')}, which "
+                    "names no device_id; install the same version on every worker")
             self.conditions = self.conditions or about
             here, first = conditions_of(about), conditions_of(self.conditions)
             if here != first:

@@ -43,7 +43,8 @@ class Meter:
         Given as a sequence of ``(name, read)`` or ``(name, read, wraps_at)``: `read` returns joules
         since some moment, and `wraps_at` are the joules at which it starts again from 0.
     device, driver : str
-        What is measured, and by which version of what; both are written into runs files.
+        What is measured (the meter's name, if it is left out), and by which version of what; both
+        are written into runs files.
     temperature, clock : callable
         Return degrees Celsius and megahertz; NaN where the device does not say.
     close : callable
@@ -93,6 +94,7 @@ class Meter:
                 raise ValueError(f"counters: {name}: wraps_at is {wraps_at!r}; give the joules, "
                                  "over 0, at which it starts again")
         object.__setattr__(self, "counters", counters)
+        object.__setattr__(self, "device", self.device or self.name)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.device} ({', '.join(c.name for c in self.counters)})"
@@ -126,7 +128,7 @@ class Tally:
     Raises
     ------
     MeterError
-        The counter cannot be read, or goes backwards.
+        The counter cannot be read, reads no finite number, or goes backwards.
 
     Examples
     --------
@@ -157,7 +159,10 @@ class Tally:
 
     def _read(self):
         try:
-            return float(self.counter.read())
+            joules = float(self.counter.read())
+            if not math.isfinite(joules):
+                raise ValueError(f"it reads {joules}")
+            return joules
         except Exception as error:
             raise MeterError(
                 f"{self.counter.name}: the energy counter cannot be read "

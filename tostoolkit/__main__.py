@@ -14,7 +14,8 @@ import warnings
 from .extras import MissingLibrary
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; what it says goes to the standard output, an error ends the process."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -101,7 +102,7 @@ def _count(options):
 
 
 def _sweep(options):
-    from .measuring.sweep import run_sweep
+    from .measuring.sweep import run_sweep, runs_left
     from .models.model_sets import model_set
 
     models = model_set(options.family, **_set_options(options))
@@ -110,7 +111,7 @@ def _sweep(options):
     runs = run_sweep(
         models, options.out, options.repeats, options.seconds, options.seed, meter,
         minutes=options.minutes, retry_failed=options.retry_failed)
-    left = runs.attrs["remaining"]
+    left = len(runs_left(models, options.out, options.repeats, meter, options.retry_failed))
     energy = runs.energy_j.notna().sum()
     lines = [f"{options.out}: {len(runs)} runs, {energy} with joules"]
     if len(runs) and not energy:
@@ -160,7 +161,7 @@ def _data(options):
 
 
 def _meters(options):
-    from .measuring.measure import meters
+    from .measuring.meters import meters
 
     return meters().to_string()
 

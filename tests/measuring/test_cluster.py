@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster, WorkerPlugin
 import tostoolkit as tos
 from tostoolkit.measuring import cluster as sweep_dask
 from tostoolkit.measuring import run as one_run
-from tostoolkit.measuring.meters import Counter, Meter
+from tostoolkit.measuring.counters import Meter
 
 PAUSE_S = 0.1  # that a measurement takes
 SET = sweep_lives.SET.iloc[:20]
@@ -25,14 +25,19 @@ class Fake(WorkerPlugin):
 
     name = "fake"
 
-    def __init__(self, one_each=False, deadly=None, late=None, python=lambda name: "3"):
+    def __init__(self, one_each=False, deadly=None, late=None, python=lambda name: "3",
+                 old=False):
         self.one_each, self.deadly, self.late, self.python = one_each, deadly, late, python
+        self.old = old
 
     def setup(self, worker):
-        about = {"host": "here", "unit": f"gpu-{worker.name}" if self.one_each else "cpu",
+        about = {"host": "here", "device_id": f"gpu-{worker.name}" if self.one_each else "cpu",
                  "device": "a device", "meter": "fake", "driver": "1", "backend": "tensorflow",
                  **dict.fromkeys(one_run.LIBRARIES, "1"), "python": self.python(worker.name),
                  "cores": 2}
+
+        if self.old:  # as 0.2 named it
+            about["unit"] = about.pop("device_id")
 
         def describe(meter):
             if self.late and worker.name > 0:
@@ -113,7 +118,7 @@ def assert_all_once_and_one_at_a_time(out):
     assert sorted(zip(runs.configuration, runs.repeat, strict=True)) == sorted(
         (name, repeat) for name in SET.configuration for repeat in range(2))
     every = tos.load_runs(out, baselines=True)
-    assert {overlaps(rows) for _, rows in every.groupby(["host", "unit"])} == {0}
+    assert {overlaps(rows) for _, rows in every.groupby(["host", "device_id"])} == {0}
     assert runs.idle_w.tolist() == [2.0] * 40
     return every
 
@@ -123,7 +128,7 @@ def test_workers_that_share_a_device_take_turns_and_one_is_killed(tmp_path):
     with workers(3) as (client, _), midway(out, kill_one_that_measures(client)):
         sweep(client, out)
     every = assert_all_once_and_one_at_a_time(out)
-    assert set(every.unit) == {"cpu"}
+    assert set(every.device_id) == {"cpu"}
 
 
 def test_workers_with_a_device_each_run_at_once_and_one_is_killed(tmp_path):
@@ -131,7 +136,7 @@ def test_workers_with_a_device_each_run_at_once_and_one_is_killed(tmp_path):
     with workers(3, one_each=True) as (client, _), midway(out, kill_one_that_measures(client)):
         sweep(client, out)
     every = assert_all_once_and_one_at_a_time(out)
-    assert set(every.unit) == {"gpu-0", "gpu-1", "gpu-2"}
+    assert set(every.device_id) == {"gpu-0", "gpu-1", "gpu-2"}
     assert overlaps(every) > 5
 
 
@@ -151,7 +156,7 @@ def test_workers_that_come_late_are_used(tmp_path):
     with workers(1, one_each=True, late=tmp_path / "late") as (client, cluster), (
             midway(out, lambda: cluster.scale(2))):
         sweep(client, out)
-    assert set(assert_all_once_and_one_at_a_time(out).unit) == {"gpu-0", "gpu-1"}
+    assert set(assert_all_once_and_one_at_a_time(out).device_id) == {"gpu-0", "gpu-1"}
 
 
 def test_a_cluster_that_ends_is_an_error_and_another_one_resumes(tmp_path):
@@ -170,11 +175,17 @@ def test_workers_that_differ_and_arguments_that_cannot_travel(tmp_path):
     with workers(2, python=lambda name: f"3.1{name}") as (client, _):
         with pytest.raises(ValueError, match=r"differ \(python '3\.1[01]' and '3\.1[01]'\)"):
             sweep(client, out)
-        meter = Meter("rapl", "a CPU", "", (Counter("package-0", lambda: 1.0),))
+        meter = Meter("rapl", [("package-0", lambda: 1.0)], "a CPU")
         with pytest.raises(ValueError, match="cannot travel to workers"):
             sweep(client, out, meter=meter)
-    with pytest.raises(TypeError, match=r"no client of Dask; pass dask\.distributed\.Client"):
+    with pytest.raises(TypeError, match=r"not a client of Dask; pass dask\.distributed\.Client"):
         sweep("tcp://10.0.0.1:8786", out)
+
+
+def test_workers_of_an_older_version_are_named(tmp_path):
+    with workers(1, old=True) as (client, _), pytest.raises(
+            RuntimeError, match="runs tostoolkit 1, which names no device_id; install the same"):
+        sweep(client, tmp_path / "runs.csv")
 
 
 def test_a_cluster_without_workers_is_an_error_after_a_while(tmp_path, monkeypatch, capsys):

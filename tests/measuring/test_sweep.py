@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,14 +15,16 @@ import pytest
 from models import some
 
 import tostoolkit as tos
+from tostoolkit.measuring import plan, sweep
 from tostoolkit.measuring import run as one_run
 from tostoolkit.measuring import runs as runs_file
-from tostoolkit.measuring import sweep
+from tostoolkit.measuring.counters import Meter, MeterError
 from tostoolkit.measuring.measure import Measurement
-from tostoolkit.measuring.meters import Counter, Meter, MeterError
 from tostoolkit.models import optimal_design
 from tostoolkit.models.families import Family
 from tostoolkit.models.optimal_design import informative_order
+
+RAW = Path(__file__).parents[2] / "data" / "raw"
 
 
 @pytest.fixture
@@ -111,7 +114,7 @@ def test_a_file_of_something_else_stays_as_it_is(instant, tmp_path):
     out = tmp_path / "runs.csv"
     for content in ("a thesis", "a,b\n1,2\n"):
         out.write_text(content)
-        with pytest.raises(ValueError, match="no runs file"):
+        with pytest.raises(ValueError, match="not a runs file"):
             quiet(some(2), out, repeats=1)
         assert out.read_text() == content
 
@@ -155,7 +158,7 @@ def test_damaged_line_is_named_and_nothing_is_written(instant, tmp_path, change,
 
 @pytest.mark.parametrize(("content", "word"), [
     (b"", "header lacks"), (b"a,b\n1,2\n", "header lacks configuration"),
-    (b"\xff\xfe\x01bin\n", "no text file"),
+    (b"\xff\xfe\x01bin\n", "not a text file"),
 ])
 def test_file_that_holds_no_runs(tmp_path, content, word):
     path = tmp_path / "runs.csv"
@@ -275,6 +278,7 @@ def metered(monkeypatch, run_s, idle_s):
     monkeypatch.setattr(one_run, "idle", idle)
     monkeypatch.setattr(one_run, "_step", lambda *args: None)
     monkeypatch.setattr(sweep, "time", clock)
+    monkeypatch.setattr(plan, "time", clock)
     return clock
 
 
@@ -298,13 +302,47 @@ def test_a_budget_is_kept_closing_baseline_included_and_the_rest_resumes(tmp_pat
     runs = quiet(models, out, repeats=1, minutes=1, seconds=1.0)
     assert 56 < clock.now - 100 <= 60  # 2 + 18 x 3 + 2 seconds are 58, and no run more fits
     assert len(runs) == 18
-    assert runs.attrs["remaining"] == 22
+    left = sweep.runs_left(models, out, repeats=1, meter=None)
+    assert sorted([*left.configuration, *runs.configuration]) == sorted(models.configuration)
+    assert len(left) == 22
+    assert not runs.attrs
     assert tos.load_runs(out, baselines=True).configuration.iloc[-1] == sweep.IDLE
     order = informative_order(models, [0, 0])[:18]
     assert runs.configuration.tolist() == models.configuration.iloc[order].tolist()
-    while (runs := quiet(models, out, repeats=1, minutes=1, seconds=1.0)).attrs["remaining"]:
-        pass
+    for remaining in (4, 0):
+        runs = quiet(models, out, repeats=1, minutes=1, seconds=1.0)
+        assert len(sweep.runs_left(models, out, repeats=1, meter=None)) == remaining
     assert sorted(runs.configuration) == sorted(models.configuration)
+
+
+def test_runs_left_are_those_that_the_next_sweep_makes(instant, tmp_path, monkeypatch):
+    """Of this block alone; a run that failed is left only to a sweep that retries it."""
+    models, out = some(4), tmp_path / "runs.csv"
+    bad = models.configuration[1]
+
+    def left(**kwargs):
+        table = sweep.runs_left(models, out, meter=None, **kwargs)
+        return sorted(zip(table.configuration, table.repeat, strict=True))
+
+    assert left(repeats=2) == sorted((c, r) for c in models.configuration for r in (0, 1))
+
+    def step(row, *rest):
+        if row["configuration"] == bad:
+            raise MemoryError
+        return row["configuration"]
+
+    monkeypatch.setattr(one_run, "_step", step)
+    with pytest.warns(UserWarning, match="1 failed"):
+        quiet(models, out, repeats=1)
+    assert left(repeats=1) == []
+    assert left(repeats=2) == sorted((c, 1) for c in models.configuration)
+    assert left(repeats=1, retry_failed=True) == [(bad, 0)]
+    here = sweep.describe
+    monkeypatch.setattr(sweep, "describe", lambda meter: {**here(meter), "device": "another CPU"})
+    assert len(left(repeats=1)) == 4  # of a block of its own
+    out.write_text("configuration,repeat,energy_j,time_s\na,0,,1.0\n")
+    with pytest.raises(ValueError, match="no column 'block'"):
+        left()
 
 
 def test_informative_rows_come_first():
@@ -330,31 +368,97 @@ def test_informative_rows_come_first():
         assert set(first[factor]) == set(models[factor])
 
 
-def test_idle_power_is_interpolated_between_the_baselines_of_its_unit_and_block(tmp_path):
-    columns = ["configuration", "repeat", "block", "host", "unit", "energy_j", "time_s", "power_w",
-               "started", "ended", "error"]
+def test_idle_power_is_interpolated_between_the_baselines_of_its_device_and_block(tmp_path):
+    columns = ["configuration", "repeat", "block", "host", "device_id", "energy_j", "time_s",
+               "power_w", "started", "ended", "error"]
     file = runs_file.RunsFile(tmp_path / "runs.csv", columns)
 
-    def row(name, second, power, unit="gpu-0", block=0, energy=1.0):
+    def row(name, second, power, device_id="gpu-0", block=0, energy=1.0):
         start = f"2026-01-01T00:{second // 60:02}:{second % 60:02}.000+00:00"
         end = f"2026-01-01T00:{second // 60:02}:{second % 60:02}.500+00:00"
         file.append({"configuration": name, "repeat": 0, "block": block, "host": "h",
-                     "unit": unit, "energy_j": energy, "time_s": 0.01, "power_w": power,
+                     "device_id": device_id, "energy_j": energy, "time_s": 0.01, "power_w": power,
                      "started": start, "ended": end})
 
     row("idle", 10, 50.0)
     row("early", 5, 300.0)
     row("quarter", 20, 300.0)
-    row("other unit", 25, 300.0, unit="gpu-1")
+    row("other device", 25, 300.0, device_id="gpu-1")
     row("other block", 30, 300.0, block=1)
-    row("idle", 33, 999.0, unit="gpu-2")
+    row("idle", 33, 999.0, device_id="gpu-2")
     row("idle", 35, float("nan"))
     row("idle", 50, 90.0)
     row("late", 65, 300.0)
     runs = tos.load_runs(tmp_path / "runs.csv").set_index("configuration")
     assert runs.idle_w.round(9).dropna().to_dict() == {"early": 50.0, "quarter": 60.0, "late": 90.0}
     assert runs.net_energy_j["quarter"] == pytest.approx(1.0 - 60.0 * 0.01)
-    assert set(runs.index[runs.net_energy_j.isna()]) == {"other unit", "other block"}
+    assert set(runs.index[runs.net_energy_j.isna()]) == {"other device", "other block"}
+
+
+@pytest.fixture
+def before_0_3(instant, tmp_path):
+    """A sweep of two runs that was stopped after the first, as 0.2 wrote it."""
+    models, out = some(2), tmp_path / "runs.csv"
+    quiet(models, out, repeats=1)
+    lines = out.read_text().splitlines(keepends=True)
+    assert lines[0].count(",device_id,") == 1
+    out.write_text(lines[0].replace(",device_id,", ",unit,") + lines[1])
+    return models, out
+
+
+def test_a_file_from_before_0_3_is_read_under_the_names_of_today(before_0_3):
+    _, out = before_0_3
+    runs = tos.load_runs(out)
+    assert "unit" not in runs
+    assert runs.device_id.tolist() == ["cpu"]
+
+
+def test_a_sweep_from_before_0_3_resumes_in_its_own_header(instant, before_0_3):
+    models, out = before_0_3
+    before = out.read_bytes()
+    runs = quiet(models, out, repeats=1)
+    assert out.read_bytes().startswith(before)
+    assert sorted(runs.configuration) == sorted(models.configuration)
+    assert runs.device_id.tolist() == ["cpu"] * 2
+    assert set(runs.block) == {0}
+
+
+@pytest.mark.parametrize("family", ["feed_forward", "convolutional", "transformer"])
+def test_the_committed_sweeps_of_0_2_would_resume(instant, tmp_path, monkeypatch, family):
+    """On the machine that made them, with their last ten runs lost, those ten are made again."""
+    committed = (RAW / f"cpu_{family}.csv").read_bytes().splitlines(keepends=True)
+    out = tmp_path / "runs.csv"
+    out.write_bytes(b"".join(committed[:-10]))
+    last = tos.load_runs(RAW / f"cpu_{family}.csv").iloc[-1]
+    there = {name: last[name] for name in sweep.describe(None)}
+    monkeypatch.setattr(sweep, "describe", lambda meter: there)
+    models = getattr(tos, family)()
+    assert len(sweep.runs_left(models, out, meter=None)) == 10
+    runs = quiet(models, out)
+    lines = out.read_bytes().splitlines(keepends=True)
+    assert lines[:-10] == committed[:-10]
+    assert len(instant) == 10
+    order = ["configuration", "repeat", "position", "device_id", "block"]
+    whole = tos.load_runs(RAW / f"cpu_{family}.csv")
+    assert runs[order].equals(whole[order])
+
+
+def test_a_factor_may_be_called_unit(instant, tmp_path):
+    """In a file that names its devices as today, `unit` is what the user says that it is."""
+    runs = quiet(some(2).assign(unit=[10, 20]), tmp_path / "runs.csv", repeats=1)
+    assert sorted(runs.unit) == [10, 20]
+    assert set(runs.device_id) == {"cpu"}
+
+
+def test_a_sweep_over_two_gpus_can_be_fitted(tmp_path):
+    """Which GPU it was is not a unit of energy; the law of 2 J per x is found."""
+    columns = ["configuration", "repeat", "x", "energy_j", "time_s", "device", "host", "device_id"]
+    file = runs_file.RunsFile(tmp_path / "runs.csv", columns)
+    for x in range(1, 21):
+        file.append(dict(zip(columns, [f"c{x}", 0, x, 2.0 * x, 1.0, "a GPU", "here",
+                                       f"gpu-{x % 2}"], strict=True)))
+    law = tos.fit_scaling_law(tos.load_runs(tmp_path / "runs.csv"), "energy_j ~ x")
+    assert law.coefficients.loc["x", "estimate"] == pytest.approx(2.0)
 
 
 def test_versions_stay_text(tmp_path):
@@ -365,32 +469,43 @@ def test_versions_stay_text(tmp_path):
     assert runs[["configuration", "keras", "python"]].iloc[0].tolist() == ["1", "3.10", "3.20"]
 
 
-def test_one_measurement_at_a_time_on_a_device(tmp_path, monkeypatch):
+@pytest.mark.parametrize("devices", [["cpu"] * 4, ["cpu+gpu-0", "gpu-0", "cpu+gpu-0"]])
+def test_one_measurement_at_a_time_on_a_device(tmp_path, monkeypatch, devices):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     inside, most = [], []
 
-    def hold(unit):
-        with one_run.device_lock(unit):
-            inside.append(unit)
+    def hold(device_id):
+        with one_run.device_lock(device_id):
+            inside.append(device_id)
+            time.sleep(0.02)  # in which another would come in
             most.append(len(inside))
-            time.sleep(0.02)
-            inside.remove(unit)
+            inside.remove(device_id)
 
-    for units, together in ((["cpu"] * 4, False), (["cpu+gpu-0", "gpu-0", "cpu+gpu-0"], False),
-                            (["gpu-0", "gpu-1"], True)):
-        most.clear()
-        threads = [threading.Thread(target=hold, args=(unit,)) for unit in units * 3]
-        [thread.start() for thread in threads]
-        [thread.join() for thread in threads]
-        assert len(most) == len(threads)
-        assert (max(most) > 1) == together
+    threads = [threading.Thread(target=hold, args=(device_id,)) for device_id in devices * 3]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert most == [1] * len(threads)
 
 
-@pytest.mark.parametrize(("names", "unit"), [
+def test_two_devices_measure_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    both = threading.Barrier(2)
+
+    def hold(device_id):
+        with one_run.device_lock(device_id):
+            both.wait(60)  # for the other, which holds its own
+
+    other = threading.Thread(target=hold, args=("gpu-1",))
+    other.start()
+    hold("gpu-0")
+    other.join()
+
+
+@pytest.mark.parametrize(("names", "device_id"), [
     (["gpu-0"], "gpu-0"), (["package-0", "dram"], "cpu"), (["gpu-1", "package-0"], "cpu+gpu-1")])
-def test_a_unit_is_what_the_counters_count(names, unit):
-    meter = Meter("m", "d", "", tuple(Counter(name, lambda: 0.0) for name in names))
-    assert one_run.describe(meter)["unit"] == unit
+def test_a_device_is_what_the_counters_count(names, device_id):
+    meter = Meter("m", [(name, lambda: 0.0) for name in names], "d")
+    assert one_run.describe(meter)["device_id"] == device_id
 
 
 def test_the_bar_shows_the_last_run(tmp_path, monkeypatch, capsys):
@@ -418,7 +533,7 @@ def test_builders_of_ones_own(instant, tmp_path):
     (some(2), {"minutes": -1}, "minutes: -1"),
     (some(2).assign(configuration="a"), {}, "'a' is there twice"),
     (some(1).assign(configuration="idle"), {}, "baseline's name"),
-    (some(1).assign(unit=1), {}, r"\['unit'\] are the measurement's"),
+    (some(1).assign(device_id=1), {}, r"\['device_id'\] are the measurement's"),
 ])
 def test_bad_argument_is_named(tmp_path, models, kwargs, word):
     with pytest.raises(ValueError, match=word):
@@ -463,13 +578,14 @@ def test_idle_baselines_with_a_meter_and_a_meter_that_fails(tmp_path):
             raise OSError("gone")
         return state["j"]
 
-    meter = Meter("nvml", "a GPU", "driver 1", (Counter("gpu-0", read),))
+    meter = tos.Meter("plug", [("socket-1", read)], "my workstation", "firmware 1.2")
     models = tos.feed_forward(n=2, depths=(1,), widths=(8,), input_sizes=(4,))
     out = tmp_path / "runs.csv"
     kwargs = {"seconds": 0.1, "meter": meter, "progress": False}
     runs = tos.run_sweep(models, out, repeats=1, **kwargs)
     assert (runs.energy_j > 0).all()
-    assert set(runs.device) == {"a GPU"}
+    assert set(runs.device) == {"my workstation"}
+    assert set(runs.meter) == {"plug"}
     both = tos.load_runs(out, baselines=True)
     assert both.configuration.tolist()[0] == both.configuration.tolist()[-1] == sweep.IDLE
     assert len(both) == 4

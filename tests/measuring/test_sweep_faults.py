@@ -15,7 +15,7 @@ import tostoolkit as tos
 from tostoolkit.measuring import runs as runs_file
 
 LIVES = Path(sweep_lives.__file__)
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(LIVES.parents[2])}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(tos.__file__).parents[1])}
 
 
 def sweep(*arguments, **kwargs):

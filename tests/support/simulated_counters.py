@@ -1,13 +1,84 @@
-"""Counters of known power: a clock read as joules, powercap files that a process writes, NVML."""
+"""Counters of known power: a clock read as joules, powercap files that a process writes, NVML.
+
+On a `Clock` that the test owns, what a window sees is exact, however busy the machine is.
+"""
 
 import math
 import subprocess
 import sys
+import threading
 import time
 
-from tostoolkit.measuring.meters import Counter, Meter
+from tostoolkit.measuring.counters import Counter, Meter
 
 WATTS = 100.0
+
+
+class Clock:
+    """Seconds that pass in `sleep` alone; threads that wait meanwhile wake when they are due.
+
+    It stands for the modules `time` and `threading` of the package: the test and the threads that
+    it starts take turns, so that reading a counter takes no time and a busy machine changes none.
+    """
+
+    def __init__(self):
+        self.now, self._due, self._running = 0.0, {}, 0
+        self._idle = threading.Semaphore(0)  # once for each thread that begins to wait, or ends
+
+    def perf_counter(self):
+        return self.now
+
+    def sleep(self, seconds):
+        end = self.now + seconds
+        self._settle()
+        while self._due and min(self._due.values()) <= end:
+            event = min(self._due, key=self._due.get)
+            self.now = max(self.now, self._due[event])
+            self._wake(event)
+            self._settle()
+        self.now = end
+
+    def _wake(self, event):
+        del self._due[event]
+        self._running += 1
+        event.go.release()
+
+    def _settle(self):
+        """Return once every thread waits for a later moment or has ended."""
+        for _ in range(self._running):
+            assert self._idle.acquire(timeout=60)
+        self._running = 0
+
+    def Thread(self, target, daemon):
+        def run():
+            target()
+            self._idle.release()
+
+        self._running += 1
+        return threading.Thread(target=run, daemon=daemon)
+
+    def Event(self):
+        clock = self
+
+        class Event:
+            def __init__(self):
+                self.flag, self.go = False, threading.Semaphore(0)
+
+            def is_set(self):
+                return self.flag
+
+            def wait(self, timeout):
+                clock._due[self] = clock.now + timeout
+                clock._idle.release()
+                self.go.acquire()
+
+            def set(self):
+                clock._settle()
+                self.flag = True
+                if self in clock._due:
+                    clock._wake(self)
+
+        return Event()
 
 
 class Device:
@@ -18,37 +89,33 @@ class Device:
     every_s : float
         Seconds between two updates of the counter.
     wraps_at, start_j : float
-    idle_w : float
-        Watts while it does not work; see `work`.
+    watts : float
+        From the start; see `set_power`.
+    clock : module or Clock
     """
 
-    def __init__(self, every_s=0.1, wraps_at=math.inf, start_j=0.0, watts=WATTS, idle_w=None):
-        self.every_s, self.wraps_at, self.watts = every_s, wraps_at, watts
-        self.changes = [(time.perf_counter(), start_j, watts if idle_w is None else idle_w)]
-        self.idle_w = idle_w
-        self.began = self.changes[0][0]
+    def __init__(self, every_s=0.1, wraps_at=math.inf, start_j=0.0, watts=WATTS, clock=time):
+        self.every_s, self.wraps_at, self.clock, self.readings = every_s, wraps_at, clock, 0
+        self.began = clock.perf_counter()
+        self.changes = [(self.began, start_j, watts)]
 
     def joules(self):
-        now = time.perf_counter() - self.began
+        self.readings += 1
+        now = self.clock.perf_counter() - self.began
         shown = self.began + math.floor(now / self.every_s) * self.every_s
         at, joules, watts = next(c for c in reversed(self.changes) if c[0] <= shown)
         return (joules + watts * (shown - at)) % self.wraps_at
 
-    def _set(self, watts):
-        now = time.perf_counter()
+    def set_power(self, watts):
+        now = self.clock.perf_counter()
         at, joules, before = self.changes[-1]
         self.changes.append((now, joules + before * (now - at), watts))
-
-    def work(self, seconds):
-        self._set(self.watts)
-        time.sleep(seconds)
-        self._set(self.idle_w)
 
     def counter(self, name="gpu-0"):
         return Counter(name, self.joules, self.wraps_at)
 
     def meter(self, name="nvml"):
-        return Meter(name, "a GPU", "driver 1", (self.counter(),))
+        return Meter(name, [self.counter()], "a GPU", "driver 1")
 
 
 def powercap_tree(folder, joules=1.0, wraps_at=262143.32885):

@@ -41,7 +41,7 @@ def fake(pause=0.0):
     one_run.measure = one_run.idle = measure
     one_run._step = lambda *args: None
     sweep.describe = lambda meter: {
-        "host": "here", "unit": "cpu", "device": "a device", "meter": "fake", "driver": "1",
+        "host": "here", "device_id": "cpu", "device": "a device", "meter": "fake", "driver": "1",
         "backend": "tensorflow", "python": "3", **dict.fromkeys(runs_file.LIBRARIES, "1"),
         "cores": 2}
 

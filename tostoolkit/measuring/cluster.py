@@ -1,8 +1,8 @@
 """A sweep's runs on the workers of a Dask cluster: one at a time on each device.
 
-A worker says on which device of which host it measures; workers that share one form a *unit*,
-which is given one run at a time. Dask makes a run again that was lost with its worker while the
-unit has others; where it has none, the run goes to another unit.
+A worker says on which device of which host it measures; workers may share a device, which is given
+one run at a time. Dask makes a run again that was lost with its worker while the device has others;
+where it has none, the run goes to another device.
 """
 
 import math
@@ -12,20 +12,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 
-from .meters import MeterError, find_meter
+from .counters import MeterError
+from .meters import find_meter
+from .plan import Job
 from .run import describe, failure
 from .runs import conditions_of
 
-LOOK_S = 1.0  # between two looks at which workers are there
+LOOK_S = 1.0  # between two looks at which workers the cluster has
 PATIENCE_S = 600.0  # without any worker, before the sweep gives up
 LOSSES = 3  # workers that a run may take with it before it is the configuration that failed
 
 
 @dataclass
-class _Unit:
+class _Device:
     about: dict  # as `describe` returns
     workers: set = field(default_factory=set)
-    job: tuple | None = None
+    job: Job | None = None
     future: object = None
     asked: frozenset = frozenset()  # the workers that may run the job
 
@@ -34,25 +36,25 @@ class _Unit:
 
 
 class Cluster:
-    """The units of a cluster; `run_sweep` drives it.
+    """The devices of a cluster; `run_sweep` drives it.
 
     Parameters
     ----------
     client : dask.distributed.Client
     task : callable
-        ``task(row, meter=..., unit=...)`` returns the columns that a run measured.
+        ``task(row, meter=..., device_id=...)`` returns the columns that a run measured.
     meter : str, list of str or None
         Found by each worker for itself.
 
     Attributes
     ----------
     conditions : dict
-        As `one_run.describe`, of the first worker.
+        As `run.describe`, of the first worker.
 
     Raises
     ------
     TypeError
-        `client` is no client of Dask.
+        `client` is not a client of Dask.
     ValueError
         Workers of different conditions; a meter of this process.
     RuntimeError
@@ -61,7 +63,7 @@ class Cluster:
 
     def __init__(self, client, task, meter):
         if not (hasattr(client, "nthreads") and hasattr(client, "submit")):
-            raise TypeError(f"client: {client!r} is no client of Dask; pass "
+            raise TypeError(f"client: {client!r} is not a client of Dask; pass "
                             "dask.distributed.Client(address)")
         if client.asynchronous:
             raise TypeError("client: it is asynchronous; pass dask.distributed.Client(address)")
@@ -71,84 +73,84 @@ class Cluster:
                                  "and each finds its own")
         self._client, self._task = client, task
         self._meter = tuple(meter) if isinstance(meter, list) else meter
-        self._units, self._known, self._losses = {}, set(), {}
+        self._devices, self._known, self._losses = {}, set(), {}
         self._looked, self._begun, self.conditions = -math.inf, False, None
         self._wait_for_workers(print)
 
     def free(self, needed, say):
-        """Return the units that do nothing; where one is needed, wait while there is none."""
+        """Return the devices that do nothing; where one is needed, wait while there is none."""
         self._look()
         if needed and not self.busy():
             self._wait_for_workers(say)
-        return [key for key, unit in self._units.items() if unit.workers and not unit.job]
+        return [key for key, device in self._devices.items() if device.workers and not device.job]
 
     def busy(self):
-        return sum(unit.job is not None for unit in self._units.values())
+        return sum(device.job is not None for device in self._devices.values())
 
     def submit(self, key, job):
-        unit = self._units[key]
-        unit.job, unit.asked, self._begun = job, frozenset(unit.workers), True
-        unit.future = self._client.submit(
-            _on_worker, self._task, job[2], self._meter, key[1], workers=sorted(unit.asked),
+        device = self._devices[key]
+        device.job, device.asked, self._begun = job, frozenset(device.workers), True
+        device.future = self._client.submit(
+            _on_worker, self._task, job.row, self._meter, key[1], workers=sorted(device.asked),
             allow_other_workers=False, pure=False)
 
     def wait(self):
-        """Return (unit, job, outcome) of what ended meanwhile; no outcome: it was lost."""
+        """Return (device, job, outcome) of what ended meanwhile; no outcome: it was lost."""
         from distributed import CancelledError, wait
 
         with suppress(TimeoutError, CancelledError):
-            wait([unit.future for unit in self._units.values() if unit.job],
+            wait([device.future for device in self._devices.values() if device.job],
                  timeout=LOOK_S, return_when="FIRST_COMPLETED")
         self._look()
         ended = []
-        for key, unit in self._units.items():
-            if unit.job and (unit.future.done() or unit.lost()):
-                outcome = self._outcome(unit)
+        for key, device in self._devices.items():
+            if device.job and (device.future.done() or device.lost()):
+                outcome = self._outcome(device)
                 if outcome is _UNFINISHED:
                     continue
-                ended.append((key, unit.job, outcome))
-                unit.job = unit.future = None
+                ended.append((key, device.job, outcome))
+                device.job = device.future = None
         return ended
 
     def describe(self, key):
-        return self._units[key].about
+        return self._devices[key].about
 
     def close(self):
         """Cancel what is under way; what a worker has begun it ends for nothing."""
-        futures = [unit.future for unit in self._units.values() if unit.job]
+        futures = [device.future for device in self._devices.values() if device.job]
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
 
-    def _outcome(self, unit):
-        status = unit.future.status
+    def _outcome(self, device):
+        status = device.future.status
         if status == "finished":
             try:
-                return unit.future.result(timeout=LOOK_S)
+                return device.future.result(timeout=LOOK_S)
             except TimeoutError:  # lost before it was fetched: Dask makes it again
-                return self._lost(unit) if unit.lost() else _UNFINISHED
+                return self._lost(device) if device.lost() else _UNFINISHED
             except Exception:
-                return self._lost(unit)
+                return self._lost(device)
         if status == "error":
-            error = unit.future.exception()
+            error = device.future.exception()
             if isinstance(error, MeterError):
                 raise error
-            if unit.job[2] is None:
-                raise RuntimeError(f"client: {unit.about['host']} could not measure its idle "
+            if device.job.row is None:
+                raise RuntimeError(f"client: {device.about['host']} could not measure its idle "
                                    f"baseline ({type(error).__name__}: {error})") from error
             return failure(error)
         if status == "cancelled":
             raise RuntimeError(_GONE)
-        return self._lost(unit)
+        return self._lost(device)
 
-    def _lost(self, unit):
-        """Give up a run whose unit has no worker left; the third time it is the run's fault."""
+    def _lost(self, device):
+        """Give up a run whose device has no worker left; the third time it is the run's fault."""
         from distributed import KilledWorker
 
-        self._client.cancel([unit.future], force=True)
+        self._client.cancel([device.future], force=True)
         self._check_scheduler()
-        name = unit.job[:2]
-        self._losses[name] = self._losses.get(name, 0) + 1
-        if unit.job[2] is not None and self._losses[name] >= LOSSES:
+        run = device.job[:2]  # repeat, position
+        self._losses[run] = self._losses.get(run, 0) + 1
+        if device.job.row is not None and self._losses[run] >= LOSSES:
             return {"missing": "the run failed",
                     "error": f"{KilledWorker.__name__}: {LOSSES} workers were lost while it ran"}
         return None
@@ -164,13 +166,13 @@ class Cluster:
         self._looked = time.monotonic()
         self._check_scheduler()
         try:
-            there = set(self._client.nthreads())
+            workers = set(self._client.nthreads())
         except (OSError, TimeoutError) as error:
             raise RuntimeError(_GONE) from error
-        for unit in self._units.values():
-            unit.workers &= there
-        self._known &= there
-        new = sorted(there - self._known)
+        for device in self._devices.values():
+            device.workers &= workers
+        self._known &= workers
+        new = sorted(workers - self._known)
         if new:
             self._welcome(self._client.run(describe, self._meter, workers=new, on_error="return"))
 
@@ -185,6 +187,10 @@ class Cluster:
                 raise RuntimeError(
                     f"client: worker {worker} cannot run tostoolkit ({type(about).__name__}: "
                     f"{about}); install the same version on every worker") from about
+            if "device_id" not in about:
+                raise RuntimeError(
+                    f"client: worker {worker} runs tostoolkit {about.get('tostoolkit')}, which "
+                    "names no device_id; install the same version on every worker")
             self.conditions = self.conditions or about
             here, first = conditions_of(about), conditions_of(self.conditions)
             if here != first:
@@ -197,15 +203,15 @@ class Cluster:
                     raise ValueError(message)
                 warnings.warn(f"{message}. {worker}, which came late, is left out", stacklevel=6)
                 continue
-            key = about["host"], about["unit"]
-            self._units.setdefault(key, _Unit(about)).workers.add(worker)
+            key = about["host"], about["device_id"]
+            self._devices.setdefault(key, _Device(about)).workers.add(worker)
 
     def _wait_for_workers(self, say):
         until = time.monotonic() + PATIENCE_S
         said = False
-        while not any(unit.workers for unit in self._units.values()):
+        while not any(device.workers for device in self._devices.values()):
             self._look()
-            if any(unit.workers for unit in self._units.values()):
+            if any(device.workers for device in self._devices.values()):
                 return
             if time.monotonic() > until:
                 raise RuntimeError(f"client: the cluster has had no worker for {PATIENCE_S:g} s; "
@@ -213,7 +219,7 @@ class Cluster:
             if not said:
                 say(f"client: waiting up to {PATIENCE_S:g} s for the cluster's first worker")
                 said = True
-            time.sleep(min(LOOK_S, PATIENCE_S / 10))
+            time.sleep(min(LOOK_S, PATIENCE_S / 10))  # tests have less patience
 
 
 _UNFINISHED = object()
@@ -221,8 +227,8 @@ _GONE = ("client: Dask's scheduler is gone, or it cancelled a run; connect again
          "sweep: it resumes")
 
 
-def _on_worker(task, row, meter, unit):
-    return task(row, meter=_find(meter) or meter, unit=unit)
+def _on_worker(task, row, meter, device_id):
+    return task(row, meter=_find(meter) or meter, device_id=device_id)
 
 
 @cache

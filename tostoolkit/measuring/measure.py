@@ -7,19 +7,22 @@ missing, and `Measurement.missing` says why.
 import math
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from .meters import MeterError, cpu_name, meters
+from .meters import MeterChoice, cpu_name
 from .window import Window
-
-__all__ = ["Measurement", "MeterError", "Window", "idle", "measure", "meters"]
 
 CHUNK_S = 0.05  # of steps between two looks at the clock
 WAIT_S = 0.5  # beyond `seconds`, for a counter to advance twice
 LONGEST = 10  # times `seconds`, where the window is extended for the sake of the error
 STEADY = 0.1  # relative change of the time of a step from which a warm-up is not over
+CHUNKS = 4  # at least, in a window: one look at the clock says nothing of how steady it was
+NOISY = 0.2  # relative standard deviation of the time of a step that is flagged
+FEW = 5  # advances of a counter under which a window is flagged
+SHORTEST_S = 1e-9  # of a step, where a clock of coarse steps shows none
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ class Measurement:
         return asdict(self)
 
 
-def measure(fn, seconds=2.0, warmup_s=0.5, meter="auto", relative_error=0.005) -> Measurement:
+def measure(fn: Callable[[], object], seconds: float = 2.0, warmup_s: float = 0.5,
+            meter: MeterChoice = "auto", relative_error: float = 0.005) -> Measurement:
     """Return the energy and the time of one call of `fn`.
 
     ``time_s = (t(end) - t(start)) / steps`` and ``energy_j = power x time_s``, where the power is
@@ -105,7 +109,8 @@ def measure(fn, seconds=2.0, warmup_s=0.5, meter="auto", relative_error=0.005) -
         Armour, "Part-time Power Measurements", arXiv:2312.02741, abstract.)
     warmup_s : float
     meter : {"auto", "nvml", "rapl", "zeus"}, Meter, list of these, or None
-        As for `energy_meters.find_meter`.
+        ``auto`` takes the GPU's where Keras computes on one, else the CPU's; ``nvml:1`` is GPU 1;
+        the energies of a list are added; None measures time alone.
     relative_error : float
         The window goes on, up to ten times `seconds`, until the moments of the counter's advances
         are known well enough for this.
@@ -131,11 +136,11 @@ def measure(fn, seconds=2.0, warmup_s=0.5, meter="auto", relative_error=0.005) -
     for name, value in (("seconds", seconds), ("warmup_s", warmup_s),
                         ("relative_error", relative_error)):
         if not (isinstance(value, int | float) and 0 < value < math.inf):
-            raise ValueError(f"{name}: {value!r} is no positive number")
+            raise ValueError(f"{name}: {value!r} is not a positive number")
     steps, times = 0, []
     with Window(meter) as window:
         step_s, warmup_steps, steady = _warm_up(fn, warmup_s)
-        chunk = max(1, round(min(CHUNK_S, seconds / 4) / step_s))
+        chunk = max(1, round(min(CHUNK_S, seconds / CHUNKS) / step_s))
         window.restart()
         last = window.start
         while not _enough(window, times, last - window.start, seconds, relative_error):
@@ -145,22 +150,23 @@ def measure(fn, seconds=2.0, warmup_s=0.5, meter="auto", relative_error=0.005) -
             times.append((now - last) / chunk)
             last = now
             window.check()
-        found = window.meter
-        temperature_c, clock_mhz = (
-            (found.temperature(), found.clock()) if found else (math.nan, math.nan))
+        instrument = window.meter
+        temperature_c, clock_mhz = ((instrument.temperature(), instrument.clock()) if instrument
+                                    else (math.nan, math.nan))
     spread = statistics.stdev(times) / statistics.mean(times)
     updates, error, powers = window.updates(), window.error(), window.powers()
-    flags = {"unsteady warm-up": not steady, "noisy time": spread > 0.2,
-             "few updates": 0 < updates < 5, "coarse": error > relative_error}
+    flags = {"unsteady warm-up": not steady, "noisy time": spread > NOISY,
+             "few updates": 0 < updates < FEW, "coarse": error > relative_error}
     return Measurement(
         energy_j=window.energy_j / steps, time_s=window.time_s / steps, missing=window.missing,
         steps=steps, window_s=window.time_s, time_spread=spread, warmup_steps=warmup_steps,
-        counter_updates=updates, meter=found.name if found else "none",
-        device=found.device if found else cpu_name(), driver=found.driver if found else "",
+        counter_updates=updates, meter=instrument.name if instrument else "none",
+        device=instrument.device if instrument else cpu_name(),
+        driver=instrument.driver if instrument else "",
         temperature_c=temperature_c, clock_mhz=clock_mhz, power_w=window.power_w,
         energy_error=error,
         counters="; ".join(f"{c.name}={p:.6g}" for c, p in zip(
-            found.counters if found else (), powers, strict=True)),
+            instrument.counters if instrument else (), powers, strict=True)),
         flags="; ".join(flag for flag, set_ in flags.items() if set_))
 
 
@@ -174,7 +180,7 @@ def _enough(window, times, spent, seconds, relative_error):
     return window.error() <= relative_error
 
 
-def idle(seconds=2.0, meter="auto") -> Measurement:
+def idle(seconds: float = 2.0, meter: MeterChoice = "auto") -> Measurement:
     """Return the measurement of a step that sleeps: the device's idle baseline.
 
     Its power is ``power_w``. Parameters and errors as for `measure`.
@@ -196,7 +202,7 @@ def _warm_up(fn, seconds):
             early, late = (statistics.median(part) for part in (times[:half], times[half:]))
             steady = abs(late - early) <= STEADY * late
             if steady or spent >= LONGEST * seconds:
-                return max(late, 1e-9), len(times) + 1, steady
+                return max(late, SHORTEST_S), len(times) + 1, steady
 
 
 def _run(fn, times):

@@ -1,4 +1,4 @@
-"""Energy meters: hardware counters of joules, found where the machine has them.
+"""The meters of this machine: one entry in `METERS` each, and how one of them is found.
 
 NVML's ``nvmlDeviceGetTotalEnergyConsumption`` counts a GPU's millijoules since its driver was
 loaded (NVIDIA, NVML API Reference, "Device Queries"; Volta and newer), in steps about 100 ms
@@ -6,142 +6,26 @@ apart. Linux' powercap files count a CPU package's and its memory's microjoules 
 ``max_energy_range_uj`` (Linux kernel, Documentation/power/powercap/powercap.rst).
 """
 
-import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import pandas as pd
 
+from .counters import Counter, Meter, MeterError, Tally, together
+
 #: Where powercap is mounted; the second is how Zeus hands it to containers.
 POWERCAP = ("/sys/class/powercap", "/zeus_sys/class/powercap")
+#: What stands for a meter where one is asked for; see `find_meter`.
+MeterChoice = str | Meter | Sequence[str | Meter | None] | None
+LONGEST_READING = 32  # bytes; 64 bits of microjoules have 20 digits
 
 
-class MeterError(RuntimeError):
-    """An energy counter that is not there, cannot be read, or does not count."""
-
-
-@dataclass(frozen=True)
-class Counter:
-    """One hardware counter.
-
-    Attributes
-    ----------
-    name : str
-    read : callable
-        Returns joules since some moment.
-    wraps_at : float
-        Joules at which the counter starts again from 0.
-    """
-
-    name: str
-    read: Callable[[], float]
-    wraps_at: float = math.inf
-
-
-@dataclass(frozen=True)
-class Meter:
-    """The counters that together make the energy of a device; their sum is what is reported.
-
-    Attributes
-    ----------
-    name : str
-        ``nvml``, ``rapl``, ``zeus``; several at once are joined by ``+``.
-    device, driver : str
-    counters : tuple of Counter
-    temperature, clock : callable
-        Return degrees Celsius and megahertz; NaN where the device does not say.
-    close : callable
-        Gives back what was opened.
-
-    Examples
-    --------
-    >>> Meter("rapl", "a CPU", "powercap", (Counter("package-0", lambda: 1.0),)).describe()
-    'rapl: a CPU (package-0)'
-    """
-
-    name: str
-    device: str
-    driver: str
-    counters: tuple[Counter, ...]
-    temperature: Callable[[], float] = lambda: math.nan
-    clock: Callable[[], float] = lambda: math.nan
-    close: Callable[[], None] = lambda: None
-
-    def describe(self) -> str:
-        """Return what is measured by which counters."""
-        return f"{self.name}: {self.device} ({', '.join(c.name for c in self.counters)})"
-
-
-def together(*meters) -> Meter:
-    """Return one meter of several devices: a GPU and its host, or several GPUs.
-
-    Temperature and clock are those of the first.
-
-    Examples
-    --------
-    >>> gpu = Meter("nvml", "a GPU", "1", (Counter("gpu-0", lambda: 2.0),))
-    >>> cpu = Meter("rapl", "a CPU", "", (Counter("package-0", lambda: 1.0),))
-    >>> together(gpu, cpu).describe()
-    'nvml+rapl: a GPU + a CPU (gpu-0, package-0)'
-    """
-    def close():
-        for meter in meters:
-            meter.close()
-
-    return Meter(
-        "+".join(m.name for m in meters), " + ".join(m.device for m in meters),
-        " + ".join(m.driver for m in meters), tuple(c for m in meters for c in m.counters),
-        meters[0].temperature, meters[0].clock, close)
-
-
-class Tally:
-    """Joules of one counter since this was made, wraps corrected; `advance` reads the counter.
-
-    Raises
-    ------
-    MeterError
-        The counter cannot be read, or goes backwards.
-
-    Examples
-    --------
-    >>> readings = iter([90.0, 97.0, 97.0, 4.0])
-    >>> tally = Tally(Counter("package-0", lambda: next(readings), wraps_at=100.0))
-    >>> tally.advance(), tally.advance(), tally.advance(), tally.joules
-    (True, False, True, 14.0)
-    """
-
-    def __init__(self, counter):
-        self.counter, self.joules = counter, 0.0
-        self._last = self._read()
-
-    def advance(self) -> bool:
-        """Read the counter and return whether it advanced."""
-        value = self._read()
-        gain = value - self._last
-        if gain < 0:  # a wrap takes it back by most of its range; less is a fault
-            gain += self.counter.wraps_at
-            if not gain < self.counter.wraps_at / 2:
-                raise MeterError(
-                    f"{self.counter.name}: the energy counter went back from {self._last:g} J to "
-                    f"{value:g} J, which no wrap at {self.counter.wraps_at:g} J explains; was the "
-                    "driver reloaded? Measure again")
-        self._last = value
-        self.joules += gain
-        return gain > 0
-
-    def _read(self):
-        try:
-            return self.counter.read()
-        except Exception as error:
-            raise MeterError(
-                f"{self.counter.name}: the energy counter cannot be read "
-                f"({type(error).__name__}: {error})") from error
-
-
-def nvml(index=None) -> Meter:
+def nvml(index: int | str | None = None) -> Meter:
     """Return the meter of an NVIDIA GPU.
 
     Parameters
@@ -171,15 +55,15 @@ def nvml(index=None) -> Meter:
     except pynvml.NVMLError as error:
         raise MeterError(f"nvml: GPU {index} has no energy counter here ({error})") from error
     return Meter(
-        "nvml", device, f"NVIDIA {driver}",
-        (Counter(f"gpu-{number}",
-                 lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3),),
+        "nvml",
+        [(f"gpu-{number}", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3)],
+        device, f"NVIDIA {driver}",
         lambda: float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)),
         lambda: float(pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM)),
         pynvml.nvmlShutdown)
 
 
-def rapl(roots=POWERCAP) -> Meter:
+def rapl(roots: Sequence[str | Path] = POWERCAP) -> Meter:
     """Return the meter of the CPU packages and their memory.
 
     ``core`` and ``uncore`` are parts of a package and ``psys`` holds packages, so none of them is
@@ -211,8 +95,8 @@ def _name(domain):
 
 def _powercap(domains):
     files = []
-    counters = tuple(_powercap_counter(domain, files) for domain in domains)
-    return Meter("rapl", cpu_name(), "powercap", counters,
+    counters = [_powercap_counter(domain, files) for domain in domains]
+    return Meter("rapl", counters, cpu_name(), "powercap",
                  close=lambda: [os.close(file) for file in files])
 
 
@@ -227,11 +111,11 @@ def _powercap_counter(domain, files):
             f"rapl: {path} cannot be read ({type(error).__name__}); it is root's since Linux 5.10: "
             f"sudo chmod a+r {path}") from error
     files.append(file)
-    return Counter(f"{domain.name} {_name(domain)}", lambda: int(os.pread(file, 32, 0)) / 1e6,
-                   limit / 1e6)
+    return Counter(f"{domain.name} {_name(domain)}",
+                   lambda: int(os.pread(file, LONGEST_READING, 0)) / 1e6, limit / 1e6)
 
 
-def zeus(index=0) -> Meter:
+def zeus(index: int = 0) -> Meter:
     """Return the meter of a GPU that Zeus knows: AMD's, with ``pip install tostoolkit[zeus]``.
 
     Zeus (ml.energy/zeus, ``zeus.device.get_gpus``) reads AMD's energy accumulator through amdsmi
@@ -251,8 +135,9 @@ def zeus(index=0) -> Meter:
     except Exception as error:
         raise MeterError(f"zeus: no GPU {index} ({type(error).__name__}: {error}); "
                          "AMD GPUs need pip install 'tostoolkit[zeus]'") from error
-    return Meter("zeus", device, f"zeus {version('zeus')}", (
-        Counter(f"gpu-{index}", lambda: gpus.get_total_energy_consumption(index) / 1e3),))
+    return Meter(
+        "zeus", [(f"gpu-{index}", lambda: gpus.get_total_energy_consumption(index) / 1e3)],
+        device, f"zeus {version('zeus')}")
 
 
 def cpu_name() -> str:
@@ -265,37 +150,83 @@ def cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-#: Name -> function that returns the meter or raises `MeterError`, in the order of preference.
-METERS = {"nvml": nvml, "rapl": rapl, "zeus": zeus}
+class MeterKind(NamedTuple):
+    """A kind of meter.
+
+    Attributes
+    ----------
+    find : callable
+        Returns the `Meter`, opened, or raises `MeterError` with the reason.
+    of_gpu : bool
+        It counts one GPU, whose number or UUID `find` takes; otherwise the whole host.
+    """
+
+    find: Callable[..., Meter]
+    of_gpu: bool
 
 
-def meters() -> pd.DataFrame:
+#: Name -> kind, in the order of preference.
+METERS: Mapping[str, MeterKind] = MappingProxyType({
+    "nvml": MeterKind(nvml, of_gpu=True),
+    "rapl": MeterKind(rapl, of_gpu=False),
+    "zeus": MeterKind(zeus, of_gpu=True),
+})
+
+
+def meters(*others: Meter) -> pd.DataFrame:
     """Return the known meters: whether each is here, and why not.
+
+    Parameters
+    ----------
+    *others : Meter
+        Meters of your own, to be listed below; each of their counters is read once.
 
     Returns
     -------
     pandas.DataFrame
         Index: name; ``found``, ``device``, ``counters``, ``reason`` (why it is not here).
 
+    Raises
+    ------
+    TypeError
+        What is not a Meter.
+
     Examples
     --------
-    >>> meters().index.tolist()
-    ['nvml', 'rapl', 'zeus']
+    >>> plug = Meter("plug", [("socket-1", lambda: 1.0)], device="my workstation")
+    >>> meters(plug).loc["plug", "device"]
+    'my workstation'
     """
-    rows = {}
-    for name, find in METERS.items():
+    for other in others:
+        if not isinstance(other, Meter):
+            raise TypeError(f"others: {other!r} is not a tos.Meter")
+    rows = []
+    for name, kind in METERS.items():
         try:
-            meter = find()
-            rows[name] = (True, meter.device, ", ".join(c.name for c in meter.counters), "")
+            meter = kind.find()
+            rows.append((name, True, meter.device, _names(meter), ""))
             meter.close()
         except MeterError as error:
-            rows[name] = (False, "", "", str(error))
-    return pd.DataFrame.from_dict(
-        rows, orient="index", columns=["found", "device", "counters", "reason"])
+            rows.append((name, False, "", "", str(error)))
+    for meter in others:
+        try:
+            for counter in meter.counters:
+                Tally(counter)
+            rows.append((meter.name, True, meter.device, _names(meter), ""))
+        except MeterError as error:
+            rows.append((meter.name, False, meter.device, _names(meter), str(error)))
+    return pd.DataFrame(
+        rows, columns=["name", "found", "device", "counters", "reason"]).set_index("name")
 
 
-def find_meter(meter="auto") -> tuple[Meter | None, str]:
+def _names(meter):
+    return ", ".join(counter.name for counter in meter.counters)
+
+
+def find_meter(meter: MeterChoice = "auto") -> tuple[Meter | None, str]:
     """Return the meter to use, and the reason where there is none.
+
+    Whoever calls this closes the meter; that closes only what was opened here.
 
     Parameters
     ----------
@@ -317,35 +248,45 @@ def find_meter(meter="auto") -> tuple[Meter | None, str]:
     if meter is None:
         return None, "no meter was asked for"
     if isinstance(meter, Meter):
-        return meter, ""
+        return replace(meter, close=lambda: None), ""
     if isinstance(meter, list | tuple):
-        if not meter:
-            raise ValueError("meter: the list is empty; use None to measure time alone")
-        found = [find_meter(m) for m in meter]
-        for asked, (one, why) in zip(meter, found, strict=True):
-            if one is None:
-                raise MeterError(f"meter: {asked!r} of the list is none here ({why})")
-        opened = [one for asked, (one, _) in zip(meter, found, strict=True) if one is not asked]
-        joined = together(*(one for one, _ in found))
-        return replace(joined, close=lambda: [one.close() for one in opened]), ""
+        return _together(meter), ""
     if meter != "auto":
         name, _, index = str(meter).partition(":")
         if name not in METERS:
             raise ValueError(f"meter: {meter!r} is unknown; use 'auto', "
                              f"{', '.join(map(repr, METERS))}, None, a Meter, or a list")
-        if index and name == "rapl":
-            raise ValueError(f"meter: {meter!r}: rapl counts all packages; use 'rapl'")
-        return METERS[name](*([int(index) if index.isdigit() else index] if index else [])), ""
+        if index and not METERS[name].of_gpu:
+            raise ValueError(f"meter: {meter!r}: {name} counts the whole host; use {name!r}")
+        return METERS[name].find(*([int(index) if index.isdigit() else index] if index else [])), ""
     reasons = []
-    for name, find in METERS.items():
-        if name != "rapl" and not computes_on_gpu():
+    for name, kind in METERS.items():
+        if kind.of_gpu and not computes_on_gpu():
             reasons.append(f"{name}: Keras computes on no GPU")
             continue
         try:
-            return find(), ""
+            return kind.find(), ""
         except MeterError as error:
             reasons.append(str(error))
     return None, "; ".join(reasons)
+
+
+def _together(asked):
+    """Return one meter of a list of them."""
+    if not asked:
+        raise ValueError("meter: the list is empty; use None to measure time alone")
+    parts = []
+    try:
+        for part in asked:
+            meter, why = find_meter(part)
+            if meter is None:
+                raise MeterError(f"meter: {part!r} of the list is no meter here ({why})")
+            parts.append(meter)
+    except (MeterError, ValueError):
+        for meter in parts:
+            meter.close()
+        raise
+    return together(*parts)
 
 
 def computes_on_gpu() -> bool:

@@ -16,18 +16,24 @@ from pathlib import Path
 import pandas as pd
 
 from ..models.families import FAMILIES
+from .counters import MeterError
 from .measure import idle, measure
-from .meters import MeterError, computes_on_gpu, cpu_name, find_meter
+from .meters import MeterChoice, computes_on_gpu, cpu_name, find_meter
 from .runs import LIBRARIES
 from .steps import step as _step
 
+#: Between two looks at a lock: little beside a run of seconds, long beside the look.
+POLL_S = 0.01
+#: Of an error's first line that a runs file holds; backends write pages about memory.
+ERROR_CHARACTERS = 200
 
-def describe(meter="auto") -> dict:
+
+def describe(meter: MeterChoice = "auto") -> dict:
     """Return where this process would measure, and under which conditions.
 
-    ``host``; ``unit``, the device on the host: ``cpu``, ``gpu-0``, ``cpu+gpu-0`` where both are
-    counted; ``device``, ``meter``, ``driver``; Keras' ``backend``, ``cores`` that this process may
-    use, and the versions of Python and of the libraries.
+    ``host``; ``device_id``, which device of the host: ``cpu``, ``gpu-0``, ``cpu+gpu-0`` where both
+    are counted; ``device``, ``meter``, ``driver``; Keras' ``backend``, ``cores`` that this process
+    may use, and the versions of Python and of the libraries.
 
     Raises
     ------
@@ -36,21 +42,24 @@ def describe(meter="auto") -> dict:
     """
     import keras
 
-    found, _ = find_meter(meter)
+    instrument, _ = find_meter(meter)
+    if instrument:
+        instrument.close()
     return {
-        "host": socket.gethostname(), "unit": _unit(found),
-        "device": found.device if found else cpu_name(),
-        "meter": found.name if found else "none", "driver": found.driver if found else "",
+        "host": socket.gethostname(), "device_id": _device_id(instrument),
+        "device": instrument.device if instrument else cpu_name(),
+        "meter": instrument.name if instrument else "none",
+        "driver": instrument.driver if instrument else "",
         "backend": keras.backend.backend(), "python": platform.python_version(),
         **{name: _version(name) for name in LIBRARIES},
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
         else os.cpu_count()}
 
 
-def _unit(found):
+def _device_id(meter):
     """Return the devices whose counters are read, or else the one that Keras computes on."""
-    if found:
-        names = {c.name if c.name.startswith("gpu") else "cpu" for c in found.counters}
+    if meter:
+        names = {c.name if c.name.startswith("gpu") else "cpu" for c in meter.counters}
         return "+".join(sorted(names))
     if not computes_on_gpu():
         return "cpu"
@@ -65,8 +74,8 @@ def _version(name):
 
 
 @contextmanager
-def device_lock(unit):
-    """Hold the devices of a unit: one measurement at a time, between all of a user's processes.
+def device_lock(device_id: str):
+    """Hold the devices of an id: one measurement at a time, between all of a user's processes.
 
     The kernel gives the locks back however the process ends. They lie in the system's folder for
     temporary files, so two containers on one host do not see each other's.
@@ -74,14 +83,14 @@ def device_lock(unit):
     from filelock import FileLock
 
     user = getattr(os, "getuid", getpass.getuser)()
-    with ExitStack() as held:
-        for device in sorted(unit.split("+")):  # sorted, so that two never wait for each other
+    with ExitStack() as locks:
+        for device in sorted(device_id.split("+")):  # sorted, so that two never wait for each other
             name = f"tostoolkit-{user}-{re.sub(r'[^A-Za-z0-9.-]', '_', device)}.lock"
-            held.enter_context(FileLock(Path(tempfile.gettempdir(), name), poll_interval=0.01))
+            locks.enter_context(FileLock(Path(tempfile.gettempdir(), name), poll_interval=POLL_S))
         yield
 
 
-def attempt(row, seed=0, seconds=2.0, meter="auto", families=FAMILIES, unit="cpu") -> dict:
+def attempt(row, seed=0, seconds=2.0, meter="auto", families=FAMILIES, device_id="cpu") -> dict:
     """Return what one run measured, or the error that it failed with, as columns of a runs file.
 
     Building the model, the warm-up and the window all hold the device's lock.
@@ -92,7 +101,7 @@ def attempt(row, seed=0, seconds=2.0, meter="auto", families=FAMILIES, unit="cpu
         A configuration; None stands for the idle baseline.
     seed, seconds, meter, families
         As for `run_sweep`.
-    unit : str
+    device_id : str
         As `describe` returns.
 
     Returns
@@ -105,7 +114,7 @@ def attempt(row, seed=0, seconds=2.0, meter="auto", families=FAMILIES, unit="cpu
     MeterError
         As `measure`: it is not the configuration that failed.
     """
-    with device_lock(unit):
+    with device_lock(device_id):
         started = _now()
         if row is None:
             measured = idle(seconds, meter).row()
@@ -123,10 +132,11 @@ def attempt(row, seed=0, seconds=2.0, meter="auto", families=FAMILIES, unit="cpu
         return {**measured, "started": started, "ended": _now()}
 
 
-def failure(error) -> dict:
+def failure(error: BaseException) -> dict:
     """Return the columns of a run that failed."""
     lines = str(error).strip().splitlines() or [""]
-    return {"missing": "the run failed", "error": f"{type(error).__name__}: {lines[0][:200]}"}
+    return {"missing": "the run failed",
+            "error": f"{type(error).__name__}: {lines[0][:ERROR_CHARACTERS]}"}
 
 
 def _now():

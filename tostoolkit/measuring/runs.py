@@ -15,15 +15,17 @@ IDLE = "idle"
 LIBRARIES = ("tostoolkit", "keras", "tensorflow", "jax", "torch", "numpy")
 #: What must be equal for runs to be of one block.
 CONDITIONS = ("device", "meter", "driver", "backend", "python", "keras", "cores")
+#: Characters of a line that was cut off which a warning shows.
+SHOWN = 60
 _TEXT = ("configuration", "missing", "device", "meter", "driver", "flags", "counters", "error",
-         "backend", "host", "unit", "python", *LIBRARIES)  # "3.10" is a version and no number
+         "backend", "host", "device_id", "python", *LIBRARIES)  # "3.10" is a version, not a number
 
 
-def load_runs(path, baselines=False, failed=False) -> pd.DataFrame:
+def load_runs(path: str | Path, baselines: bool = False, failed: bool = False) -> pd.DataFrame:
     """Return the runs of a file, one row a run, as they were measured.
 
     Where energy was measured, two columns are added: ``idle_w``, the power of the idle baselines
-    just before and just after the run, on the same unit in the same block, interpolated linearly
+    just before and just after the run, on the same device in the same block, interpolated linearly
     between their mid-times (the nearest one where there is only one side, NaN where there is
     none); and ``net_energy_j = energy_j - idle_w * time_s``.
 
@@ -39,13 +41,14 @@ def load_runs(path, baselines=False, failed=False) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
+        ``device_id``, the device of the host, is called ``unit`` in files from before 0.3.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     ValueError
-        The file is empty, is no runs file, or is damaged; the message says at which line. A last
+        The file is empty, is not a runs file, or is damaged; the message says at which line. A last
         line that was cut off as it was written is left out instead, with a warning.
 
     Examples
@@ -60,34 +63,29 @@ def load_runs(path, baselines=False, failed=False) -> pd.DataFrame:
     text, torn = complete_lines(path)
     header, rows = _rows(path, text)
     if torn:
-        shown = torn[:60].decode(errors="replace")
+        shown = torn[:SHOWN].decode(errors="replace")
         warnings.warn(f"{path.name}: its last line was cut off and is left out: {shown!r}",
                       stacklevel=2)
-    idle = [row for row in rows if row["configuration"] == IDLE]
-    lost = [row for row in rows if row.get("error")]
-    if lost and not failed:
+    failures = [row for row in rows if row.get("error")]
+    if failures and not failed:
         warnings.warn(
-            f"{path.name}: {len(lost)} failed runs are left out, the last of "
-            f"{lost[-1]['configuration']!r} ({lost[-1]['error']}); failed=True shows them, and "
-            "tos.run_sweep(..., retry_failed=True) measures them again", stacklevel=2)
-    kept = [row for row in rows if (baselines or row["configuration"] != IDLE)
-            and (failed or not row.get("error"))]
-    # What is left out is left out before its empty factors can make numbers of the others' integers
-    runs = _table(header, kept)
-    if runs.energy_j.notna().any() and {"unit", "block", "ended"} <= set(header):
-        runs["idle_w"] = _idle_power(runs, _table(header, idle))
+            f"{path.name}: {len(failures)} failed runs are left out, the last of "
+            f"{failures[-1]['configuration']!r} ({failures[-1]['error']}); failed=True shows them, "
+            "and tos.run_sweep(..., retry_failed=True) measures them again", stacklevel=2)
+    # Before they are a table, where the empty factors of a baseline make floats of integers
+    runs = _table(header, [row for row in rows if (baselines or row["configuration"] != IDLE)
+                           and (failed or not row.get("error"))])
+    if runs.energy_j.notna().any() and {"device_id", "block", "ended"} <= set(header):
+        idle = _table(header, [row for row in rows if row["configuration"] == IDLE])
+        runs["idle_w"] = _idle_power(runs, idle)
         runs["net_energy_j"] = runs.energy_j - runs.idle_w * runs.time_s
     return runs
 
 
 def _table(header, rows):
-    out = io.StringIO()
-    writer = csv.DictWriter(out, header)
-    writer.writeheader()
-    writer.writerows(rows)
-    out.seek(0)
     text = [name for name in _TEXT if name in header]
-    table = pd.read_csv(out, dtype=dict.fromkeys(text, str), keep_default_na=False,
+    lines = pd.DataFrame(rows, columns=header).to_csv(index=False)
+    table = pd.read_csv(io.StringIO(lines), dtype=dict.fromkeys(text, str), keep_default_na=False,
                         na_values=["", "nan"])
     for name in text:
         table[name] = table[name].astype(object).fillna("")
@@ -104,9 +102,9 @@ def _rows(path, text):
     header = next(lines, [])
     missing = [c for c in ("configuration", "repeat", "energy_j", "time_s") if c not in header]
     if missing:
-        raise ValueError(f"{path.name}: it is no runs file: its header lacks {', '.join(missing)}; "
-                         "tos.run_sweep writes runs files")
-    rows = []
+        raise ValueError(f"{path.name}: it is not a runs file: its header lacks "
+                         f"{', '.join(missing)}; tos.run_sweep writes runs files")
+    header, rows = _names_of_today(header), []
     for line in lines:
         if len(line) != len(header):
             raise _damaged(
@@ -116,13 +114,23 @@ def _rows(path, text):
             try:
                 float(row[name] or "nan")
             except ValueError:
-                raise _damaged(
-                    path, lines.line_num, f"{name} is {row[name]!r}, no number") from None
+                raise _damaged(path, lines.line_num,
+                               f"{name} is {row[name]!r}, not a number") from None
         rows.append(row)
     return header, rows
 
 
-def conditions_of(row):
+def _names_of_today(header):
+    """Return a header with the name that a column has had since 0.3.
+
+    Files that name the host have always named its device, and a factor could not take that name.
+    """
+    if "host" not in header or "device_id" in header:
+        return header
+    return ["device_id" if name == "unit" else name for name in header]
+
+
+def conditions_of(row: dict) -> dict[str, str]:
     """Return what must be equal of a run's row for it to be of one block, as text."""
     return {name: str(row[name]) for name in (*CONDITIONS, row["backend"])}
 
@@ -134,13 +142,14 @@ def _damaged(path, line, what):
 
 def _idle_power(runs, baselines):
     """Return the idle power at the time of each run, in watts, between its nearest baselines."""
-    place = ["block", "host", "unit"]
+    place = ["block", "host", "device_id"]
     power = np.full(len(runs), np.nan)
-    known = baselines[baselines.power_w.notna()]
-    groups = {key: group for key, group in known.groupby(place)}
+    baselines = baselines[baselines.power_w.notna()]
+    at_place = baselines.groupby(place).indices
     for key, members in runs.groupby(place).indices.items():
-        if key in groups:
-            times, watts = _mid_times(groups[key]), groups[key].power_w.to_numpy(float)
+        if key in at_place:
+            idle = baselines.iloc[at_place[key]]
+            times, watts = _mid_times(idle), idle.power_w.to_numpy(float)
             order = np.argsort(times)
             power[members] = np.interp(
                 _mid_times(runs.iloc[members]), times[order], watts[order])
@@ -149,12 +158,12 @@ def _idle_power(runs, baselines):
 
 def _mid_times(rows):
     """Return the middle of each run, in seconds since 1970."""
-    ends = [pd.to_datetime(rows[name], utc=True, format="ISO8601") for name in ("started", "ended")]
-    start, end = [(t - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy() for t in ends]
-    return (start + end) / 2
+    start, end = (pd.to_datetime(rows[name], utc=True, format="ISO8601")
+                  for name in ("started", "ended"))
+    return ((start - pd.Timestamp(0, tz="UTC") + (end - start) / 2).dt.total_seconds()).to_numpy()
 
 
-def complete_lines(path):
+def complete_lines(path: str | Path) -> tuple[str, bytes]:
     """Return the file's complete lines as text, and the bytes that follow the last of them.
 
     A run is on disk once its line is; a machine that loses power may leave its last line cut off,
@@ -169,8 +178,8 @@ def complete_lines(path):
     try:
         return data[:end].decode(), data[end:]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{Path(path).name}: it is no text file (byte {error.start}); restore it "
-                         "from a copy") from None
+        raise ValueError(f"{Path(path).name}: it is not a text file (byte {error.start}); restore "
+                         "it from a copy") from None
 
 
 @contextmanager
@@ -184,19 +193,16 @@ def locked(path):
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(f"{path}.lock", timeout=0)
     try:
-        lock.acquire()
+        lock = FileLock(f"{path}.lock", timeout=0).acquire()
     except Timeout:
         raise BlockingIOError(
             f"out: another sweep is writing {str(path)!r}; wait for it to end or stop it, or give "
             "another file") from None
     except OSError as error:
         raise _unwritable(path, error) from error
-    try:
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 def _unwritable(path, error):
@@ -213,6 +219,7 @@ class RunsFile:
     ----------
     path : Path
         Made if it is not there; a last line that was cut off is moved to a file ``.torn`` beside.
+        A file from before 0.3 keeps its header, with ``unit`` for ``device_id``.
     columns : list of str
 
     Attributes
@@ -228,17 +235,17 @@ class RunsFile:
         It cannot be written.
     """
 
-    def __init__(self, path, columns):
+    def __init__(self, path: Path, columns: list[str]):
         self.path, self.columns = path, columns
         header = _line(columns)
         text, torn = complete_lines(path) if path.exists() else ("", b"")
         if text:
-            there = next(csv.reader(io.StringIO(text)))
-            if there != columns and {"configuration", "time_s"} <= set(there):
-                other = sorted(set(there) ^ set(columns)) or "their order"
+            header_there = _names_of_today(next(csv.reader(io.StringIO(text))))
+            if header_there != columns and {"configuration", "time_s"} <= set(header_there):
+                other = sorted(set(header_there) ^ set(columns)) or "their order"
                 raise ValueError(f"out: {path.name} has other columns ({other}); give another file")
         elif torn.strip(b"\0") and not header.startswith(torn.strip(b"\0")):
-            raise ValueError(f"out: {path.name} is no runs file; give another file")
+            raise ValueError(f"out: {path.name} is not a runs file; give another file")
         self.runs = _table(*_rows(path, text or header.decode()))
         if torn:
             self._drop(text, torn)
@@ -246,7 +253,7 @@ class RunsFile:
         if not text:
             self._write(header)
 
-    def append(self, row):
+    def append(self, row: dict):
         """Write one row and have it on disk on return; a row that cannot be leaves no trace.
 
         Raises
@@ -258,14 +265,14 @@ class RunsFile:
         self._write(_line(" ".join(value.splitlines()) for value in values))  # a row is a line
 
     def _write(self, line):
-        made = not self.path.exists()
+        is_new = not self.path.exists()
         # Windows gives text other line ends, and the file another size than was written
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
             file = os.open(self.path, flags, 0o666)
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        kept = True
+        remove = False
         try:
             if os.fstat(file).st_size != self._size:
                 raise OSError(f"{str(self.path)!r} was changed by another program; run the same "
@@ -273,10 +280,10 @@ class RunsFile:
             try:
                 _write_all(file, line)
                 os.fsync(file)
-                if made:
+                if is_new:
                     _sync_folder(self.path.parent)
             except BaseException as error:  # also an interrupt between two pieces of a line
-                kept = not made
+                remove = is_new
                 with suppress(OSError):
                     os.ftruncate(file, self._size)
                     os.fsync(file)
@@ -286,7 +293,7 @@ class RunsFile:
             self._size += len(line)
         finally:
             os.close(file)
-            if not kept:  # once it is closed: Windows removes no file that is open
+            if remove:  # once it is closed: Windows removes no file that is open
                 self.path.unlink(missing_ok=True)
 
     def _drop(self, text, torn):

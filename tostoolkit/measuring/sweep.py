@@ -3,31 +3,31 @@
 import math
 import time
 import warnings
-from collections import deque
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
 from ..models.families import FAMILIES, find_family
-from ..models.optimal_design import informative_order
+from .counters import MeterError
 from .measure import Measurement
-from .meters import MeterError, find_meter
+from .meters import MeterChoice, find_meter
+from .plan import Plan, block_of, blocks, jobs_left, runs_made
 from .run import attempt, describe
 from .runs import IDLE, LIBRARIES, RunsFile, conditions_of, load_runs, locked
 
-BASELINE_EVERY = 20  # runs between two idle baselines
-CLOCK_S = 0.016  # between two ticks of the coarsest clock that tells how long a run took
 HOPELESS = 5  # failed runs at the start of a sweep that are not the configurations' fault
 _RUN = ("repeat", "position", "seed", "block")
 _MEASURED = tuple(Measurement.__dataclass_fields__)
-_PROVENANCE = ("error", "backend", "python", *LIBRARIES, "cores", "host", "unit", "started",
+_PROVENANCE = ("error", "backend", "python", *LIBRARIES, "cores", "host", "device_id", "started",
                "ended")
 
 
-def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", progress=True,
-              minutes=None, client=None, families=FAMILIES, retry_failed=False):
+def run_sweep(model_set: pd.DataFrame, out: str | Path, repeats: int = 3, seconds: float = 2.0,
+              seed: int = 0, meter: MeterChoice = "auto", progress: bool = True,
+              minutes: float | None = None, client=None, families=FAMILIES,
+              retry_failed: bool = False) -> pd.DataFrame:
     """Measure every configuration of a model set `repeats` times, and return the runs.
 
     Each repeat is a walk through the whole set in an order of its own, so that a drift of the
@@ -70,13 +70,14 @@ def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", prog
     Returns
     -------
     pandas.DataFrame
-        As `load_runs`; ``attrs["remaining"]`` says how many runs `minutes` left to make.
+        As `load_runs`. What `minutes` left to make, `runs_left` says.
 
     Raises
     ------
     ValueError
-        A model set without configurations or of an unknown family; an argument that is no positive
-        number; a file that is damaged or has other columns; workers of different conditions.
+        A model set without configurations or of an unknown family; an argument that is not a
+        positive number; a file that is damaged or has other columns; workers of different
+        conditions.
     OSError
         The folder of `out` does not exist, another sweep writes `out`, or a run cannot be written.
     MeterError
@@ -98,18 +99,20 @@ def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", prog
     task = partial(attempt, seed=seed, seconds=seconds, families=families)
     with locked(out):
         file = RunsFile(out, columns)
-        with closing(_Here(task, meter) if client is None else _cluster(client, task, meter)) as on:
-            block = _block(file.runs, on.conditions, out.name)
-            todo = _todo(model_set, repeats, seed, minutes, _done(file.runs, block, retry_failed),
-                         families)
+        with closing(_Here(task, meter) if client is None
+                     else _cluster(client, task, meter)) as workers:
+            block = block_of(file.runs, workers.conditions)
+            _warn_of_block(file.runs, block, workers.conditions, out.name)
+            jobs = jobs_left(model_set, repeats, runs_made(file.runs, block, retry_failed), seed,
+                             minutes is not None, families)
             budget = math.inf if minutes is None else begin + 60 * minutes
-            plan = _Plan(todo, on.conditions["meter"] != "none", budget, seconds)
+            plan = Plan(jobs, workers.conditions["meter"] != "none", budget, seconds)
             several = model_set.family.nunique() > 1  # then a baseline is of none of them
             known = {"family": "" if several else model_set.family.iloc[0], "seed": seed,
                      "block": block}
-            hopeful = retry_failed and bool(_done(file.runs, block, True))
+            hopeful = retry_failed and bool(runs_made(file.runs, block, True))
             try:
-                _walk(on, plan, file, known, progress, hopeful)
+                _walk(workers, plan, file, known, progress, hopeful)
             except MeterError as error:
                 raise MeterError(f"{error}; what was measured before is kept in {out.name}: run "
                                  "the same sweep again, and it resumes") from error
@@ -117,9 +120,7 @@ def run_sweep(model_set, out, repeats=3, seconds=2.0, seed=0, meter="auto", prog
                 error.add_note(f"{out.name} holds what was measured; run the same sweep again, "
                                "and it resumes")
                 raise
-    runs = load_runs(out)
-    runs.attrs["remaining"] = len(plan.todo)
-    return runs
+    return load_runs(out)
 
 
 def _check(model_set, out, repeats, seconds, minutes, families):
@@ -138,12 +139,12 @@ def _check(model_set, out, repeats, seconds, minutes, families):
     for family in model_set.family.unique():
         find_family(family, families)
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
-        raise ValueError(f"repeats: {repeats!r} is no integer of at least 1")
+        raise ValueError(f"repeats: {repeats!r} is not an integer of at least 1")
     for name, value in (("seconds", seconds), ("minutes", minutes)):
         if (name, value) != ("minutes", None) and (
                 isinstance(value, bool) or not isinstance(value, int | float)
                 or not 0 < value < math.inf):
-            raise ValueError(f"{name}: {value!r} is no positive number")
+            raise ValueError(f"{name}: {value!r} is not a positive number")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"out: folder {str(out.parent)!r} does not exist; create it")
 
@@ -154,114 +155,77 @@ def _cluster(client, task, meter):
     return Cluster(client, task, meter)
 
 
-def _block(runs, conditions, name):
-    """Return the number of the block that these conditions belong to; say so where it is new."""
-    now = conditions_of(conditions)
-    blocks = {row["block"]: conditions_of(row)
-              for row in runs.drop_duplicates("block", keep="last").to_dict("records")}
-    for block, were in blocks.items():
-        if were == now:
-            return block
-    if not blocks:
-        return 0
-    last = max(blocks)
-    changed = ", ".join(f"{key} {blocks[last].get(key, 'other')!r} -> {value!r}"
-                        for key, value in now.items() if blocks[last].get(key) != value)
+def _warn_of_block(runs, block, conditions, name):
+    """Say what differs from the last block of the file where this one is new to it."""
+    before, now = blocks(runs), conditions_of(conditions)
+    if not before or block in before:
+        return
+    last = before[max(before)]
+    changed = ", ".join(f"{key} {last.get(key, 'other')!r} -> {value!r}"
+                        for key, value in now.items() if last.get(key) != value)
     warnings.warn(f"out: {name} holds runs made under other conditions ({changed}); this sweep "
-                  f"starts block {last + 1}, a whole one", stacklevel=3)
-    return last + 1
+                  f"starts block {block}, a whole one", stacklevel=3)
 
 
-def _done(runs, block, retry_failed):
-    """Return the (configuration, repeat) pairs that a block holds."""
-    there = (runs.block == block) & (runs.configuration != IDLE)
-    if retry_failed:
-        there &= runs.error == ""
-    return set(zip(runs.configuration[there], runs.repeat[there], strict=True))
+def runs_left(model_set: pd.DataFrame, out: str | Path, repeats: int = 3,
+              meter: MeterChoice = "auto", retry_failed: bool = False) -> pd.DataFrame:
+    """Return the runs that `run_sweep` of these arguments would make here now.
+
+    Parameters
+    ----------
+    model_set, out, repeats, meter, retry_failed
+        As for `run_sweep`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``configuration``, ``repeat``: a row each; none where the block of this process' device,
+        meter, driver, backend, core count and versions is complete.
+
+    Raises
+    ------
+    ValueError
+        As `load_runs`; a file of versions before 0.2, which has no blocks.
+
+    Examples
+    --------
+    >>> models = pd.DataFrame({"configuration": ["a", "b"]})
+    >>> runs_left(models, "not there.csv", repeats=2, meter=None).value_counts("repeat").to_dict()
+    {0: 2, 1: 2}
+    """
+    made = set()
+    if Path(out).exists():
+        runs = load_runs(out, failed=True)
+        if "block" not in runs:
+            raise ValueError(f"out: {str(out)!r} has no column 'block', which sweeps write since "
+                             "0.2; run_sweep cannot resume it: give another file")
+        made = runs_made(runs, block_of(runs, describe(meter)), retry_failed)
+    return pd.DataFrame([(job.row["configuration"], job.repeat)
+                         for job in jobs_left(model_set, repeats, made)],
+                        columns=["configuration", "repeat"])
 
 
-def _todo(model_set, repeats, seed, minutes, done, families):
-    """Return (repeat, position, row) of the runs to make, repeat by repeat in random order."""
-    rows, jobs = model_set.to_dict("records"), []
-    for repeat in range(repeats):
-        order = (np.random.default_rng([seed, repeat]).permutation(len(rows)) if minutes is None
-                 else informative_order(model_set, [seed, repeat], families))
-        jobs += [(repeat, position, rows[i]) for position, i in enumerate(order)
-                 if (str(rows[i]["configuration"]), repeat) not in done]
-    return jobs
-
-
-class _Plan:
-    """What to measure next: runs as long as the budget lasts, baselines between them."""
-
-    def __init__(self, todo, metered, end, seconds):
-        self.todo, self.metered, self.end = deque(todo), metered, end
-        self.since = {}  # unit -> runs since its last baseline
-        self.spent = {True: [], False: []}  # seconds of baselines, of runs
-        self.seconds = seconds
-        self.repeat = todo[0][0] if todo else 0
-
-    def next(self, unit):
-        """Return (repeat, position, row) for a unit that is free, or None; no row is a baseline."""
-        go_on = self.go_on()
-        since = self.since.get(unit)
-        if self.metered and (since is None or since >= BASELINE_EVERY or not go_on):
-            if not go_on and not since:
-                return None
-            self.since[unit] = 0
-            return self.repeat, -1, None
-        if not go_on:
-            return None
-        self.since[unit] = (since or 0) + 1
-        self.repeat, position, row = self.todo.popleft()
-        return self.repeat, position, row
-
-    def go_on(self):
-        """Return whether there is a run to make, and the time for it."""
-        return bool(self.todo) and self.time_for_runs() >= 1
-
-    def give_back(self, unit, job):
-        """Take back what a unit that is gone had not finished."""
-        self.since.pop(unit, None)
-        if job[2] is not None:
-            self.todo.appendleft(job)
-
-    def time_for_runs(self):
-        """Return how many runs fit into what is left of the budget, closing baseline included."""
-        left = self.end - time.monotonic() - (self.expected(True) if self.metered else 0)
-        return left / self.expected(False)
-
-    def expected(self, baseline):
-        """Return the seconds that a run or a baseline is expected to take."""
-        spent = self.spent[baseline]
-        # a run that fails at once takes no time on a clock of coarse steps, as Windows' is
-        return max(CLOCK_S, sum(spent) / len(spent)) if spent else self.seconds + 1
-
-
-def _walk(on, plan, file, known, progress, hopeful):
+def _walk(workers, plan, file, known, progress, hopeful):
     """Measure what is planned; each run is on disk before the bar moves."""
     from tqdm import tqdm
 
     failed = runs = 0
-    began = {}
     with tqdm(total=len(plan.todo), disable=not progress, unit="run", desc=file.path.name) as bar:
         while True:
-            for unit in on.free(plan.go_on(), bar.write):
-                job = plan.next(unit)
+            for device in workers.free(plan.go_on(), bar.write):
+                job = plan.next(device)
                 if job:
-                    began[unit] = time.monotonic()
-                    on.submit(unit, job)
-            if not on.busy():
+                    workers.submit(device, job)
+            if not workers.busy():
                 return
-            for unit, job, outcome in on.wait():
-                repeat, position, row = job
+            for device, job, outcome in workers.wait():
                 if outcome is None:
-                    plan.give_back(unit, job)
+                    plan.give_back(device, job)
                     continue
-                file.append({**known, **(row or {"configuration": IDLE}), "repeat": repeat,
-                             "position": position, **outcome, **on.describe(unit)})
-                plan.spent[row is None].append(time.monotonic() - began[unit])
-                if row is None:
+                file.append({**known, **(job.row or {"configuration": IDLE}), "repeat": job.repeat,
+                             "position": job.position, **outcome, **workers.describe(device)})
+                plan.ended(device, job)
+                if job.row is None:
                     continue
                 runs += 1
                 failed += "error" in outcome
@@ -270,9 +234,8 @@ def _walk(on, plan, file, known, progress, hopeful):
                         f"the first {runs} runs all failed, the last with {outcome['error']}: it "
                         f"is hardly the configurations. Mend that, then run the same sweep with "
                         f"retry_failed=True; {file.path.name} holds the errors")
-                bar.total = bar.n + 1 + on.busy() + min(len(plan.todo), int(max(0, min(
-                    1e9, plan.time_for_runs())) * max(1, len(plan.since))))
-                bar.set_postfix_str(_postfix(row, outcome, failed), refresh=False)
+                bar.total = bar.n + 1 + workers.busy() + plan.runs_ahead()
+                bar.set_postfix_str(_postfix(job.row, outcome, failed), refresh=False)
                 bar.update()
 
 
@@ -285,31 +248,28 @@ def _postfix(row, outcome, failed):
 
 
 class _Here:
-    """This process, as the one unit that measures."""
+    """This process, as the one device that measures."""
 
     def __init__(self, task, meter):
         self.conditions = describe(meter)
-        self._found, _ = find_meter(meter)  # once: a counter that is open is read faster
-        self._meter = self._found or meter  # where there is none, each run says why
-        opened = self._found is not None and self._found is not meter
-        self._close = self._found.close if opened else lambda: None
-        self._unit, self._task, self._job = self.conditions["unit"], task, None
+        meter_here, _ = find_meter(meter)  # once: a counter that is open is read faster
+        self._meter = meter_here or meter  # where there is none, each run says why
+        self.close = meter_here.close if meter_here else lambda: None
+        self._device_id, self._task, self._job = self.conditions["device_id"], task, None
 
     def free(self, needed, say):
-        return [] if self._job else [self._unit]
+        return [] if self._job else [self._device_id]
 
     def busy(self):
         return int(self._job is not None)
 
-    def submit(self, unit, job):
+    def submit(self, device, job):
         self._job = job
 
     def wait(self):
         job, self._job = self._job, None
-        return [(self._unit, job, self._task(job[2], meter=self._meter, unit=self._unit))]
+        outcome = self._task(job.row, meter=self._meter, device_id=self._device_id)
+        return [(self._device_id, job, outcome)]
 
-    def describe(self, unit):
+    def describe(self, device):
         return self.conditions
-
-    def close(self):
-        self._close()

@@ -272,7 +272,8 @@ def design_report(counted, costs="cmos", response=None) -> DesignReport:
         raise ValueError("counted: there are no counts in it; pass tos.count_models(model_set)")
     if response is not None and response not in counted:
         raise ValueError(f"response: there is no column {response!r}; give a measured one, or none")
-    rows = price(counted.drop_duplicates("configuration"), costs, ["macs", "tos", *_CLASSES, *_SPLIT])
+    rows = price(counted.drop_duplicates("configuration"), costs,
+                 ["macs", "tos", *_CLASSES, *_SPLIT])
     phases = rows["phase"] if "phase" in rows else pd.Series("inference", rows.index)
     criteria = []
     for phase, part in rows.groupby(phases, sort=True):

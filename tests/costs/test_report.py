@@ -82,7 +82,7 @@ def test_plot_of_a_training_step_has_a_bar_for_each_part_of_a_layer():
     ends = {}
     for bar in layers.patches:
         place = round(bar.get_y() + bar.get_height() / 2)
-        ends[place] = ends.get(place, 0.0) + bar.get_width()
+        ends[place] = max(ends.get(place, 0.0), bar.get_x() + bar.get_width())
     assert [ends[i] for i in range(6)] == pytest.approx(dearest.cost.tolist())
 
 

@@ -80,5 +80,5 @@ def test_a_spreadsheets_utf8_is_read_and_another_encoding_is_named(tmp_path):
     assert tos.load_cost_table(path).rows.locator["float32", "mac"] == "Δ"
     path = tmp_path / "greek.csv"
     path.write_text(text, encoding="iso8859-7")
-    with pytest.raises(ValueError, match=r"greek\.csv: it is no UTF-8 text .* in UTF-8"):
+    with pytest.raises(ValueError, match=r"greek\.csv: it is not UTF-8 text .* in UTF-8"):
         tos.load_cost_table(path)

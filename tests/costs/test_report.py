@@ -1,4 +1,5 @@
 import math
+import re
 
 import keras
 import pytest
@@ -81,7 +82,7 @@ def test_plot_of_a_training_step_has_a_bar_for_each_part_of_a_layer():
     ends = {}
     for bar in layers.patches:
         place = round(bar.get_y() + bar.get_height() / 2)
-        ends[place] = ends.get(place, 0.0) + bar.get_width()
+        ends[place] = max(ends.get(place, 0.0), bar.get_x() + bar.get_width())
     assert [ends[i] for i in range(6)] == pytest.approx(dearest.cost.tolist())
 
 
@@ -160,10 +161,14 @@ def test_nested_models_fold_in_html():
 def test_interactive_table_holds_every_layer_with_its_dtype(capsys):
     report = tos.transistor_ops(small_classifier())
     html = report.interactive()._repr_html_()
-    for call, _ in report.counts.index:
-        assert call in html
-    assert "float32" in html
-    assert '"desc"' in html
+    head, *body = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)
+                   for row in re.findall(r"<tr.*?</tr>", html[html.index("_fallback"):], re.S)]
+    columns = [re.sub(r"<.*>", "", name) for name in head]
+    assert columns[:6] == ["layer", "kind", "dtype", "phase", "macs (k)", "cost (MTO)"]
+    assert {row[0]: row[2] for row in body[:len(MODEL.layers)]} == {
+        **dict.fromkeys(("conv", "norm", "relu", "pool", "out"), "float32"), "flat": ""}
+    (column,) = re.findall(r'"order": ?\[\[(\d+), "desc"\]\]', html)
+    assert columns[int(column)] == "cost (MTO)"  # the dearest first
 
 
 def training_report():
@@ -225,6 +230,13 @@ def test_layers_and_parts_of_a_training_step_are_told_apart():
     conv = report.table.loc["conv"].to_numpy().sum()  # forward and backward
     assert kinds["Conv2D"] == pytest.approx(conv / report.total)
     assert "part" not in set(tos.transistor_ops(MODEL).shares.by)
+
+
+def test_the_update_is_the_optimizers_whatever_a_layer_is_called():
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4),
+                              keras.layers.Dense(2, name="optimizer")])
+    report = tos.transistor_ops(model, phase="training", loss="mse", optimizer="adam")
+    assert shares_of(report, "layer")["optimizer"] == shares_of(report, "part")["update"] > 0
 
 
 def test_per_layer_of_a_training_step_names_kind_and_part():

@@ -7,6 +7,7 @@ A table is a CSV file. Two comment lines name it (``# description:``, ``# unit:`
 """
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -71,7 +72,7 @@ def cost_tables() -> pd.DataFrame:
     ).set_index("name")
 
 
-def load_cost_table(name) -> CostTable:
+def load_cost_table(name: str | Path | CostTable) -> CostTable:
     """Return a cost table by its name, or from a CSV file of yours.
 
     Parameters
@@ -116,7 +117,7 @@ def _shipped():
             if f.name.endswith(".csv")}
 
 
-def did_you_mean(word, words) -> str:
+def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Return a hint at the word meant, for an error message; empty where none is close."""
     close = get_close_matches(word, words, 1)
     return f" (did you mean {close[0]!r}?)" if close else ""
@@ -127,7 +128,7 @@ def _load(path):
     try:
         text = path.read_text(encoding="utf-8-sig")  # Excel marks its UTF-8 files
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name}: it is no UTF-8 text (byte {error.start}); save it as CSV "
+        raise ValueError(f"{path.name}: it is not UTF-8 text (byte {error.start}); save it as CSV "
                          "in UTF-8") from None
     about = dict(line.lstrip("# ").strip().split(": ", 1) for line in text.splitlines()[:2]
                  if line.startswith("#") and ": " in line)

@@ -120,11 +120,13 @@ class Report:
             return rows
         layers, parts = (rows.get_level_values(level) for level in (0, 1))
         return pd.MultiIndex.from_arrays(
-            [layers, [self._kind(layer) for layer in layers], parts],
+            [layers, [self._kind(*row) for row in rows], parts],
             names=["layer", "kind", "part"])
 
-    def _kind(self, layer):
+    def _kind(self, layer, part):
         """Return the kind of a layer; ``loss``, ``optimizer``, ``operators`` of what is none."""
+        if part == "update":  # whatever layer is called "optimizer"
+            return "optimizer"
         call = layer
         while call not in self.kinds and "/" in call:  # a trace tells a layer's parts apart
             call = call.rpartition("/")[0]

@@ -48,8 +48,8 @@ class Diagnostics:
 
     def _residual_lines(self):
         if self.residuals.empty:
-            return ["residuals by factor: none; the runs name no family that is known, so say which are "
-                    "factors: law.diagnostics(factors=[...])"]
+            return ["residuals by factor: none; the runs name no family that is known, so say "
+                    "which columns are factors: law.diagnostics(factors=[...])"]
         largest = self.residuals.sort_values("residual", key=abs, ascending=False).head(10)
         return ["residuals by factor, largest first:", largest.to_string(index=False)]
 
@@ -63,8 +63,8 @@ def diagnose(law, data, factors=None) -> Diagnostics:
     data : Prepared
         The runs, as `prepare` returns them.
     factors : sequence of str, optional
-        Columns to sort residuals by. If not given, those of the runs' family (one of `FAMILIES`), and the device
-        where there are several.
+        Columns to sort residuals by. If not given, those of the runs' family (one of `FAMILIES`),
+        and the device where there are several.
 
     Raises
     ------

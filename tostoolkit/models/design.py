@@ -260,7 +260,7 @@ def design_report(counted: pd.DataFrame, costs: "str | CostTable" = "cmos",
     factors = factors_of(counted, families) if factors is None else list(factors)
     rows = counted.drop_duplicates(
         ["configuration", "family"] if "family" in counted else "configuration")
-    priced = price(rows, costs)
+    priced = price(rows, costs, ["macs", "tos", *_CLASSES, *_SPLIT])
     phases = rows["phase"] if "phase" in rows else pd.Series("inference", rows.index)
     criteria = pd.DataFrame(
         [(phase, *row) for phase, part in priced.groupby(phases, sort=True)

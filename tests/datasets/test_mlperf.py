@@ -70,7 +70,7 @@ def test_int8_counts_rename_what_is_quantised():
     assert int8["exp float32"] == 12
     assert "mac float32" not in int8
     assert 4 * int8["bytes"] == row["bytes"]
-    assert tos.price(int8.to_frame().T).tos.iloc[0] < tos.add_indices(
+    assert tos.price(int8.to_frame().T).tos.iloc[0] < tos.price(
         pd.DataFrame([row])).tos.iloc[0]
 
 

@@ -234,35 +234,42 @@ def design(counted: pd.DataFrame) -> Figure:
     return figure
 
 
+#: Factor -> title of the panel of its pairs; factors of one title share it.
+PANELS = {"activation": "another activation than relu", "batch_norm": "normalisation",
+          "normalization": "normalisation"}
+
+
 @in_style
-def pair_effects(summary: pd.DataFrame, label: str) -> Figure:
+def pair_effects(effects: pd.DataFrame, label: str) -> Figure:
     """Effect of an activation or a normalisation at equal MACs: measured, and as laws predict it.
 
     Parameters
     ----------
-    summary : pandas.DataFrame
-        Tidy: ``panel``, ``set``, ``law``, ``effect``, ``lower``, ``upper`` (fractions, 95 %),
-        ``n_pairs``, ``predicted_effect``; the measured columns are the same for all laws.
+    effects : pandas.DataFrame
+        As `pair_effects` returns it for several data sets and laws; the rows of all levels
+        together are drawn. The measured columns are the same for all laws.
     label : str
         What was measured.
     """
-    panels = list(dict.fromkeys(summary.panel))
+    effects = effects[effects.level == "all others"]
+    effects = effects.assign(panel=effects.factor.map(PANELS).fillna(effects.factor))
+    panels = list(dict.fromkeys(effects.panel))
     figure, (row,) = new_figure(TWO_COLUMNS, 2.0, 1, len(panels))
     for axes, panel in zip(row, panels, strict=True):
-        part = summary[summary.panel == panel]
-        sets = part.drop_duplicates("set")
+        part = effects[effects.panel == panel]
+        sets = part.drop_duplicates("dataset")
         y = np.arange(len(sets))
         axes.axvline(0, color="0.5", lw=0.8)
         axes.hlines(y, 100 * sets.lower, 100 * sets.upper, color="k", lw=0.8)
         axes.plot(100 * sets.effect, y, ls="none", marker="o", color="k", label="measured")
         for colour, marker, (law, predicted) in zip(
                 OKABE_ITO, "D^sv", part.groupby("law", sort=False), strict=False):
-            effect = predicted.set_index("set").predicted_effect.loc[sets.set]
+            effect = predicted.set_index("dataset").predicted_effect.loc[sets.dataset]
             axes.plot(100 * effect, y + 0.15, ls="none", marker=marker, mfc="none", mec=colour,
                       label=f"{law}, predicted")
         axes.set(yticks=y, ylim=(len(y) - 0.5, -0.5), title=panel, xlabel=f"change of {label} (%)")
         axes.set_yticklabels([f"{name} ({n})" for name, n in zip(
-            sets.set, sets.n_pairs, strict=True)])
+            sets.dataset, sets.n_pairs, strict=True)])
         axes.grid(axis="y", visible=False)
     figure.legend(*row[0].get_legend_handles_labels(), ncols=4, loc="outside lower center")
     return figure
@@ -305,15 +312,13 @@ def cost_sensitivity(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        ``data`` and, as `sensitivity.cost_sensitivity` returns them, ``part``, ``macs_per_op``,
-        ``mean_relative_error``, ``lower``, ``upper``, ``difference_macs``, ``table_low``,
-        ``table_high``, ``best``.
+        As `cost_sensitivity` returns it for several data sets.
     """
-    sets = list(dict.fromkeys(table.data))
+    sets = list(dict.fromkeys(table.dataset))
     figure, (row,) = new_figure(TWO_COLUMNS, 2.4, 1, len(sets))
     for axes, data in zip(row, sets, strict=True):
         for colour, (part, line) in zip(
-                OKABE_ITO, table[table.data == data].groupby("part", sort=False), strict=False):
+                OKABE_ITO, table[table.dataset == data].groupby("part", sort=False), strict=False):
             line = line[line.macs_per_op > 0]
             axes.plot(line.macs_per_op, 100 * line.mean_relative_error, color=colour, label=part)
             axes.fill_between(line.macs_per_op, 100 * line.lower, 100 * line.upper, color=colour,

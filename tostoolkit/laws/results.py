@@ -6,6 +6,54 @@ from pathlib import Path
 import pandas as pd
 
 
+#: Response of a law -> what it is a law of.
+QUANTITIES = {"energy_j": "energy", "time_s": "time"}
+
+
+def response_of(*tables) -> str:
+    """Return what laws of some tables of runs can be of: ``energy_j`` where every run has it.
+
+    A law of energy needs joules of all its runs; where one has none, time stands in for all.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"energy_j": [1.0, 2.0], "time_s": [0.1, 0.2]})
+    >>> response_of(runs), response_of(runs, runs.assign(energy_j=[1.0, None]))
+    ('energy_j', 'time_s')
+    """
+    return "energy_j" if all(table["energy_j"].notna().all() for table in tables) else "time_s"
+
+
+def at_hand(tables, *names) -> dict:
+    """Return the tables of those names that are there, in the order of the names.
+
+    >>> at_hand({"b": 2, "a": 1, "c": 3}, "a", "b", "none such")
+    {'a': 1, 'b': 2}
+    """
+    return {name: tables[name] for name in names if name in tables}
+
+
+def labelled(errors) -> pd.DataFrame:
+    """Return a table of errors with ``data``: data set, device where several, and what is measured.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        As `compare_predictors` returns it for several data sets, with ``response``.
+
+    Examples
+    --------
+    >>> errors = pd.DataFrame({"dataset": ["a", "b", "b"], "device": ["x", "x", "y"],
+    ...                        "response": ["time_s", "energy_j", "energy_j"]})
+    >>> labelled(errors).data.tolist()
+    ['a (time)', 'b, x (energy)', 'b, y (energy)']
+    """
+    several = errors.groupby("dataset").device.transform("nunique") > 1
+    device = (", " + errors.device.astype(str)).where(several, "")
+    return errors.assign(
+        data=errors.dataset + device + " (" + errors.response.map(QUANTITIES) + ")")
+
+
 def significant(table, digits=4) -> pd.DataFrame:
     """Return a table with its floats rounded to significant digits; integers stay as they are.
 
@@ -164,3 +212,56 @@ def verdicts(errors) -> list[str]:
             f"{tos.mean_relative_error:.1%}, {verdict} ({gap:+.2f} points [{low:+.2f}, "
             f"{high:+.2f}]); best: {best}, {table.mean_relative_error[best]:.1%}.")
     return sentences
+
+
+def pair_verdicts(effects, quantity) -> list[str]:
+    """Return a sentence for each row of effects of matched pairs.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        As `pair_effects` returns it for several data sets; the levels that are wanted.
+    quantity : str
+        What was measured, ``energy`` or ``time``.
+
+    Examples
+    --------
+    >>> effects = pd.DataFrame({
+    ...     "dataset": ["ours"], "factor": ["activation"], "baseline": ["relu"], "effect": [0.08],
+    ...     "lower": [0.05], "upper": [0.11], "n_pairs": [16], "n_positive": [14],
+    ...     "predicted_effect": [0.001], "law": ["TOs"]})
+    >>> pair_verdicts(effects, "time")[0]
+    'ours: another activation than relu at equal MACs changes the time by +8.0% [+5.0%, +11.0%], \
+up in 14 of 16 pairs; the law of TOs predicts +0.1%.'
+    """
+    sentences = []
+    for row in effects.itertuples():
+        where = ", ".join([row.dataset, *([row.phase] if hasattr(row, "phase") else [])])
+        said = (f"; the law of {row.law} predicts {row.predicted_effect:+.1%}"
+                if hasattr(row, "law") else "")
+        sentences.append(
+            f"{where}: another {row.factor} than {row.baseline} at equal MACs changes the "
+            f"{quantity} by {row.effect:+.1%} [{row.lower:+.1%}, {row.upper:+.1%}], up in "
+            f"{row.n_positive} of {row.n_pairs} pairs{said}.")
+    return sentences
+
+
+def weight_verdicts(weights) -> list[str]:
+    """Return a sentence for each best weight: how far from that of any cost table it lies.
+
+    Parameters
+    ----------
+    weights : pandas.DataFrame
+        The rows of `cost_sensitivity` of several data sets that are ``best``.
+
+    Examples
+    --------
+    >>> weights = pd.DataFrame({
+    ...     "dataset": ["ours"], "part": ["elementary"], "macs_per_op": [53.9],
+    ...     "mean_relative_error": [0.206], "table_low": [1.3], "table_high": [38.0]})
+    >>> weight_verdicts(weights)[0]
+    'ours: one TO number does best with elementary ops at 53.9 MACs (20.6%); tables say 1.3 to 38.'
+    """
+    return [f"{row.dataset}: one TO number does best with {row.part} ops at {row.macs_per_op:.3g} "
+            f"MACs ({row.mean_relative_error:.1%}); tables say {row.table_low:.2g} to "
+            f"{row.table_high:.2g}." for row in weights.itertuples()]

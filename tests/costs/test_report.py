@@ -1,4 +1,3 @@
-import math
 
 import keras
 import numpy as np
@@ -149,17 +148,40 @@ def test_interactive_table_holds_every_layer_with_its_dtype(capsys):
     assert '"desc"' in html
 
 
-def test_training_report_has_its_parts_and_no_bytes():
+def test_training_report_has_its_parts_and_their_bytes():
     report = tos.transistor_ops(
         small_classifier(), phase="training", loss="sparse_categorical_crossentropy",
         optimizer="adam")
     parts = report.table.sum(axis=1).groupby("kind").sum()
     assert set(parts.index) == {"forward", "backward", "update"}
     assert parts["backward"] > parts["forward"] > 0
-    assert math.isnan(report.bytes_moved)
+    moved = tos.count_bytes(small_classifier(), phase="training", optimizer="adam")
+    assert report.bytes_moved == moved.to_numpy().sum() > 0
+    assert report.movement.equals(moved)
     assert "counted by rule" in str(report)
     inference = tos.transistor_ops(small_classifier())
     assert report.macs > 2 * inference.macs
+
+
+@pytest.mark.parametrize("stack", [
+    [keras.layers.Dense(4, name="a")],  # by rule
+    [keras.layers.Dense(4, name="a"), keras.layers.MultiHeadAttention(2, 3, name="mha")],
+])
+def test_training_bytes_stand_on_the_rows_of_the_ops_and_none_is_lost(stack):
+    x = y = keras.Input((5, 8))
+    for layer in stack:
+        y = layer(y, y) if layer.name == "mha" else layer(y)
+    report = tos.transistor_ops(keras.Model(x, y), phase="training", loss="mse", optimizer="adam")
+    layers = report.per_layer
+    moved = layers[["weight_bytes", "read_bytes", "written_bytes"]]
+    assert moved.to_numpy().sum() == report.bytes_moved
+    assert layers.cost.sum() == pytest.approx(report.total)
+    assert layers.macs.sum() == report.macs
+    # the update reads a weight, its gradient and two slots, and writes the weight and the slots
+    weights = 4 * report.counts.loc[("optimizer", "update"), ("float32", "sqrt")] - 4 * len(
+        keras.Model(x, y).trainable_weights)
+    assert moved.loc[("optimizer", "update")].tolist() == [weights, 3 * weights, 3 * weights]
+    assert "update" in str(report)
 
 
 def test_coverage_adds_up():

@@ -35,10 +35,10 @@ def test_graph_finds_functional_graphs_and_nothing_else():
             return x
 
     inputs = keras.Input((3,))
-    assert introspection._graph(small_classifier()) is not None
-    assert introspection._graph(keras.Model(inputs, inputs + 1)) is not None
-    assert introspection._graph(Overridden(inputs, inputs + 1)) is None
-    assert introspection._graph(keras.layers.Dense(3)) is None
+    assert introspection.inspect(small_classifier()).graph is not None
+    assert introspection.inspect(keras.Model(inputs, inputs + 1)).graph is not None
+    assert introspection.inspect(Overridden(inputs, inputs + 1)).graph is None
+    assert introspection.inspect(keras.layers.Dense(3)).graph is None
 
 
 def test_operators_that_move_the_batch_get_exact_shapes():

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..counting.count import OP_COUNTERS, check_phase, count_calls, count_ops
+from ..counting.count import OP_COUNTERS, count
 from ..counting.data_movement import COLUMNS as MOVEMENT_COLUMNS
-from ..counting.data_movement import movement_table
-from ..counting.introspection import layer_calls
+from ..counting.data_movement import movement_on_rows
 from ..op_kinds import LINEAR, OP_KINDS
 from .cost_table import CostTable, load_cost_table
 
@@ -24,7 +23,8 @@ class Report:
         Op counts: one row a layer call, columns ``(dtype, op)``.
     costs : CostTable
     movement : pandas.DataFrame
-        Bytes of weights, of activations read and written, by layer call.
+        Bytes of weights read, of all else read and written, as `count_bytes`: by layer call, for
+        training by layer call and part of the step.
     batch_size : int
     phase : str
     unpriced : pandas.Series
@@ -70,9 +70,9 @@ class Report:
         return int(self._flops_per_layer.sum())
 
     @property
-    def bytes_moved(self) -> float:
-        """Bytes of weights and activations that one batch reads and writes; NaN for training."""
-        return float(self.movement.to_numpy().sum())
+    def bytes_moved(self) -> int:
+        """Bytes that one batch reads and writes: weights, activations, in training gradients."""
+        return int(self.movement.to_numpy().sum())
 
     @property
     def _flops_per_layer(self):
@@ -84,19 +84,23 @@ class Report:
 
         MACs; cost, in the table's unit; its share of the total; the share of it that is not
         linear; bytes of weights, of activations read and written; and the arithmetic intensity,
-        FLOPs per byte moved (missing where nothing moves).
+        FLOPs per byte moved (missing where nothing moves). Of a training step one row a layer call
+        and part of it, the update of all weights being one; bytes of a layer that op counts do not
+        tell apart have a row of their own (`movement_on_rows`).
         """
-        table = self.table
+        movement = movement_on_rows(self.movement, self.counts.index)
+        table = self.table.reindex(movement.index, fill_value=0.0)
         cost = table.sum(axis=1)
         linear = table.loc[:, _is_linear(table.columns)].sum(axis=1)
-        moved = self.movement.sum(axis=1)
+        moved = movement.sum(axis=1)
+        flops = self._flops_per_layer.reindex(movement.index, fill_value=0)
         return pd.DataFrame({
-            "macs": self._macs_per_layer,
+            "macs": self._macs_per_layer.reindex(movement.index, fill_value=0),
             "cost": cost,
             "share": cost / (self.total or 1.0),
             "nonlinear_share": ((cost - linear) / cost).where(cost > 0, 0.0),
-            **self.movement,
-            "flops_per_byte": self._flops_per_layer / moved.where(moved > 0),
+            **movement,
+            "flops_per_byte": flops / moved.where(moved > 0),
         })
 
     @property
@@ -192,8 +196,8 @@ class Report:
         """`per_layer`, with the phase and the dtype of most of a call's work (empty: no work)."""
         by_dtype = self.table.T.groupby(level="dtype").sum().T
         layers = self.per_layer
-        layers.insert(0, "dtype", by_dtype.idxmax(axis=1).where(by_dtype.sum(axis=1) > 0, "")
-                      if len(by_dtype.columns) else "")
+        layers.insert(0, "dtype", by_dtype.idxmax(axis=1).where(by_dtype.sum(axis=1) > 0).reindex(
+            layers.index).fillna("") if len(by_dtype.columns) else "")
         layers.insert(1, "phase", self.phase)
         return layers
 
@@ -317,18 +321,11 @@ def transistor_ops(model, costs="cmos", batch_size=1, phase="inference", *, inpu
     64.0
     """
     costs = load_cost_table(costs)
-    check_phase(phase)
-    if phase == "inference":
-        calls = layer_calls(model, batch_size, input_shape)
-        counts, movement = count_calls(calls, counters), movement_table(calls)
-    else:
-        counts = count_ops(model, batch_size, phase, input_shape=input_shape, loss=loss,
-                           optimizer=optimizer)
-        movement = pd.DataFrame(float("nan"), counts.index, MOVEMENT_COLUMNS)  # not counted
-    unpriced = _gaps(model.name, counts, costs, missing)
-    return Report(
-        model.name, counts, costs, movement, batch_size, phase, unpriced,
-        counts.attrs["coverage"])
+    counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
+                    loss=loss, optimizer=optimizer)
+    unpriced = _gaps(model.name, counted.counts, costs, missing)
+    return Report(model.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
+                  counted.coverage)
 
 
 def _gaps(model_name, counts, costs, missing):

@@ -49,7 +49,7 @@ import pandas as pd
 from ..op_kinds import OP_KINDS
 from .calls import CallCount, LayerCall
 from .data_movement import movement_table
-from .introspection import compiled, compiled_optimizer, inspect
+from .introspection import compiled, compiled_optimizer, inspect, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, own_counter
 from .rules.layers import zero
 from .rules.training import count_step
@@ -225,13 +225,20 @@ def counted(call, counters=OP_COUNTERS, traced=True) -> CallCount:
         return CallCount(Counter(), "zero")
     own = own_counter(call.layer, call.kind, counters)
     try:
-        if own or not _computes_otherwise(call):
+        if own or not (_computes_otherwise(call) or _holds_own(call, counter, counters)):
             return _by_rule(call, counter, counters)
     except NoRule:
         pass
     if not traced:
         raise NoRule(f"{call.path!r} ({call.kind})")
     return trace_call(call, partial(_own, counters=counters))
+
+
+def _holds_own(call, counter, counters):
+    """Whether a rule would pass over a counter of the user's, of a layer inside this one."""
+    if counters is OP_COUNTERS or counter in WRAPPERS.values():
+        return False
+    return any(own_counter(layer, kind, counters) for kind, layer in sublayers(call.layer))
 
 
 def _own(layer, kind, counters):

@@ -278,12 +278,14 @@ def _traced_step(model, inputs, step):
     with abstract():
         optimizer.build(model.trainable_variables)
 
+    mode = {"training": True} if "training" in signature(model.call).parameters else {}
+
     def run(trainable, fixed, state, x, targets):
         x = x[0] if len(x) == 1 else list(x)
         with tf.GradientTape() as tape:
             tape.watch(trainable)
             outputs, fixed, penalties = model.stateless_call(
-                trainable, fixed, x, training=True, return_losses=True)
+                trainable, fixed, x, return_losses=True, **mode)
             with tf.name_scope(LOSS_SCOPE):
                 terms = [loss(y, out) for y, out in zip(
                     targets, keras.tree.flatten(outputs), strict=True)]

@@ -64,7 +64,7 @@ MOVEMENT = frozenset((
     "DynamicStitch", "Empty", "EmptyTensorList", "EnsureShape", "ExpandDims", "Fill", "Gather",
     "GatherNd", "GatherV2", "Identity", "IdentityN", "InvertPermutation", "LinSpace",
     "MatrixBandPart", "MatrixDiagPartV3", "MatrixDiagV3", "MirrorPad", "NoOp", "OneHot",
-    "OnesLike", "Pack", "Pad", "PadV2", "ParallelConcat", "Placeholder",
+    "OnesLike", "OptionalFromValue", "OptionalGetValue", "OptionalHasValue", "OptionalNone", "Pack", "Pad", "PadV2", "ParallelConcat", "Placeholder",
     "PlaceholderWithDefault", "PreventGradient", "Range", "Rank", "ReadVariableOp", "Reshape",
     "ResizeNearestNeighbor", "ReverseV2", "ReverseSequence", "Roll", "ScatterNd", "Shape",
     "ShapeN", "Size", "Slice", "Snapshot", "SpaceToBatchND", "SpaceToDepth", "Split", "SplitV",

@@ -66,8 +66,9 @@ def _step(call, cell, features):
     sizes = [features, *states]
     if not all(isinstance(size, int) for size in (*sizes, output)):
         raise NoRule(f"{call.path!r} ({call.kind}): states that are not vectors")
-    return replace(call, kind=kind_of(cell), layer=cell, outputs=(Tensor((batch, output), dtype),),
-                   inputs=tuple(Tensor((batch, size), dtype) for size in sizes))
+    return replace(call, kind=kind_of(cell), layer=cell, kwargs={},
+                   inputs=tuple(Tensor((batch, size), dtype) for size in sizes),
+                   outputs=(Tensor((batch, output), dtype),))
 
 
 def stacked_cells(call, count):

@@ -14,7 +14,8 @@ from .recurrent import times
 
 
 def _held(call, layer, **shapes):
-    return replace(call, kind=kind_of(layer), layer=layer, **shapes)
+    """Return the call of what is held: the wrapper's own arguments are not handed on."""
+    return replace(call, kind=kind_of(layer), layer=layer, kwargs={}, **shapes)
 
 
 def as_wrapped(call, count):

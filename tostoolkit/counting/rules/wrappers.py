@@ -25,12 +25,14 @@ def as_wrapped(call, count):
 
 def bidirectional(call, count):
     """Both directions, then the merge: nothing for concat."""
-    counts = Counter()
+    counts, y, mode = Counter(), call.outputs[0], call.layer.merge_mode
+    width = y.shape[-1] // 2 if mode == "concat" else y.shape[-1]
+    one = Tensor((*y.shape[:-1], width), y.dtype)
     for layer in (call.layer.forward_layer, call.layer.backward_layer):
-        counts += count(_held(call, layer))
-    n = call.outputs[0].size
+        counts += count(_held(call, layer, outputs=(one,)))
+    n = y.size
     merge = {"sum": {"add": n}, "ave": {"add": n, "div": n}, "mul": {"mul": n}}
-    return counts + ops(call.dtype, **merge.get(call.layer.merge_mode, {}))
+    return counts + ops(call.dtype, **merge.get(mode, {}))
 
 
 def time_distributed(call, count):

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from ..costs.predictors import count_row
 from ..counting.introspection import abstract
+from ..counting.rows import count_row
 
 ONCE = ["layers", "elements"]
 IN_PROCESSES = 200  # more models than these are counted in as many processes as there are cores

@@ -5,8 +5,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from ..costs.predictors import count_row
 from ..counting.introspection import abstract
+from ..counting.rows import count_row
 
 #: Unit -> joules.
 JOULES = MappingProxyType({
@@ -210,8 +210,8 @@ def _counted(runs, models, loss, optimizer, input_shape):
     for name, size, phase in runs[keys].drop_duplicates().itertuples(index=False):
         if name not in built:
             built[name] = _build(name, models[name])
-        rows[name, size, phase] = count_row(built[name], size, input_shape, phase=phase, loss=loss,
-                                            optimizer=optimizer)
+        rows[name, size, phase] = count_row(
+            built[name], size, phase, input_shape=input_shape, loss=loss, optimizer=optimizer)
     counts = pd.DataFrame(rows.values(), index=pd.MultiIndex.from_tuples(rows, names=keys))
     clash = counts.columns.intersection(runs.columns)
     if len(clash):

@@ -143,7 +143,7 @@ class ScalingLaw:
         return frame if interval else frame["mean"].rename(self.response)
 
     def _count(self, model, batch_size, phase, counting, costs):
-        from ..costs.predictors import count_row
+        from ..counting.rows import count_row
 
         if phase is None:
             if len(self.phases) > 1:

@@ -13,8 +13,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from ..costs.predictors import count_row, predictor_values
+from ..costs.predictors import predictor_values
 from ..counting.introspection import abstract
+from ..counting.rows import count_row
 from .builders import BUILDERS, build
 from .design import PAIR_BASELINES, label
 from .optimal_design import candidates, draw

@@ -12,12 +12,16 @@ import lazy_loader
 from . import extras
 
 _NAMES = {
-    "counting.introspection": ["LayerCall", "abstract", "layer_calls"],
-    "counting.count": ["OP_COUNTERS", "count_ops"],
-    "counting.data_movement": ["count_bytes"],
+    "counting.introspection": ["abstract"],
+    "counting.calls": ["LayerCall"],
+    "counting.walk": ["layer_calls"],
+    "counting.rules": ["OP_COUNTERS"],
+    "counting.count": ["count_bytes", "count_ops"],
+    "counting.rows": ["count_row"],
     "costs.cost_table": ["cost_tables", "load_cost_table"],
     "costs.report": ["compare", "transistor_ops"],
-    "costs.predictors": ["count_row", "predictors", "price"],
+    "costs.activations": ["activation_costs"],
+    "costs.predictors": ["predictors", "price"],
     "models.model_sets": ["feed_forward", "convolutional", "transformer"],
     "models.counting": ["count_models"],
     "models.design": ["design_report"],

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from models import application, shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.counting.count import ZERO_LAYERS, count_call
-from tostoolkit.counting.introspection import LayerCall, Tensor
-from tostoolkit.counting.trace import TraceError
+from tostoolkit.counting.calls import LayerCall, Tensor
+from tostoolkit.counting.count import count, count_call
+from tostoolkit.counting.op_graph import TraceError
+from tostoolkit.counting.rules import ZERO_LAYERS
 from tostoolkit.op_kinds import OP_KINDS
 
 F32 = "float32"
@@ -327,16 +328,16 @@ class Peeking(keras.layers.Layer):
 def test_own_counter_is_one_entry():
     model = keras.Sequential([keras.Input((3,)), Doubled(name="twice")])
     own = {"Doubled": lambda call: Counter({(call.dtype, "mul"): call.outputs[0].size})}
-    table = tos.count_ops(model, counters=tos.OP_COUNTERS | own)
-    assert table.loc["twice"].iloc[0].to_dict() == {("float32", "mul"): 3}
-    assert table.attrs["coverage"] == {"rule": 1}
+    counted = count(model, counters=tos.OP_COUNTERS | own)
+    assert counted.counts.loc["twice"].iloc[0].to_dict() == {("float32", "mul"): 3}
+    assert counted.coverage == {"rule": 1}
 
 
 def test_layer_without_a_counter_is_traced():
     model = keras.Sequential([keras.Input((3,)), Doubled(name="twice")])
-    table = tos.count_ops(model)
-    assert table.loc["twice"].iloc[0].to_dict() == {("float32", "add"): 3}
-    assert table.attrs["coverage"] == {"trace": 1}
+    counted = count(model)
+    assert counted.counts.loc["twice"].iloc[0].to_dict() == {("float32", "add"): 3}
+    assert counted.coverage == {"trace": 1}
 
 
 def test_layer_that_cannot_be_traced_is_an_error_that_shows_the_counter_to_write():

@@ -1,105 +1,192 @@
+"""Each private name of Keras that the package uses, by what it is relied on for."""
+
+import ast
+from pathlib import Path
+
 import keras
 import pytest
-from models import application, shared_and_nested, small_classifier
+from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.counting import introspection
+from tostoolkit.counting.introspection import compiled, inspect, kind_of, sublayers
+
+PACKAGE = Path(tos.__file__).parent
+ALONE = PACKAGE / "counting" / "introspection.py"
 
 
-def paths(model, *args):
-    return [call.path for call in tos.layer_calls(model, *args)]
+# --- nobody else uses one
+
+def private_names(code):
+    """Return what a module says that only Keras' own code should: its private names."""
+    said, tree = [], ast.parse(code)
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
+             for part in node.values}  # the end of a name that is put together: public ones
+    for node in ast.walk(tree):
+        if id(node) in parts:
+            continue
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not (
+                node.attr.endswith("__")
+                or (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))):
+            said.append(node.attr)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras.src"):
+            said.append(node.module)
+        elif isinstance(node, ast.Import):
+            said += [a.name for a in node.names if a.name.startswith("keras.src")]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and (
+                node.value.startswith("keras.src")
+                or (node.value.isidentifier() and node.value.startswith("_")
+                    and not node.value.startswith("__"))
+                or node.value in ("BaseOptimizer", "TFOptimizer", "Functional")):
+            said.append(node.value)
+    return said
 
 
-def test_shared_layers_nested_models_and_operators_show_once_per_call():
-    calls = tos.layer_calls(shared_and_nested())
-    assert sorted(c.path for c in calls if "shared" in c.path) == [
-        "shared", "shared#2", "shared#3"]
-    assert [c.path for c in calls if "deep" in c.path] == [
-        "nested/core/deep", "nested/core/deep#2"]
-    assert [c.kind for c in calls if c.kind.startswith("ops.")] == [
-        "ops.Add", "ops.Exp", "ops.Multiply"]
+#: What looks private and is not Keras': of our own, of TensorFlow's graphs, of named tuples, of
+#: the display protocol of Jupyter.
+NOT_KERAS = {
+    "op_graph.py": {"_get_function", "_add"},
+}
 
 
-def test_order_is_that_of_execution():
-    assert paths(small_classifier()) == ["conv", "norm", "relu", "pool", "flat", "out"]
+def test_private_names_of_keras_stand_in_introspection_alone():
+    said = {}
+    for path in (PACKAGE / "counting").rglob("*.py"):
+        names = set(private_names(path.read_text(encoding="utf-8")))
+        said[path.name] = names - NOT_KERAS.get(path.name, set())
+    assert len(said["introspection.py"]) >= 5
+    assert {name: names for name, names in said.items()
+            if names and name != "introspection.py"} == {}
 
 
-def test_batch_size_fills_the_first_dimension():
-    for call in tos.layer_calls(small_classifier(), 7):
-        assert {t.shape[0] for t in (*call.inputs, *call.outputs)} == {7}
+def test_the_rest_of_the_package_does_not_import_from_keras_src():
+    for path in PACKAGE.rglob("*.py"):
+        if path != ALONE:
+            assert "keras.src" not in "".join(
+                n for n in private_names(path.read_text(encoding="utf-8"))), path
 
+
+@pytest.mark.parametrize("code", [
+    "model._functional", "layer._use_bias", "from keras.src.ops import numpy",
+    "import keras.src.layers", "getattr(model, '_flatten_layers')", "hasattr(m, '_nodes_by_depth')",
+    "def f():\n    return x.y._build_shapes_dict", "[c for c in m if c.__name__ == 'TFOptimizer']",
+])
+def test_the_check_sees_a_private_name_however_it_is_said(code):
+    assert private_names(code)
+
+
+def test_the_check_passes_what_is_our_own():
+    assert private_names("self._x; _f(); model.__class__; x['_y']; 'a _b'") == ["_y"]
+    assert private_names("self.x; _f(cls._y); model.__dict__; 'not _private'") == []
+
+
+# --- Sequential._functional, Function._nodes_by_depth, keras.src...Functional
 
 def test_graph_finds_functional_graphs_and_nothing_else():
     class Overridden(keras.Model):
         def call(self, x):
             return x
 
-    inputs = keras.Input((3,))
-    assert introspection._graph(small_classifier()) is not None
-    assert introspection._graph(keras.Model(inputs, inputs + 1)) is not None
-    assert introspection._graph(Overridden(inputs, inputs + 1)) is None
-    assert introspection._graph(keras.layers.Dense(3)) is None
-
-
-def test_operators_that_move_the_batch_get_exact_shapes():
-    x = keras.Input((4, 6))
-    model = keras.Model(x, keras.ops.exp(keras.ops.reshape(x, (-1, 6))))
-    assert [c.outputs[0].shape for c in tos.layer_calls(model, 3)] == [(12, 6), (12, 6)]
-
-
-def test_input_shape_closes_open_dimensions_inside_nested_models_too():
-    inner = keras.Sequential([keras.Input((None, None, 4)), keras.layers.Conv2D(2, 3)])
-    x = keras.Input((None, None, 3))
-    model = keras.Model(x, inner(keras.layers.Conv2D(4, 3)(x)))
-    shapes = [c.outputs[0].shape for c in tos.layer_calls(model, 2, (10, 12, 3))]
-    assert shapes == [(2, 8, 10, 4), (2, 6, 8, 2)]
-
-
-def test_layer_alone_is_one_call():
-    dense = keras.layers.Dense(3)
-    dense.build((None, 7))
-    (call,) = tos.layer_calls(dense, 2)
-    assert (call.kind, call.inputs[0].shape, call.outputs[0].shape) == ("Dense", (2, 7), (2, 3))
-
-
-def test_class_that_borrows_a_keras_name_is_marked():
-    class Dense(keras.layers.Layer):
+    class Through(keras.Sequential):
         def call(self, x):
             return x
 
-    model = keras.Sequential([keras.Input((3,)), Dense()])
-    assert [c.kind for c in tos.layer_calls(model)] == ["custom>Dense"]
+    inputs = keras.Input((3,))
+    assert inspect(small_classifier()).graph is not None
+    assert inspect(keras.Model(inputs, inputs + 1)).graph is not None
+    assert inspect(Overridden(inputs, inputs + 1)).graph is None
+    assert inspect(Through([keras.Input((3,)), keras.layers.Dense(2)])).graph is None
+    assert inspect(keras.Sequential([keras.layers.Dense(2)])).graph is None  # not built
+    assert inspect(keras.layers.Dense(3)).graph is None
 
 
-def test_works_without_weights():
-    assert len(tos.layer_calls(application("VGG16"))) == 22
+def test_a_graph_lists_its_nodes_in_the_order_of_execution_without_inputs():
+    graph = inspect(small_classifier()).graph
+    assert [node.kind for node in graph.nodes] == [
+        "Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D", "Flatten", "Dense"]
+    written = {id(t) for t in graph.inputs}
+    for node in graph.nodes:
+        assert all(id(t) in written for t in node.inputs)
+        written |= {id(t) for t in node.outputs}
+    assert [id(t) for t in graph.outputs] == [id(t) for t in graph.nodes[-1].outputs]
 
 
-@pytest.mark.parametrize(("call", "error", "words"), [
-    (lambda: tos.layer_calls("ResNet50"), TypeError, ["model", "str", "keras.applications"]),
-    (lambda: tos.layer_calls(keras.Sequential([keras.layers.Dense(3)])), ValueError,
-     ["not built", "model.build("]),
-    (lambda: tos.layer_calls(keras.layers.Dense(3)), ValueError, ["not built"]),
-    (lambda: tos.layer_calls(small_classifier(), 0), ValueError, ["batch_size", "0"]),
-    (lambda: tos.layer_calls(small_classifier(), "32"), TypeError, ["batch_size", "'32'"]),
-    (lambda: tos.layer_calls(small_classifier(), True), TypeError, ["batch_size"]),
-    (lambda: tos.layer_calls(small_classifier(), 2.0), TypeError, ["batch_size", "2.0"]),
-    (lambda: tos.layer_calls(
-        keras.Sequential([keras.Input((None, 3)), keras.layers.Conv1D(2, 3)])),
-     ValueError, ["input_shape", "(100, 3)"]),
-    (lambda: tos.layer_calls(small_classifier(), 1, (9, 9, 3)), ValueError,
-     ["input_shape", "(9, 9, 3)", "(8, 8, 3)"]),
-    (lambda: tos.layer_calls(shared_and_nested(), 1, (6,)), ValueError, ["1 shapes", "2 inputs"]),
-    (lambda: tos.layer_calls(
-        keras.Sequential([keras.Input(batch_shape=(4, 3)), keras.layers.Dense(3)])),
-     ValueError, ["batch_size=4"]),
-])
-def test_bad_input_names_what_was_wrong_and_what_works(call, error, words):
-    with pytest.raises(error) as caught:
-        call()
-    for word in words:
-        assert word in str(caught.value)
+def test_nested_graphs_stand_in_their_nodes():
+    nested = [node for node in inspect(shared_and_nested()).graph.nodes if node.graph]
+    assert [node.operation.name for node in nested] == ["nested", "nested"]
+    (core,) = nested[0].graph.nodes
+    assert [node.operation.name for node in core.graph.nodes] == ["deep"]
 
+
+# --- Layer._flatten_layers
+
+def test_sublayers_are_those_at_any_depth():
+    model = shared_and_nested()
+    names = {layer.name for _, layer in sublayers(model)}
+    assert {"shared", "nested", "core", "deep"} <= names
+    assert [kind for kind, _ in sublayers(keras.layers.TimeDistributed(keras.layers.Dense(2)))] == [
+        "Dense"]
+    assert sublayers(keras.layers.Dense(2)) == ()
+    assert sublayers(object()) == ()
+
+
+# --- keras.src modules, where the classes of operators stand
+
+def test_kind_is_decided_by_the_class_itself():
+    class Exp(keras.Operation):
+        def call(self, x):
+            return keras.ops.exp(x)
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape, x.dtype)
+
+    class Impostor(keras.Operation):
+        pass
+
+    Impostor.__module__, Impostor.__name__ = "keras.src.ops.numpy", "Exp"
+    inputs = keras.Input((3,))
+    assert inspect(keras.Model(inputs, keras.ops.exp(inputs))).graph.nodes[0].kind == "ops.Exp"
+    assert inspect(keras.Model(inputs, Exp()(inputs))).graph.nodes[0].kind == "Exp"
+    assert kind_of(Impostor()) == "Exp"  # which no rule is known by
+
+
+@pytest.mark.parametrize("name", ["Dense", "LSTMCell", "GroupQueryAttention", "MaxPool2D"])
+def test_a_class_that_borrows_a_keras_name_is_marked(name):
+    assert kind_of(type(name, (keras.layers.Layer,), {})()) == f"custom>{name}"
+
+
+def test_every_layer_that_keras_ships_is_known_by_its_class():
+    shipped = {c for c in vars(keras.layers).values() if isinstance(c, type)}
+    assert len(shipped) > 100
+    for cls in shipped:
+        assert kind_of(object.__new__(cls)) == cls.__name__
+
+
+# --- BaseOptimizer and TFOptimizer
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop", "lion"])
+def test_a_functional_optimizer_returns_its_updates_and_assigns_nothing(optimizer):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    step = compiled(model, "mse", optimizer)
+    with tos.abstract():
+        step.functional_optimizer.build(model.trainable_variables)
+    copy = step.functional_optimizer
+    assert type(copy).__name__ == type(step.optimizer).__name__
+    assert copy.get_config() == step.optimizer.get_config()
+    # the same step as the optimizer itself takes, which assigns
+    step.optimizer.build(model.trainable_variables)
+    before = model.get_weights()
+    gradients = [keras.ops.ones(w.shape) for w in model.trainable_variables]
+    updated, _ = copy.stateless_apply(
+        [v.value for v in step.optimizer.variables], gradients,
+        [w.value for w in model.trainable_variables])
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+    step.optimizer.apply(gradients, model.trainable_variables)
+    for a, b, old in zip(updated, model.get_weights(), before, strict=True):
+        assert keras.ops.convert_to_numpy(a) == pytest.approx(b)
+        assert (b != old).all()
+
+
+# --- global_state of uninitialised variables
 
 def test_abstract_models_stay_abstract_when_another_scope_ends():
     """Keras would allocate them then: 4 TB here."""

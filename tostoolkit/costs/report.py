@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..counting.count import OP_COUNTERS, check_phase, count_calls, count_ops
-from ..counting.data_movement import COLUMNS as MOVEMENT_COLUMNS
-from ..counting.data_movement import movement_table
-from ..counting.introspection import layer_calls
+from ..counting.count import OP_COUNTERS, count
+from ..counting.data_movement import movement_on_rows
 from ..op_kinds import LINEAR, OP_KINDS
 from . import report_views
 from .cost_table import CostTable, load_cost_table
@@ -33,7 +31,8 @@ class Report:
         training step; columns ``(dtype, op)``.
     costs : CostTable
     movement : pandas.DataFrame
-        Bytes of weights, of activations read and written, by layer call, as `count_bytes`.
+        Bytes of weights read, of all else read and written, as `count_bytes`: by layer call, or by
+        layer and part of a training step.
     batch_size : int
     phase : str
     unpriced : pandas.Series
@@ -82,9 +81,9 @@ class Report:
         return int(self._flops_per_layer.sum())
 
     @property
-    def bytes_moved(self) -> float:
-        """Bytes of weights and activations that one batch reads and writes; NaN for training."""
-        return float(self.movement.to_numpy().sum())
+    def bytes_moved(self) -> int:
+        """Bytes that one batch reads and writes: weights, activations, in training gradients."""
+        return int(self.movement.to_numpy().sum())
 
     @property
     def _flops_per_layer(self):
@@ -96,13 +95,15 @@ class Report:
 
         MACs; cost, in the table's unit; its share of the total; the non-linear share of it, which
         is elementary functions and comparisons; bytes of weights, of activations read and written;
-        and the arithmetic intensity, FLOPs per byte moved (missing where nothing moves).
+        and the arithmetic intensity, FLOPs per byte moved (missing where nothing moves). The update
+        of all weights of a training step is one row; bytes of a layer that op counts do not tell
+        apart have a row of their own (`movement_on_rows`).
         """
-        table = self.table
-        rows = table.index.append(self.movement.index.difference(table.index, sort=False))
-        cost = table.sum(axis=1).reindex(rows, fill_value=0.0)
+        movement = movement_on_rows(self.movement, self.counts.index)
+        rows = movement.index
+        table = self.table.reindex(rows, fill_value=0.0)
+        cost = table.sum(axis=1)
         linear = table.loc[:, _is_linear(table.columns)].sum(axis=1)
-        movement = self.movement.reindex(rows, fill_value=0)
         moved = movement.sum(axis=1)
         flops = self._flops_per_layer.reindex(rows, fill_value=0.0)
         return pd.DataFrame({
@@ -252,18 +253,12 @@ def transistor_ops(
     64.0
     """
     costs = load_cost_table(costs)
-    check_phase(phase)
-    calls = layer_calls(model, batch_size, input_shape)
-    if phase == "inference":
-        counts, movement = count_calls(calls, counters), movement_table(calls)
-    else:
-        counts = count_ops(model, batch_size, phase, input_shape=input_shape, loss=loss,
-                           optimizer=optimizer)
-        movement = pd.DataFrame(float("nan"), counts.index, MOVEMENT_COLUMNS)  # not counted
-    unpriced = _gaps(model.name, counts, costs, missing)
+    counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
+                    loss=loss, optimizer=optimizer)
+    unpriced = _gaps(model.name, counted.counts, costs, missing)
     return Report(
-        model.name, counts, costs, movement, batch_size, phase, unpriced,
-        counts.attrs["coverage"], {call.path: call.kind for call in calls})
+        model.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
+        counted.coverage, {call.path: call.kind for call in counted.calls})
 
 
 def _gaps(model_name, counts, costs, missing):

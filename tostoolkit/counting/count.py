@@ -1,4 +1,4 @@
-"""Layer calls -> op counts.
+"""Keras model -> op counts and bytes moved: the one way in.
 
 Conventions
 -----------
@@ -25,91 +25,178 @@ Conventions
 * Dropout and noise layers are nothing in inference. Index arithmetic, copies and reshapes are
   data movement, not arithmetic.
 
-Extend with a value: ``count_ops(model, counters=OP_COUNTERS | {"MyLayer": f})`` where ``f`` takes a
-`LayerCall` and returns a Counter of ``(dtype, op)``.
+Counters of one's own
+--------------------
+``count_ops(model, counters=OP_COUNTERS | {"MyLayer": f})``, where ``f`` takes a `LayerCall` and
+returns a Counter of ``(dtype, op)``. The key is the layer's kind or its class: a class of one's own
+that borrows a Keras name does not take Keras' rule, and its class is the key that gives it one,
+``OP_COUNTERS | {Dense: f}``. The class decides, never the name; a subclass is another class.
+
+The counter holds wherever the layer is called: in a model, nested at any depth, inside
+``TimeDistributed``, ``Bidirectional``, ``SpectralNormalization`` and other wrappers, as the cell of
+an ``RNN``, and inside layers and models that are traced, as often as they call it. A layer with a
+counter inside one with a counter is part of that. In a training step the counter gives the
+layer's forward pass; its gradient is counted from the traced graph, or by Keras' rule for a
+Keras layer, and a layer that cannot be traced is an error there.
 """
 
 from collections import Counter
-from dataclasses import replace
-from types import MappingProxyType
+from functools import partial
+from typing import NamedTuple
 
 import pandas as pd
 
 from ..op_kinds import OP_KINDS
-from .introspection import call_graph, layer_calls
-from .rules import attention as ac
-from .rules import layers as lc
-from .rules import normalization as nc
-from .rules import recurrent as rc
-from .rules.operators import OPERATOR_COUNTERS
+from .calls import CallCount, LayerCall
+from .data_movement import movement_table
+from .introspection import compiled, compiled_optimizer, inspect, sublayers
+from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, own_counter
+from .rules.layers import zero
 from .rules.training import count_step
-from .trace import loss_and_optimizer, trace_call, trace_ops
+from .trace import trace_call, trace_step
+from .walk import read_calls
 
-#: Layers that compute nothing in inference.
-ZERO_LAYERS = (
-    "ActivityRegularization", "AlphaDropout", "Concatenate", "Cropping1D", "Cropping2D",
-    "Cropping3D", "Dropout", "Flatten", "GaussianDropout", "GaussianNoise", "Identity",
-    "InputLayer", "Permute", "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D",
-    "SpatialDropout3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
-)
 
-#: Layers that have no rule and are counted from their traced graph.
-TRACED_LAYERS = (
-    *(f"Adaptive{kind}Pooling{n}D" for kind in ("Average", "Max") for n in (1, 2, 3)),
-    "AugMix", "AutoContrast", "CategoryEncoding", "CenterCrop",
-    "ContrastLimitedAdaptiveHistogramEqualization", "CutMix", "Discretization", "Equalization",
-    "FlaxLayer", "HashedCrossing", "Hashing", "IntegerLookup", "JaxLayer", "Lambda", "Layer",
-    "MaxNumBoundingBoxes", "MelSpectrogram", "MixUp", "Pipeline", "RandAugment",
-    "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast",
-    "RandomCrop", "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur",
-    "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization",
-    "RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation",
-    "RandomZoom", "Resizing", "STFTSpectrogram", "Solarization", "StringLookup", "TFSMLayer",
-    "TextVectorization", "TorchModuleWrapper", "UpSampling1D", "UpSampling2D", "UpSampling3D",
-    "Wrapper",
-)
+class Counted(NamedTuple):
+    """What is counted of a model.
 
-#: Kind of layer -> function of a LayerCall that counts it. Coverage at a glance.
-OP_COUNTERS = MappingProxyType({
-    "Dense": lc.dense,
-    "Conv1D": lc.conv, "Conv2D": lc.conv, "Conv3D": lc.conv,
-    "DepthwiseConv1D": lc.depthwise_conv, "DepthwiseConv2D": lc.depthwise_conv,
-    "SeparableConv1D": lc.separable_conv, "SeparableConv2D": lc.separable_conv,
-    "MaxPooling1D": lc.max_pool, "MaxPooling2D": lc.max_pool, "MaxPooling3D": lc.max_pool,
-    "AveragePooling1D": lc.average_pool, "AveragePooling2D": lc.average_pool,
-    "AveragePooling3D": lc.average_pool,
-    "GlobalMaxPooling1D": lc.global_max_pool, "GlobalMaxPooling2D": lc.global_max_pool,
-    "GlobalMaxPooling3D": lc.global_max_pool,
-    "GlobalAveragePooling1D": lc.global_average_pool,
-    "GlobalAveragePooling2D": lc.global_average_pool,
-    "GlobalAveragePooling3D": lc.global_average_pool,
-    "Conv1DTranspose": lc.conv_transpose, "Conv2DTranspose": lc.conv_transpose,
-    "Conv3DTranspose": lc.conv_transpose,
-    "EinsumDense": ac.einsum_dense, "Embedding": ac.embedding, "Masking": lc.masking,
-    "ReversibleEmbedding": ac.reversible_embedding,
-    "SpectralNormalization": lambda call: count_call(
-        replace(call, kind=type(call.layer.layer).__name__, layer=call.layer.layer)),
-    "MultiHeadAttention": ac.multi_head_attention,
-    "GroupedQueryAttention": ac.group_query_attention,
-    "Attention": ac.dot_attention, "AdditiveAttention": ac.additive_attention,
-    "SimpleRNN": rc.rnn, "LSTM": rc.rnn, "GRU": rc.rnn, "RNN": rc.rnn,
-    "SimpleRNNCell": rc.cell, "LSTMCell": rc.cell, "GRUCell": rc.cell, "StackedRNNCells": rc.cell,
-    "ConvLSTM1D": rc.conv_lstm, "ConvLSTM2D": rc.conv_lstm, "ConvLSTM3D": rc.conv_lstm,
-    "Bidirectional": rc.bidirectional(lambda call: count_call(call)),
-    "TimeDistributed": rc.time_distributed(lambda call: count_call(call)),
-    "BatchNormalization": nc.batch_normalization, "LayerNormalization": nc.layer_normalization,
-    "GroupNormalization": nc.group_normalization, "RMSNormalization": nc.rms_normalization,
-    "UnitNormalization": nc.unit_normalization, "Normalization": nc.normalization,
-    "Rescaling": lc.rescaling,
-    "Activation": lc.activation_by_name,
-    "ReLU": lc.activation_layer, "LeakyReLU": lc.activation_layer, "ELU": lc.activation_layer,
-    "PReLU": lc.activation_layer, "Softmax": lc.activation_layer,
-    "Add": lc.merge("add"), "Subtract": lc.merge("add"), "Multiply": lc.merge("mul"),
-    "Average": lc.merge("add", final="div"), "Maximum": lc.merge("max"),
-    "Minimum": lc.merge("max"), "Dot": lc.dot,
-    **dict.fromkeys(ZERO_LAYERS, lc.zero), **dict.fromkeys(TRACED_LAYERS, trace_call),
-    **OPERATOR_COUNTERS,
-})
+    Attributes
+    ----------
+    counts : pandas.DataFrame
+        As `count_ops` returns it.
+    bytes : pandas.DataFrame
+        As `count_bytes` returns it.
+    coverage : dict of str to int
+        How many rows of `counts` were counted by ``rule`` (the toolkit's or the user's), by
+        ``trace``, as ``zero``.
+    calls : list of LayerCall
+        As `layer_calls` returns it.
+    notes : tuple of str
+        What a reader should know of what was traced: conditionals whose dearer branch was counted,
+        what a loss was taken to compare with.
+    """
+
+    counts: pd.DataFrame
+    bytes: pd.DataFrame
+    coverage: dict[str, int]
+    calls: list[LayerCall]
+    notes: tuple[str, ...] = ()
+
+
+def count(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
+          loss=None, optimizer=None) -> Counted:
+    """Return the op counts and the bytes moved of `model`, and how they were found.
+
+    The parameters, and the errors, are those of `count_ops`.
+
+    Examples
+    --------
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
+    >>> counted = count(model, batch_size=2)
+    >>> int(counted.counts["float32", "mac"].sum()), int(counted.bytes.to_numpy().sum())
+    (64, 240)
+    >>> counted.coverage, counted.calls[0].path
+    ({'rule': 1}, 'out')
+    """
+    check_phase(phase)
+    inspected = inspect(model)
+    step = compiled(model, loss, optimizer) if phase == "training" else None
+    read = read_calls(inspected, batch_size, input_shape)
+    own = partial(_own, counters=counters)
+    rows = count_step(read, step, count_call, own) if step else None
+    if step is None:
+        rows = {(call.path, call.kind): counted(call, counters) for call in read.calls}
+    elif rows is None:
+        rows = trace_step(read, step, own)
+    return Counted(
+        counts_table({key: row.counts for key, row in rows.items()}),
+        movement_table(read.calls, step.optimizer if step else None),
+        dict(Counter(row.method for row in rows.values())), list(read.calls),
+        tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
+
+
+def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
+              loss=None, optimizer=None) -> pd.DataFrame:
+    """Return the op counts of `model`, layer by layer.
+
+    Parameters
+    ----------
+    model : keras.Model or keras.Layer
+    batch_size : int
+        Samples in the batch that the counts are for.
+    phase : {"inference", "training"}
+        A training step is counted by rule where all of it has one (`rules.training`), else from
+        its traced graph (`trace.trace_step`).
+    input_shape : tuple of int, optional
+        Shape of one sample, where the model leaves a dimension open.
+    counters : mapping of str or class to function
+        Kind or class of layer -> counter; what holds where stands at the top of this module.
+    loss, optimizer : str or Keras object, optional
+        For training; those of the compiled model, when left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Integers; one row a layer call, index ``(layer, kind)``; columns ``(dtype, op)``.
+        Every layer call has its row, all zero where it computes nothing. For training ``kind`` is
+        the part of the step: ``forward``, ``backward`` or ``update``.
+
+    Raises
+    ------
+    ValueError
+        A layer without a counter that cannot be traced, an unbuilt model, an unknown dimension,
+        `batch_size` below 1, an unknown `phase`; training without a loss or an optimizer.
+    TypeError
+        `model` is not a Keras model; `batch_size` is not an integer.
+
+    Examples
+    --------
+    >>> import keras
+    >>> dense = keras.layers.Dense(4, activation="tanh", name="hidden")
+    >>> model = keras.Sequential([keras.Input((8,)), dense])
+    >>> count_ops(model).loc["hidden"].iloc[0].to_dict()
+    {('float32', 'mac'): 32, ('float32', 'add'): 4, ('float32', 'tanh'): 4}
+    """
+    return count(model, batch_size, phase, input_shape=input_shape, counters=counters, loss=loss,
+                 optimizer=optimizer).counts
+
+
+def count_bytes(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
+                loss=None, optimizer=None) -> pd.DataFrame:
+    """Return the bytes that each layer call moves, as `data_movement` defines them.
+
+    Parameters
+    ----------
+    model, batch_size, phase, input_shape, optimizer
+        As for `count_ops`, with its errors.
+    counters, loss
+        Taken so that one set of arguments serves both; bytes do not depend on them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``(layer, kind)``, for training ``kind`` being the part of the step, ``forward``,
+        ``backward`` or ``update``; integer columns ``weight_bytes`` (weights read),
+        ``read_bytes`` and ``written_bytes`` (all else).
+
+    Examples
+    --------
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
+    >>> count_bytes(model, batch_size=2).loc["out"].to_numpy().tolist()
+    [[144, 64, 32]]
+    >>> count_bytes(model, batch_size=2, phase="training", optimizer="sgd").loc["out"]
+              weight_bytes  read_bytes  written_bytes
+    kind                                             
+    forward            144          64             32
+    backward           144          96            144
+    update             144         144            144
+    """
+    check_phase(phase)
+    read = read_calls(inspect(model), batch_size, input_shape)
+    trained = phase == "training"
+    return movement_table(read.calls, compiled_optimizer(model, optimizer) if trained else None)
 
 
 def count_call(call, counters=OP_COUNTERS) -> Counter:
@@ -123,26 +210,57 @@ def count_call(call, counters=OP_COUNTERS) -> Counter:
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> from tostoolkit.counting.introspection import LayerCall, Tensor
+    >>> from tostoolkit.counting.calls import LayerCall, Tensor
     >>> dense = SimpleNamespace(use_bias=True, activation=None)
     >>> count_call(LayerCall("d", "Dense", dense, (Tensor((2, 3)),), (Tensor((2, 4)),)))
     Counter({('float32', 'mac'): 24, ('float32', 'add'): 8})
     """
-    return counted(call, counters)[0]
+    return counted(call, counters).counts
 
 
-def counted(call, counters=OP_COUNTERS) -> tuple[Counter, str]:
-    """Return the op counts of a call and how they were found: ``rule``, ``trace`` or ``zero``."""
-    counter = counters.get(call.kind, trace_call)
-    if counter is lc.zero:
-        return Counter(), "zero"
-    own = counter is not OP_COUNTERS.get(call.kind)
-    if counter is not trace_call and (own or not _computes_otherwise(call)):
-        try:
-            return counter(call), "rule"
-        except lc.NoRule:
-            pass
-    return trace_call(call), "trace"
+def counted(call, counters=OP_COUNTERS, traced=True) -> CallCount:
+    """Return the op counts of a call and how they were found; NoRule unless it may be `traced`."""
+    counter = find_counter(call.layer, call.kind, counters)
+    if counter is zero:
+        return CallCount(Counter(), "zero")
+    own = own_counter(call.layer, call.kind, counters)
+    try:
+        if own or not (_computes_otherwise(call) or _holds_own(call, counter, counters)):
+            return _by_rule(call, counter, counters)
+    except NoRule:
+        pass
+    if not traced:
+        raise NoRule(f"{call.path!r} ({call.kind})")
+    return trace_call(call, partial(_own, counters=counters))
+
+
+def _holds_own(call, counter, counters):
+    """Whether a rule would pass over a counter of the user's, of a layer inside this one."""
+    if counters is OP_COUNTERS or counter in WRAPPERS.values():
+        return False
+    return any(own_counter(layer, kind, counters) for kind, layer in sublayers(call.layer))
+
+
+def _own(layer, kind, counters):
+    """Return the function of a call that counts it by the user's counter, None without one."""
+    counter = own_counter(layer, kind, counters)
+    return counter and (lambda call: _by_rule(call, counter, counters).counts)
+
+
+def _by_rule(call, counter, counters):
+    """Count a call by its counter; a wrapper is by rule where all that it holds is."""
+    if counter not in WRAPPERS.values():
+        return CallCount(counter(call), "rule")
+    held = []
+
+    def count_held(inner, traced=True):
+        held.append(counted(inner, counters, traced))
+        return held[-1].counts
+
+    counts = counter(call, count_held)
+    traced = any(row.method == "trace" for row in held)
+    return CallCount(counts, "trace" if traced else "rule",
+                     tuple(note for row in held for note in row.notes))
 
 
 def _computes_otherwise(call):
@@ -157,80 +275,10 @@ def _computes_otherwise(call):
                    for t in call.inputs))
 
 
-def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
-              loss=None, optimizer=None):
-    """Return the op counts of `model`, layer by layer.
-
-    Parameters
-    ----------
-    model : keras.Model or keras.Layer
-    batch_size : int
-        Samples in the batch that the counts are for.
-    phase : {"inference", "training"}
-        A training step is counted by rule where all of it has one (`training_counters`), else from
-        its traced graph (`op_trace.trace_ops`).
-    input_shape : tuple of int, optional
-        Shape of one sample, where the model leaves a dimension open.
-    counters : mapping of str to function
-        Kind of layer -> counter; for inference.
-    loss, optimizer : str or Keras object, optional
-        For training; those of the compiled model, when left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Integers; one row a layer call, index ``(layer, kind)``; columns ``(dtype, op)``.
-        Every layer call has its row, all zero where it computes nothing. For training ``kind`` is
-        the part of the step: ``forward``, ``backward`` or ``update``.
-
-    Raises
-    ------
-    ValueError
-        A layer without a counter that cannot be traced, an unbuilt model, an unknown
-        dimension, `batch_size` below 1,
-        an unknown `phase`.
-    TypeError
-        `model` is no Keras model; `batch_size` no integer.
-
-    Examples
-    --------
-    >>> import keras
-    >>> dense = keras.layers.Dense(4, activation="tanh", name="hidden")
-    >>> model = keras.Sequential([keras.Input((8,)), dense])
-    >>> count_ops(model).loc["hidden"].iloc[0].to_dict()
-    {('float32', 'mac'): 32, ('float32', 'add'): 4, ('float32', 'tanh'): 4}
-    """
-    check_phase(phase)
-    if phase == "inference":
-        return count_calls(layer_calls(model, batch_size, input_shape), counters)
-    try:
-        step = count_step(model, *call_graph(model, batch_size, input_shape),
-                          *loss_and_optimizer(model, loss, optimizer), count_call)
-    except lc.NoRule:
-        table = trace_ops(model, batch_size, phase, input_shape=input_shape, loss=loss,
-                          optimizer=optimizer).swaplevel().rename_axis(["layer", "kind"])
-        table.attrs["coverage"] = {"trace": len(table)}
-        return table
-    table = counts_table(step)
-    table.attrs["coverage"] = {"rule": len(table)}
-    return table
-
-
 def check_phase(phase):
     """Raise ValueError unless `phase` is one that can be counted."""
     if phase not in ("inference", "training"):
         raise ValueError(f"phase: {phase!r} is unknown; use phase='inference' or 'training'")
-
-
-def count_calls(calls, counters=OP_COUNTERS) -> pd.DataFrame:
-    """Return the op counts of a list of layer calls, as `count_ops` does for a model.
-
-    ``attrs["coverage"]`` says how many calls were counted by ``rule``, by ``trace``, as ``zero``.
-    """
-    found = {(call.path, call.kind): counted(call, counters) for call in calls}
-    table = counts_table({key: counts for key, (counts, _) in found.items()})
-    table.attrs["coverage"] = dict(Counter(method for _, method in found.values()))
-    return table
 
 
 def counts_table(counts):

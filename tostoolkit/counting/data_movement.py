@@ -17,7 +17,7 @@ bound.
 
 import pandas as pd
 
-from .introspection import Tensor, call_graph, layer_calls
+from .calls import Tensor
 
 #: Kinds that hand their input on without touching it, in inference.
 VIEWS = frozenset({
@@ -36,6 +36,9 @@ NOISE = frozenset({
 #: Kinds that read only those rows of their weights that are looked up.
 LOOK_UPS = frozenset({"Embedding", "ReversibleEmbedding"})
 
+#: Shape of a weight that no state of an optimizer has by chance.
+_PROBE = (7, 11)
+
 COLUMNS = ["weight_bytes", "read_bytes", "written_bytes"]
 
 
@@ -44,7 +47,7 @@ def call_bytes(call, views=VIEWS) -> tuple[int, int, int]:
 
     Examples
     --------
-    >>> from tostoolkit.counting.introspection import LayerCall
+    >>> from tostoolkit.counting.calls import LayerCall
     >>> call_bytes(LayerCall("r", "ops.Relu", None, (Tensor((2, 3)),), (Tensor((2, 3)),)))
     (0, 24, 24)
     """
@@ -65,86 +68,82 @@ def _weights(call, name="weights"):
     return [Tensor(tuple(w.shape), w.dtype) for w in weights]
 
 
-def count_bytes(model, batch_size=1, input_shape=None, phase="inference",
-                optimizer=None) -> pd.DataFrame:
-    """Return the bytes that each layer call moves.
+def movement_table(calls, optimizer=None) -> pd.DataFrame:
+    """Return the bytes that each of the layer calls of a model moves.
 
     Parameters
     ----------
-    model, batch_size, input_shape
-        As for `layer_calls`, with its errors.
-    phase : {"inference", "training"}
-    optimizer : str or keras.Optimizer, optional
-        For training; that of the compiled model, when left out.
+    calls : sequence of LayerCall
+    optimizer : keras.Optimizer, optional
+        Makes it a training step; inference, when left out.
 
     Returns
     -------
     pandas.DataFrame
-        Index ``(layer, kind)``, for training ``kind`` being the part of the step, ``forward``,
-        ``backward`` or ``update``; integer columns ``weight_bytes`` (weights read),
-        ``read_bytes`` and ``written_bytes`` (all else).
-
-    Raises
-    ------
-    ValueError
-        An unknown phase; training without an optimizer.
-
-    Examples
-    --------
-    >>> import keras
-    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
-    >>> count_bytes(model, batch_size=2).loc["out"].to_numpy().tolist()
-    [[144, 64, 32]]
-    >>> count_bytes(model, batch_size=2, phase="training", optimizer="sgd").loc["out"]
-              weight_bytes  read_bytes  written_bytes
-    kind                                             
-    forward            144          64             32
-    backward           144          96            144
-    update             144         144            144
+        As `count_bytes`.
     """
-    if phase == "inference":
-        return movement_table(layer_calls(model, batch_size, input_shape))
-    if phase != "training":
-        raise ValueError(f"phase: {phase!r} is unknown; use phase='inference' or 'training'")
-    calls, _ = call_graph(model, batch_size, input_shape)
-    calls = layer_calls(model, batch_size, input_shape) if calls is None else calls
-    slots = _slots(model, optimizer)
+    if optimizer is None:
+        return _table({(call.path, call.kind): call_bytes(call) for call in calls})
+    slots = _slots(optimizer)
     parts, trained, updated = {}, set(), set()
     for call in calls:
         weights, read, written = parts[call.path, "forward"] = call_bytes(call, VIEWS - NOISE)
-        own = sum(w.nbytes for w in _weights(call, "trainable_weights"))
+        gradients = sum(w.nbytes for w in _weights(call, "trainable_weights"))
         wanted = [n in trained for n in call.reads]
-        if not own and not any(wanted):
+        if not gradients and not any(wanted):
             continue
         trained.update(call.writes)
         if call.kind in VIEWS - NOISE:
             continue
         inputs = sum(t.nbytes for t, w in zip(call.inputs, wanted, strict=False) if w)
-        parts[call.path, "backward"] = weights, read + written, inputs + own
-        if own and id(call.layer) not in updated:  # a shared layer is updated once
+        parts[call.path, "backward"] = weights, read + written, inputs + gradients
+        if gradients and id(call.layer) not in updated:  # a shared layer is updated once
             updated.add(id(call.layer))
-            parts[call.path, "update"] = own, own * (1 + slots), own * (1 + slots)
+            state = gradients * (1 + slots)
+            parts[call.path, "update"] = gradients, state, state
     return _table(parts)
 
 
-def _slots(model, optimizer):
+def movement_on_rows(movement, rows) -> pd.DataFrame:
+    """Return bytes moved on the rows of op counts, and on rows of their own after them.
+
+    Op counts of a training step have one row for the update of all weights, ``optimizer``; the
+    bytes of each layer's update come together there. Where the step was traced, a layer's parts
+    have rows of op counts that bytes do not tell apart, and conversely: what has no row among
+    `rows` gets its own. The sum stays the same.
+
+    Parameters
+    ----------
+    movement : pandas.DataFrame
+        As `count_bytes`.
+    rows : pandas.MultiIndex
+        That of the op counts.
+
+    Examples
+    --------
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
+    >>> from tostoolkit.counting.count import count
+    >>> step = count(model, 2, "training", loss="mse", optimizer="sgd")
+    >>> movement_on_rows(step.bytes, step.counts.index).loc["optimizer"].to_numpy()
+    array([[144, 144, 144]])
+    """
+    update = ("optimizer", "update")
+    if update in rows:
+        keys = [update if part == "update" else (layer, part) for layer, part in movement.index]
+        movement = movement.groupby(pd.MultiIndex.from_tuples(keys, names=rows.names)).sum()
+    extra = [key for key in movement.index if key not in rows]
+    every = rows.append(pd.MultiIndex.from_tuples(extra, names=rows.names)) if extra else rows
+    return movement.reindex(every, fill_value=0)
+
+
+def _slots(optimizer):
     """Return how many tensors of a weight's size an optimizer keeps for each weight."""
     import keras
 
-    optimizer = optimizer if optimizer is not None else getattr(model, "optimizer", None)
-    if optimizer is None:
-        raise ValueError(f"optimizer: {model.name!r} is not compiled, so none is known; pass it, "
-                         "for example optimizer='adam'")
-    if isinstance(optimizer, str):
-        optimizer = keras.optimizers.get(optimizer)
-    optimizer = type(optimizer).from_config(optimizer.get_config())
-    optimizer.build([keras.Variable(initializer="zeros", shape=(7, 11), dtype="float32")])
-    return sum(tuple(v.shape) == (7, 11) for v in optimizer.variables)
-
-
-def movement_table(calls) -> pd.DataFrame:
-    """Return the DataFrame of `call_bytes` for a list of layer calls."""
-    return _table({(call.path, call.kind): call_bytes(call) for call in calls})
+    copy = type(optimizer).from_config(optimizer.get_config())
+    copy.build([keras.Variable(initializer="zeros", shape=_PROBE, dtype="float32")])
+    return sum(tuple(v.shape) == _PROBE for v in copy.variables)
 
 
 def _table(parts):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ..costs.predictors import count_row
+from ..counting.rows import count_row
 from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose
 from .fits import FITS, resamples

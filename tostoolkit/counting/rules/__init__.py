@@ -1,1 +1,101 @@
-"""Layer call -> op counts, by rule: the fast paths to what the traced graph says."""
+"""Layer call -> op counts, by rule: the fast paths to what the traced graph says.
+
+A rule is a function of a `LayerCall` that returns a Counter of ``(dtype, op)``, or raises `NoRule`
+where the call holds something that it does not cover; the call is then traced.
+"""
+
+from types import MappingProxyType
+
+from . import attention as ac
+from . import layers as lc
+from . import normalization as nc
+from . import recurrent as rc
+from . import wrappers as wc
+from .layers import NoRule
+from .operators import OPERATOR_COUNTERS
+
+#: Layers that compute nothing in inference.
+ZERO_LAYERS = (
+    "ActivityRegularization", "AlphaDropout", "Concatenate", "Cropping1D", "Cropping2D",
+    "Cropping3D", "Dropout", "Flatten", "GaussianDropout", "GaussianNoise", "Identity",
+    "InputLayer", "Permute", "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D",
+    "SpatialDropout3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
+)
+
+#: Layers that have no rule and are counted from their traced graph.
+TRACED_LAYERS = (
+    *(f"Adaptive{kind}Pooling{n}D" for kind in ("Average", "Max") for n in (1, 2, 3)),
+    "AugMix", "AutoContrast", "CategoryEncoding", "CenterCrop",
+    "ContrastLimitedAdaptiveHistogramEqualization", "CutMix", "Discretization", "Equalization",
+    "FlaxLayer", "HashedCrossing", "Hashing", "IntegerLookup", "JaxLayer", "Lambda", "Layer",
+    "MaxNumBoundingBoxes", "MelSpectrogram", "MixUp", "Pipeline", "RandAugment",
+    "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast",
+    "RandomCrop", "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur",
+    "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization",
+    "RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation",
+    "RandomZoom", "Resizing", "STFTSpectrogram", "Solarization", "StringLookup", "TFSMLayer",
+    "TextVectorization", "TorchModuleWrapper", "UpSampling1D", "UpSampling2D", "UpSampling3D",
+    "Wrapper",
+)
+
+#: Layers that hold others -> function of a LayerCall and of the function that counts what is held.
+WRAPPERS = MappingProxyType({
+    "Bidirectional": wc.bidirectional, "TimeDistributed": wc.time_distributed,
+    "SpectralNormalization": wc.as_wrapped, "StackedRNNCells": rc.stacked_cells,
+    **dict.fromkeys(("SimpleRNN", "LSTM", "GRU", "RNN"), rc.rnn),
+})
+
+#: Kind of layer -> function of a LayerCall that counts it. Coverage at a glance.
+OP_COUNTERS = MappingProxyType({
+    "Dense": lc.dense,
+    "Conv1D": lc.conv, "Conv2D": lc.conv, "Conv3D": lc.conv,
+    "DepthwiseConv1D": lc.depthwise_conv, "DepthwiseConv2D": lc.depthwise_conv,
+    "SeparableConv1D": lc.separable_conv, "SeparableConv2D": lc.separable_conv,
+    "MaxPooling1D": lc.max_pool, "MaxPooling2D": lc.max_pool, "MaxPooling3D": lc.max_pool,
+    "AveragePooling1D": lc.average_pool, "AveragePooling2D": lc.average_pool,
+    "AveragePooling3D": lc.average_pool,
+    "GlobalMaxPooling1D": lc.global_max_pool, "GlobalMaxPooling2D": lc.global_max_pool,
+    "GlobalMaxPooling3D": lc.global_max_pool,
+    "GlobalAveragePooling1D": lc.global_average_pool,
+    "GlobalAveragePooling2D": lc.global_average_pool,
+    "GlobalAveragePooling3D": lc.global_average_pool,
+    "Conv1DTranspose": lc.conv_transpose, "Conv2DTranspose": lc.conv_transpose,
+    "Conv3DTranspose": lc.conv_transpose,
+    "EinsumDense": ac.einsum_dense, "Embedding": ac.embedding, "Masking": lc.masking,
+    "ReversibleEmbedding": ac.reversible_embedding,
+    "MultiHeadAttention": ac.multi_head_attention,
+    "GroupedQueryAttention": ac.group_query_attention,
+    "Attention": ac.dot_attention, "AdditiveAttention": ac.additive_attention,
+    "SimpleRNNCell": rc.simple_cell, "LSTMCell": rc.lstm_cell, "GRUCell": rc.gru_cell,
+    "ConvLSTM1D": rc.conv_lstm, "ConvLSTM2D": rc.conv_lstm, "ConvLSTM3D": rc.conv_lstm,
+    "BatchNormalization": nc.batch_normalization, "LayerNormalization": nc.layer_normalization,
+    "GroupNormalization": nc.group_normalization, "RMSNormalization": nc.rms_normalization,
+    "UnitNormalization": nc.unit_normalization, "Normalization": nc.normalization,
+    "Rescaling": lc.rescaling,
+    "Activation": lc.activation_by_name,
+    "ReLU": lc.activation_layer, "LeakyReLU": lc.activation_layer, "ELU": lc.activation_layer,
+    "PReLU": lc.activation_layer, "Softmax": lc.activation_layer,
+    "Add": lc.merge("add"), "Subtract": lc.merge("add"), "Multiply": lc.merge("mul"),
+    "Average": lc.merge("add", final="div"), "Maximum": lc.merge("max"),
+    "Minimum": lc.merge("max"), "Dot": lc.dot,
+    **WRAPPERS, **OPERATOR_COUNTERS,
+    **dict.fromkeys(ZERO_LAYERS, lc.zero), **dict.fromkeys(TRACED_LAYERS, lc.no_rule),
+})
+
+
+
+def find_counter(layer, kind, counters=OP_COUNTERS):
+    """Return the counter of a layer: by its class where that is a key, else by its kind."""
+    return counters.get(type(layer)) or counters.get(kind, lc.no_rule)
+
+
+def own_counter(layer, kind, counters):
+    """Return the counter that the user gave for a layer, None where it is the toolkit's own."""
+    if counters is OP_COUNTERS:
+        return None
+    counter = find_counter(layer, kind, counters)
+    return None if counter in (OP_COUNTERS.get(kind), lc.no_rule) else counter
+
+
+__all__ = ["OP_COUNTERS", "TRACED_LAYERS", "WRAPPERS", "ZERO_LAYERS", "NoRule", "find_counter",
+           "own_counter"]

@@ -1,13 +1,18 @@
 """Op counts of activation functions, as Keras computes them.
 
-Each entry of `ACTIVATIONS` maps a Keras activation's name to the ops that it takes per element.
-The formulas are those of ``keras.activations`` on the TensorFlow backend (Keras 3.15,
-``keras/src/backend/tensorflow/nn.py``); kernels that TensorFlow fuses (softplus, ELU, SELU) count
-by their definition.
+`ACTIVATIONS` holds one record an activation: what it takes, what its gradient takes, and the
+operator of ``keras.ops`` that it is. A function takes a record where it is the one that Keras
+ships, whatever its name. The formulas are those of ``keras.activations`` on the TensorFlow
+backend (Keras 3.15, ``keras/src/backend/tensorflow/nn.py``); kernels that TensorFlow fuses
+(softplus, ELU, SELU) count by their definition.
 """
 
 from collections import Counter
-from math import ceil, log2
+from collections.abc import Callable
+from functools import cache
+from math import ceil, log2, prod
+from types import MappingProxyType
+from typing import NamedTuple
 
 
 def ops(dtype, **counts):
@@ -19,35 +24,26 @@ def ops(dtype, **counts):
     return Counter({(dtype, op): int(n) for op, n in counts.items() if n})
 
 
-#: Ops per element of the element-wise activations.
-ACTIVATIONS = {
-    "linear": {},
-    "relu": {"max": 1},
-    "relu6": {"max": 2},                                       # min(max(x, 0), 6)
-    "leaky_relu": {"mul": 1, "max": 1},                        # max(x, slope x)
-    "elu": {"exp": 1, "max": 1},                               # x > 0 ? x : exp(x) - 1
-    "selu": {"exp": 1, "max": 1, "mul": 2},                    # scale * (x > 0 ? x : a * expm1(x))
-    "celu": {"max": 2, "div": 1, "exp": 1, "mul": 1, "add": 1},
-    "softplus": {"exp": 1, "log": 1},                          # log1p(exp(x))
-    "softsign": {"abs": 1, "add": 1, "div": 1},                # x / (1 + |x|)
-    "squareplus": {"mul": 1, "add": 2, "sqrt": 1, "div": 1},   # (x + sqrt(x x + b)) / 2
-    "sigmoid": {"sigmoid": 1},
-    "log_sigmoid": {"neg": 2, "exp": 1, "log": 1},             # -softplus(-x)
-    "hard_sigmoid": {"add": 1, "max": 2, "div": 1},            # relu6(x + 3) / 6
-    "sparse_sigmoid": {"max": 2, "add": 1, "mul": 1, "select": 2},
-    "silu": {"sigmoid": 1, "mul": 1},                          # x sigmoid(x)
-    "hard_silu": {"add": 1, "max": 2, "div": 1, "mul": 1},     # x hard_sigmoid(x)
-    "mish": {"exp": 1, "log": 1, "tanh": 1, "mul": 1},         # x tanh(softplus(x))
-    "gelu": {"mul": 3, "neg": 1, "erf": 1},                    # x/2 erfc(-x / sqrt 2)
-    "tanh": {"tanh": 1},
-    "tanh_shrink": {"tanh": 1, "add": 1},                      # x - tanh(x)
-    "hard_tanh": {"max": 2},                                   # clip(x, -1, 1)
-    "soft_shrink": {"max": 2, "add": 2, "select": 2},
-    "hard_shrink": {"abs": 1, "max": 1, "select": 1},
-    "threshold": {"max": 1, "select": 1},
-    "sparse_plus": {"max": 2, "add": 1, "pow": 1, "mul": 1, "select": 2},
-    "exponential": {"exp": 1},
-}
+class Activation(NamedTuple):
+    """What is known of an activation of ``keras.activations``.
+
+    Attributes
+    ----------
+    forward : dict of str to int
+        Ops per element; empty where it works on rows.
+    gradient : dict of str to int, or None
+        Ops per element of its gradient, as TensorFlow computes it; None where only the trace knows.
+    operator : str, or None
+        Name of the operator of ``keras.ops`` that is the same function without options.
+    rows : function, or None
+        Of an activation that works on rows: (dtype, elements, length of a row) -> Counter.
+    """
+
+    forward: dict
+    gradient: dict | None = None
+    operator: str | None = None
+    rows: Callable | None = None
+
 
 #: Ops per element of the tanh form of GELU: x/2 (1 + tanh(c (x + a x^3))).
 GELU_TANH = {"mul": 4, "pow": 1, "add": 2, "tanh": 1}
@@ -88,11 +84,65 @@ def sparsemax(dtype, n, length):
     ) + ops("bool", convert=n)
 
 
+def glu(dtype, n, length):
+    """Return the counts of x1 sigmoid(x2), the halves of a row, `n` elements in all."""
+    return ops(dtype, sigmoid=n // 2, mul=n // 2)
+
+
+#: Name of an activation -> its record.
+ACTIVATIONS = MappingProxyType({
+    "linear": Activation({}, {}),
+    "relu": Activation({"max": 1}, {"max": 1, "select": 1}, "Relu"),
+    "relu6": Activation(  # min(max(x, 0), 6)
+        {"max": 2}, {"max": 2, "logic": 1, "select": 1}, "Relu6"),
+    "leaky_relu": Activation(  # max(x, slope x)
+        {"mul": 1, "max": 1}, {"max": 1, "mul": 1, "select": 1}, "LeakyRelu"),
+    "elu": Activation(  # x > 0 ? x : exp(x) - 1
+        {"exp": 1, "max": 1}, {"add": 1, "max": 1, "mul": 1, "select": 1}),
+    "selu": Activation(  # scale * (x > 0 ? x : a * expm1(x))
+        {"exp": 1, "max": 1, "mul": 2}, {"add": 1, "max": 1, "mul": 2, "select": 1}, "Selu"),
+    "celu": Activation({"max": 2, "div": 1, "exp": 1, "mul": 1, "add": 1}, None, "Celu"),
+    "softplus": Activation(  # log1p(exp(x))
+        {"exp": 1, "log": 1}, {"sigmoid": 1, "mul": 1}, "Softplus"),
+    "softsign": Activation(  # x / (1 + |x|)
+        {"abs": 1, "add": 1, "div": 1}, {"abs": 1, "add": 1, "div": 1, "mul": 1}, "Softsign"),
+    "squareplus": Activation(  # (x + sqrt(x x + b)) / 2
+        {"mul": 1, "add": 2, "sqrt": 1, "div": 1}, None, "Squareplus"),
+    "sigmoid": Activation(  # gradient: g y (1 - y)
+        {"sigmoid": 1}, {"add": 1, "mul": 2}, "Sigmoid"),
+    "log_sigmoid": Activation({"neg": 2, "exp": 1, "log": 1}, None, "LogSigmoid"),  # -softplus(-x)
+    "hard_sigmoid": Activation(  # relu6(x + 3) / 6
+        {"add": 1, "max": 2, "div": 1}, {"div": 1, "logic": 1, "max": 2, "select": 1},
+        "HardSigmoid"),
+    "sparse_sigmoid": Activation(
+        {"max": 2, "add": 1, "mul": 1, "select": 2}, None, "SparseSigmoid"),
+    "silu": Activation(  # x sigmoid(x); gradient: g s (1 + x (1 - s)), s computed anew
+        {"sigmoid": 1, "mul": 1}, {"sigmoid": 1, "add": 2, "mul": 3}, "Silu"),
+    "hard_silu": Activation(  # x hard_sigmoid(x)
+        {"add": 1, "max": 2, "div": 1, "mul": 1}, None, "HardSilu"),
+    "mish": Activation(  # x tanh(softplus(x))
+        {"exp": 1, "log": 1, "tanh": 1, "mul": 1}, {"sigmoid": 1, "add": 2, "mul": 5}, "Mish"),
+    "gelu": Activation(  # x/2 erfc(-x / sqrt 2)
+        {"mul": 3, "neg": 1, "erf": 1}, {"exp": 1, "neg": 2, "add": 1, "mul": 7}),
+    "tanh": Activation({"tanh": 1}, {"add": 1, "mul": 2}, "Tanh"),  # gradient: g (1 - y y)
+    "tanh_shrink": Activation({"tanh": 1, "add": 1}, None, "TanhShrink"),  # x - tanh(x)
+    "hard_tanh": Activation({"max": 2}, None, "HardTanh"),  # clip(x, -1, 1)
+    "soft_shrink": Activation({"max": 2, "add": 2, "select": 2}, None, "SoftShrink"),
+    "hard_shrink": Activation({"abs": 1, "max": 1, "select": 1}, None, "HardShrink"),
+    "threshold": Activation({"max": 1, "select": 1}, None, "Threshold"),
+    "sparse_plus": Activation(
+        {"max": 2, "add": 1, "pow": 1, "mul": 1, "select": 2}, None, "SparsePlus"),
+    "exponential": Activation({"exp": 1}, {"mul": 1}, "Exp"),
+    "softmax": Activation({}, rows=softmax), "log_softmax": Activation({}, rows=log_softmax),
+    "sparsemax": Activation({}, rows=sparsemax), "glu": Activation({}, rows=glu),
+})
+
+
 def relu(dtype, n, negative_slope=0.0, max_value=None, threshold=0.0):
     """Return the counts of ``keras.activations.relu`` with its options."""
     counts = Counter()
     if negative_slope and max_value is None and not threshold:
-        return elementwise(dtype, n, ACTIVATIONS["leaky_relu"])
+        return elementwise(dtype, n, ACTIVATIONS["leaky_relu"].forward)
     if negative_slope:  # - slope * relu(-x + threshold)
         counts += ops(dtype, neg=n, max=n, mul=n, add=2 * n if threshold else n)
     if threshold:
@@ -104,8 +154,31 @@ def relu(dtype, n, negative_slope=0.0, max_value=None, threshold=0.0):
     return counts + ops(dtype, max=2 * n if max_value is not None else 0)
 
 
-#: Activations that work on rows: name -> f(dtype, n, length of the row).
-ROW_ACTIVATIONS = {"softmax": softmax, "log_softmax": log_softmax, "sparsemax": sparsemax}
+@cache
+def _names():
+    """Function of ``keras.activations`` -> name of its record."""
+    import keras
+
+    return {getattr(keras.activations, name): name for name in ACTIVATIONS}
+
+
+def name_of(function) -> str | None:
+    """Return the name of the record of a function that Keras ships, None of any other.
+
+    Examples
+    --------
+    >>> import keras
+    >>> name_of(keras.activations.relu)
+    'relu'
+    >>> def relu(x):
+    ...     return keras.ops.exp(x)
+    >>> name_of(relu) is None
+    True
+    """
+    try:
+        return "linear" if function is None else _names().get(function)
+    except TypeError:  # not hashable, so it is not a function that Keras ships
+        return None
 
 
 def activation(function, dtype, shape):
@@ -120,24 +193,18 @@ def activation(function, dtype, shape):
 
     Returns
     -------
-    Counter, or None where the function is none that Keras ships.
+    Counter, or None where it is not a function that Keras ships.
 
     Examples
     --------
-    >>> def tanh(x): ...
-    >>> activation(tanh, "float32", (2, 5))
+    >>> import keras
+    >>> activation(keras.activations.tanh, "float32", (2, 5))
     Counter({('float32', 'tanh'): 10})
     """
-    if function is None:
-        return Counter()
-    name = getattr(function, "__name__", None)
-    n = 1
-    for d in shape:
-        n *= d
-    if name in ACTIVATIONS:
-        return elementwise(dtype, n, ACTIVATIONS[name])
-    if name in ROW_ACTIVATIONS:
-        return ROW_ACTIVATIONS[name](dtype, n, shape[-1])
-    if name == "glu":  # x1 sigmoid(x2), the halves of the last axis
-        return ops(dtype, sigmoid=n // 2, mul=n // 2)
-    return None
+    name = name_of(function)
+    if name is None:
+        return None
+    record, n = ACTIVATIONS[name], prod(shape)
+    if record.rows:
+        return record.rows(dtype, n, shape[-1])
+    return elementwise(dtype, n, record.forward)

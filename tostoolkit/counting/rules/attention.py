@@ -64,7 +64,7 @@ def _projections(call, batch, queries, keys, query_heads, key_heads, head_dim, v
     v = batch * keys * key_heads * value_dim
     macs = (q * query.shape[-1] + k * key.shape[-1] + v * value.shape[-1]
             + out * query_heads * value_dim)
-    bias = layer.use_bias if hasattr(layer, "use_bias") else layer._use_bias
+    bias = layer.get_config()["use_bias"]
     return ops(call.dtype, mac=macs, add=(q + k + v + out) if bias else 0)
 
 

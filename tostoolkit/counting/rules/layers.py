@@ -1,17 +1,23 @@
 """Op counts of Keras layers: one formula a layer, on shapes and public attributes only.
 
 Each function takes a `LayerCall` and returns a Counter of ``(dtype, op)``. The conventions stand
-at the top of `op_count`.
+at the top of `count`.
 """
 
 from collections import Counter
 from math import prod
 
+from ..introspection import kind_of
 from .activations import ACTIVATIONS, activation, elementwise, ops, relu, softmax
 
 
 class NoRule(LookupError):
     """A rule does not cover a call: it holds something that Keras does not ship."""
+
+
+def no_rule(call):
+    """No rule: the call is counted from its traced graph."""
+    raise NoRule(f"{call.path!r} ({call.kind})")
 
 
 def zero(call):
@@ -37,11 +43,12 @@ def _bias_and_activation(call):
 def fused_activation(call, function, shape):
     """Return the counts of an activation argument, a function or a layer."""
     counts = activation(function, call.dtype, shape)
-    if counts is None and type(function).__name__ in ACTIVATION_LAYERS:
-        counts = ACTIVATION_LAYERS[type(function).__name__](function, call.dtype, shape)
-    if counts is None:
+    if counts is not None:
+        return counts
+    kind = kind_of(function)
+    if kind not in ACTIVATION_LAYERS:
         raise NoRule(f"{call.path!r} ({call.kind}): an activation that Keras does not ship")
-    return counts
+    return ACTIVATION_LAYERS[kind](function, call.dtype, shape)
 
 
 # Activation layers by class name -> f(layer, dtype, shape); also usable as activation=layer.
@@ -50,10 +57,11 @@ ACTIVATION_LAYERS = {
         dtype, prod(shape), float(layer.negative_slope),
         None if layer.max_value is None else float(layer.max_value), float(layer.threshold)),
     "LeakyReLU": lambda layer, dtype, shape: elementwise(
-        dtype, prod(shape), ACTIVATIONS["leaky_relu"]),
-    "ELU": lambda layer, dtype, shape: elementwise(dtype, prod(shape), ACTIVATIONS["elu"]) + (
-        Counter() if layer.alpha == 1 else ops(
-            dtype, max=prod(shape), mul=prod(shape), select=prod(shape))),
+        dtype, prod(shape), ACTIVATIONS["leaky_relu"].forward),
+    "ELU": lambda layer, dtype, shape: elementwise(
+        dtype, prod(shape), ACTIVATIONS["elu"].forward) + (
+            Counter() if layer.alpha == 1 else ops(
+                dtype, max=prod(shape), mul=prod(shape), select=prod(shape))),
     # relu(x) - alpha relu(-x)
     "PReLU": lambda layer, dtype, shape: ops(
         dtype, max=2 * prod(shape), neg=prod(shape) + prod(layer.alpha.shape),

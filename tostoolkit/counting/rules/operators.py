@@ -3,23 +3,15 @@
 from collections import Counter
 from math import prod
 
-from .activations import (
-    ACTIVATIONS,
-    GELU_TANH,
-    ROW_ACTIVATIONS,
-    activation,
-    elementwise,
-    ops,
-    relu,
-)
+from .activations import ACTIVATIONS, GELU_TANH, elementwise, ops, relu
 
 #: keras.ops operation -> ops per output element.
 PER_ELEMENT = {
     "Add": {"add": 1}, "Subtract": {"add": 1}, "Multiply": {"mul": 1}, "Square": {"mul": 1},
     "Divide": {"div": 1}, "TrueDivide": {"div": 1}, "Reciprocal": {"div": 1},
     "Mod": {"rem": 1}, "Sqrt": {"sqrt": 1}, "Rsqrt": {"rsqrt": 1}, "Cbrt": {"cbrt": 1},
-    "Exp": {"exp": 1}, "Expm1": {"exp": 1}, "Log": {"log": 1}, "Log1p": {"log": 1},
-    "Erf": {"erf": 1}, "Erfc": {"erf": 1}, "Tanh": {"tanh": 1}, "Sigmoid": {"sigmoid": 1},
+    "Expm1": {"exp": 1}, "Log": {"log": 1}, "Log1p": {"log": 1},
+    "Erf": {"erf": 1}, "Erfc": {"erf": 1},
     "Sin": {"sin": 1}, "Cos": {"sin": 1}, "Tan": {"sin": 1}, "Arcsin": {"sin": 1},
     "Arccos": {"sin": 1}, "Arctan": {"sin": 1}, "Arctan2": {"sin": 1}, "Power": {"pow": 1},
     "Maximum": {"max": 1}, "Minimum": {"max": 1}, "Sign": {"max": 1}, "Clip": {"max": 2},
@@ -29,16 +21,6 @@ PER_ELEMENT = {
     "LogicalNot": {"logic": 1}, "LogicalXor": {"logic": 1},
     "Negative": {"neg": 1}, "Absolute": {"abs": 1}, "Abs": {"abs": 1},
     "Floor": {"round": 1}, "Ceil": {"round": 1}, "Trunc": {"round": 1},
-}
-
-#: keras.ops operation -> name of the activation that it is.
-AS_ACTIVATION = {
-    "Relu": "relu", "Relu6": "relu6", "LeakyRelu": "leaky_relu", "Selu": "selu",
-    "Celu": "celu", "Softplus": "softplus", "Softsign": "softsign", "Squareplus": "squareplus",
-    "LogSigmoid": "log_sigmoid", "HardSigmoid": "hard_sigmoid", "SparseSigmoid": "sparse_sigmoid",
-    "Silu": "silu", "HardSilu": "hard_silu", "Mish": "mish", "TanhShrink": "tanh_shrink",
-    "HardTanh": "hard_tanh", "SoftShrink": "soft_shrink", "HardShrink": "hard_shrink",
-    "Threshold": "threshold", "SparsePlus": "sparse_plus",
 }
 
 #: Operations that move data and compute nothing.
@@ -66,11 +48,11 @@ def _operator_relu(call):
 def _elu(call):
     n = call.outputs[0].size
     extra = Counter() if call.layer.alpha == 1 else ops(call.dtype, max=n, mul=n, select=n)
-    return elementwise(call.dtype, n, ACTIVATIONS["elu"]) + extra
+    return elementwise(call.dtype, n, ACTIVATIONS["elu"].forward) + extra
 
 
 def _gelu(call):
-    form = GELU_TANH if call.layer.approximate else ACTIVATIONS["gelu"]
+    form = GELU_TANH if call.layer.approximate else ACTIVATIONS["gelu"].forward
     return elementwise(call.dtype, call.outputs[0].size, form)
 
 
@@ -79,13 +61,12 @@ def _row(name):
         shape = call.outputs[0].shape
         axis = call.layer.axis
         length = prod(shape) if axis is None else shape[axis]
-        return ROW_ACTIVATIONS[name](call.dtype, prod(shape), length)
+        return ACTIVATIONS[name].rows(call.dtype, prod(shape), length)
     return counter
 
 
 def _glu(call):
-    def glu(): ...
-    return activation(glu, call.dtype, call.inputs[0].shape)
+    return ACTIVATIONS["glu"].rows(call.dtype, call.inputs[0].size, call.inputs[0].shape[-1])
 
 
 def _reduce(op, final=None):
@@ -109,7 +90,8 @@ def _convert(call):
 
 OPERATOR_COUNTERS = (
     {f"ops.{name}": _same(per_element) for name, per_element in PER_ELEMENT.items()}
-    | {f"ops.{name}": _same(ACTIVATIONS[key]) for name, key in AS_ACTIVATION.items()}
+    | {f"ops.{record.operator}": _same(record.forward)
+       for record in ACTIVATIONS.values() if record.operator}
     | {f"ops.{name}": lambda call: Counter() for name in MOVEMENT}
     | {
         "ops.ReLU": _operator_relu, "ops.Elu": _elu, "ops.Gelu": _gelu, "ops.Glu": _glu,

@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import replace
 from math import prod
 
-from ..introspection import Tensor
+from ..calls import Tensor
+from ..introspection import kind_of
 from .activations import ops
 from .layers import NoRule, fused_activation
 
@@ -18,11 +19,12 @@ def _gate(call, function, batch, units):
     return fused_activation(call, function, (batch, units))
 
 
-def lstm_cell(call, cell, batch, features):
+def lstm_cell(call):
     """One step of Hochreiter and Schmidhuber's cell, as ``keras.layers.LSTMCell`` executes it.
 
     i, f, o = s(W x + U h + b); g = tanh(W x + U h + b); c' = f c + i g; h' = o tanh(c').
     """
+    cell, (batch, features) = call.layer, call.inputs[0].shape
     u = cell.units
     n = batch * u
     return (
@@ -32,11 +34,12 @@ def lstm_cell(call, cell, batch, features):
         + times(_gate(call, cell.activation, batch, u), 2))
 
 
-def gru_cell(call, cell, batch, features):
+def gru_cell(call):
     """One step of ``keras.layers.GRUCell``: h' = z h + (1 - z) g, gates z and r, candidate g.
 
     With ``reset_after`` the recurrent product has a bias of its own.
     """
+    cell, (batch, features) = call.layer, call.inputs[0].shape
     u = cell.units
     n = batch * u
     biases = (2 if cell.reset_after else 1) * 3 * n if cell.use_bias else 0
@@ -46,48 +49,42 @@ def gru_cell(call, cell, batch, features):
         + _gate(call, cell.activation, batch, u))
 
 
-def simple_cell(call, cell, batch, features):
+def simple_cell(call):
     """One step of ``keras.layers.SimpleRNNCell``: h' = tanh(W x + b + U h)."""
+    cell, (batch, features) = call.layer, call.inputs[0].shape
     u = cell.units
     n = batch * u
     return ops(call.dtype, mac=n * (features + u), add=n + (n if cell.use_bias else 0)) + _gate(
         call, cell.activation, batch, u)
 
 
-def stacked_cells(call, cell, batch, features):
+def _step(call, cell, features):
+    """Return the call of one step of a cell: a batch of rows of `features`, and its states."""
+    batch, dtype = call.inputs[0].shape[0], call.inputs[0].dtype
+    states = cell.state_size if isinstance(cell.state_size, (list, tuple)) else [cell.state_size]
+    output = getattr(cell, "output_size", None) or states[0]
+    sizes = [features, *states]
+    if not all(isinstance(size, int) for size in (*sizes, output)):
+        raise NoRule(f"{call.path!r} ({call.kind}): states that are not vectors")
+    return replace(call, kind=kind_of(cell), layer=cell, kwargs={},
+                   inputs=tuple(Tensor((batch, size), dtype) for size in sizes),
+                   outputs=(Tensor((batch, output), dtype),))
+
+
+def stacked_cells(call, count):
     """One step through each cell in turn."""
-    counts = Counter()
-    for inner in cell.cells:
-        counts += count_cell(call, inner, batch, features)
-        size = inner.output_size
-        features = size if isinstance(size, int) else size[-1]
+    counts, features = Counter(), call.inputs[0].shape[-1]
+    for cell in call.layer.cells:
+        step = _step(call, cell, features)
+        counts += count(step, traced=False)
+        features = step.outputs[0].shape[-1]
     return counts
 
 
-CELLS = {
-    "LSTMCell": lstm_cell, "GRUCell": gru_cell, "SimpleRNNCell": simple_cell,
-    "StackedRNNCells": stacked_cells,
-}
-
-
-def count_cell(call, cell, batch, features):
-    """Return the counts of one step of `cell` on `batch` rows of `features`."""
-    kind = type(cell).__name__
-    if kind not in CELLS or not type(cell).__module__.startswith("keras."):
-        raise NoRule(f"{call.path!r} ({call.kind}): no counter for its cell {kind}")
-    return CELLS[kind](call, cell, batch, features)
-
-
-def rnn(call):
-    """steps x one step of the layer's cell."""
-    batch, steps, features = call.inputs[0].shape
-    return times(count_cell(call, call.layer.cell, batch, features), steps)
-
-
-def cell(call):
-    """A cell used as a layer: one step."""
-    batch, features = call.inputs[0].shape
-    return count_cell(call, call.layer, batch, features)
+def rnn(call, count):
+    """steps x one step of the layer's cell; a cell without a counter has the whole loop traced."""
+    _, steps, features = call.inputs[0].shape
+    return times(count(_step(call, call.layer.cell, features), traced=False), steps)
 
 
 def conv_lstm(call):
@@ -118,30 +115,3 @@ def _convolved(cell, sides):
         (side - (k - 1) * d - 1) // s + 1
         for side, k, d, s in zip(
             sides, cell.kernel_size, cell.dilation_rate, cell.strides, strict=True))
-
-
-def bidirectional(count):
-    """Return the counter of Bidirectional: both directions by `count`, then the merge."""
-    def counter(call):
-        counts = Counter()
-        for inner in (call.layer.forward_layer, call.layer.backward_layer):
-            counts += count(replace(call, kind=type(inner).__name__, layer=inner))
-        n = call.outputs[0].size
-        merge = {"sum": {"add": n}, "ave": {"add": n, "div": n}, "mul": {"mul": n}}
-        return counts + ops(call.dtype, **merge.get(call.layer.merge_mode, {}))
-    counter.__doc__ = "Both directions, then the merge: nothing for concat."
-    return counter
-
-
-def time_distributed(count):
-    """Return the counter of TimeDistributed: steps x the inner layer by `count`."""
-    def counter(call):
-        x, y = call.inputs[0], call.outputs[0]
-        inner = call.layer.layer
-        step = replace(
-            call, kind=type(inner).__name__, layer=inner,
-            inputs=(Tensor((x.shape[0], *x.shape[2:]), x.dtype),),
-            outputs=(Tensor((y.shape[0], *y.shape[2:]), y.dtype),))
-        return times(count(step), x.shape[1])
-    counter.__doc__ = "steps x the inner layer."
-    return counter

@@ -1,0 +1,89 @@
+"""The records of a forward pass: tensors, and calls of layers on them."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from math import prod
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Shape and dtype of one tensor; no values."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory; sub-byte formats are packed."""
+        return -(-self.size * _bits(self.dtype) // 8)
+
+
+@cache
+def _bits(dtype):
+    """Bits of one element: the number in the dtype's name; a bool takes a byte."""
+    digits = re.search(r"\d+", dtype)
+    return int(digits.group()) if digits else 8
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """One call of one layer (or bare operator) in a model's forward pass.
+
+    Attributes
+    ----------
+    path : str
+        Where it stands: ``"encoder/block_1/conv"``, nested models joined by ``/``. The second
+        call of a shared layer is ``"conv#2"``.
+    kind : str
+        Class name: ``"Conv2D"``; with ``ops.`` before it for a bare operator: ``"ops.Exp"``.
+    layer : object
+        The Keras layer or operator, or any object with its public attributes.
+    inputs, outputs : tuple of Tensor
+        Shapes with the batch dimension filled in.
+    dtype : str
+        The dtype in which it computes.
+    kwargs : mapping
+        The other arguments of the call: ``{"use_causal_mask": True}``.
+    reads, writes : tuple of int
+        Numbers of the inputs and outputs: those of two calls are equal where the one reads what
+        the other writes. Empty for a call that is not part of a graph.
+
+    Examples
+    --------
+    A call can be made by hand, which is how the formulas are tested:
+
+    >>> from types import SimpleNamespace
+    >>> dense = SimpleNamespace(units=4, use_bias=True, activation=None)
+    >>> LayerCall("d", "Dense", dense, (Tensor((1, 3)),), (Tensor((1, 4)),)).outputs[0].size
+    4
+    """
+
+    path: str
+    kind: str
+    layer: Any
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    dtype: str = "float32"
+    kwargs: Mapping = field(default_factory=dict)
+    reads: tuple[int, ...] = ()
+    writes: tuple[int, ...] = ()
+
+
+class CallCount(NamedTuple):
+    """Op counts of a call, or of a part of a training step, and how they were found.
+
+    `method` is ``rule``, ``trace`` or ``zero``; `notes` say what a reader should know of a trace.
+    """
+
+    counts: Counter
+    method: str
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,168 @@
+"""Op counts of what training does to one layer call, by rule: its gradient, its forward pass.
+
+Backward, per call: a gradient for each trainable weight, and one for each input that trained
+weights stand before. For a contraction each of the two gradients takes as many MACs as forward
+(Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.5.6). Float32 throughout; a
+call that holds anything that is not covered raises `NoRule`.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import NamedTuple
+
+from . import layers as lc
+from .activations import ACTIVATIONS, elementwise, name_of, ops
+
+DTYPE = "float32"
+
+
+class Gradient(NamedTuple):
+    """What is known of a kind of layer in training.
+
+    Attributes
+    ----------
+    backward : function
+        (call, wanted, is_logits) -> Counter of its backward pass: `wanted` says for each input
+        whether its gradient is, `is_logits` whether the loss takes over the call's softmax.
+    forward : function, or None
+        call -> Counter of its forward pass, where that is not the one of inference.
+    activation : function
+        call -> name of the activation that the layer ends in.
+    """
+
+    backward: Callable
+    forward: Callable | None = None
+    activation: Callable = lambda call: "linear"
+
+
+def _held_activation(call):
+    """The activation argument of a layer; "linear" where it has none."""
+    function = call.layer.activation
+    name = name_of(function)
+    if name is None or (name != "softmax" and ACTIVATIONS[name].gradient is None):
+        raise lc.NoRule(f"the activation {function!r}")
+    return name
+
+
+def _relu_layer(call):
+    layer = call.layer
+    plain = not layer.negative_slope and not layer.threshold
+    if not plain or layer.max_value not in (None, 6):
+        raise lc.NoRule("a ReLU with a slope, threshold or other maximum")
+    return "relu" if layer.max_value is None else "relu6"
+
+
+def _softmax_layer(call):
+    if call.layer.axis not in (-1, len(call.outputs[0].shape) - 1) or len(call.inputs) > 1:
+        raise lc.NoRule("a softmax over other than the last axis")
+    return "softmax"
+
+
+def _activation_gradient(call, is_logits):
+    """The gradient of a call's activation; none of a softmax that the loss takes over."""
+    name, output = GRADIENTS[call.kind].activation(call), call.outputs[0]
+    if is_logits:
+        return Counter()
+    if name == "softmax":  # g y - y sum(g y)
+        return ops(DTYPE, add=2 * output.size - output.size // output.shape[-1],
+                   mul=2 * output.size)
+    return elementwise(DTYPE, output.size, ACTIVATIONS[name].gradient)
+
+
+def _activation(call, wanted, is_logits):
+    if not wanted[0]:
+        raise lc.NoRule("an activation that nothing trained stands before")
+    return _activation_gradient(call, is_logits)
+
+
+def _contraction(call, wanted, is_logits):
+    """As many MACs as forward for the kernel's gradient, and again for the input's."""
+    if getattr(call.layer, "lora_enabled", False) or len(call.inputs) > 1:
+        raise lc.NoRule("low-rank adaptation")
+    forward, output = _forward_contraction(call), call.outputs[0]
+    bias = output.size - output.shape[-1] if call.layer.use_bias else 0
+    return (ops(DTYPE, mac=forward[DTYPE, "mac"] * (1 + wanted[0]), add=bias)
+            + _activation_gradient(call, is_logits))
+
+
+def _forward_contraction(call):
+    if getattr(call.layer, "data_format", "channels_last") != "channels_last":
+        raise lc.NoRule("channels first")
+    return {"Dense": lc.dense, "DepthwiseConv2D": lc.depthwise_conv}.get(call.kind, lc.conv)(call)
+
+
+def _batch_normalization_gradient(call, wanted, is_logits):
+    n, channels = call.outputs[0].size, call.outputs[0].shape[-1]
+    layer, last = call.layer, len(call.outputs[0].shape) - 1
+    if not (n > channels and wanted[0] and layer.scale and layer.center and len(call.inputs) == 1
+            and layer.axis in (-1, last) and not layer.renorm):
+        raise lc.NoRule("batch normalisation without scale or centre, of an input, or of one value")
+    return ops(DTYPE, add=5 * n - channels, mul=4 * n + 8 * channels, div=2 * n, neg=channels)
+
+
+def _batch_normalization_forward(call):
+    """Moments of the batch, normalisation, and the moving averages."""
+    n, channels = call.outputs[0].size, call.outputs[0].shape[-1]
+    return ops(DTYPE, add=4 * n + 2 * channels, mul=2 * n + 6 * channels, div=2 * channels,
+               rsqrt=channels)
+
+
+def _dropout_forward(call):
+    n = call.outputs[0].size
+    if call.layer.rate == 0 or call.layer.noise_shape is not None:
+        raise lc.NoRule("dropout of nothing, or of a shape of its own")
+    return ops(DTYPE, max=n, mul=2 * n, random=n, select=n) + ops("int64", add=2, convert=2, rem=2)
+
+
+def _dropout_gradient(call, wanted, is_logits):
+    return ops(DTYPE, mul=call.outputs[0].size, select=call.outputs[0].size)
+
+
+def _none(call, wanted, is_logits):
+    return Counter()
+
+
+def _max_pool_gradient(call, wanted, is_logits):
+    """The place of each maximum is found again; the gradient is added there."""
+    _check_pool(call)
+    return lc.max_pool(call) + ops(DTYPE, add=call.outputs[0].size)
+
+
+def _average_pool_gradient(call, wanted, is_logits):
+    """A window's share is added to each of its inputs."""
+    _check_pool(call)
+    forward, n = lc.average_pool(call), call.outputs[0].size
+    return ops(DTYPE, div=n, add=forward[DTYPE, "add"] + n)
+
+
+def _global_average_gradient(call, wanted, is_logits):
+    if call.layer.data_format != "channels_last" or len(call.inputs) > 1:
+        raise lc.NoRule("channels first, or a mask")
+    n = call.inputs[0].size
+    return ops(DTYPE, div=n if n > call.outputs[0].size else 0)
+
+
+def _check_pool(call):
+    if call.layer.data_format != "channels_last":
+        raise lc.NoRule("channels first")
+
+
+_CONTRACTION = Gradient(_contraction, activation=_held_activation)
+
+#: Kind of layer -> what is known of it in training.
+GRADIENTS = MappingProxyType({
+    **dict.fromkeys(("Dense", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv2D"), _CONTRACTION),
+    "BatchNormalization": Gradient(_batch_normalization_gradient, _batch_normalization_forward),
+    "Activation": Gradient(_activation, activation=_held_activation),
+    "ReLU": Gradient(_activation, activation=_relu_layer),
+    "Softmax": Gradient(_activation, activation=_softmax_layer),
+    "Dropout": Gradient(_dropout_gradient, _dropout_forward),
+    "MaxPooling1D": Gradient(_max_pool_gradient), "MaxPooling2D": Gradient(_max_pool_gradient),
+    "AveragePooling1D": Gradient(_average_pool_gradient),
+    "AveragePooling2D": Gradient(_average_pool_gradient),
+    "GlobalAveragePooling1D": Gradient(_global_average_gradient),
+    "GlobalAveragePooling2D": Gradient(_global_average_gradient),
+    **dict.fromkeys(("Add", "Flatten", "Reshape", "Identity", "ZeroPadding1D", "ZeroPadding2D",
+                     "Cropping2D"), Gradient(_none)),
+})

@@ -1,8 +1,10 @@
 """Counts against closed forms, hand derivations and the all-ones oracle."""
 
 from collections import Counter
+from inspect import signature
 from itertools import pairwise
 from math import prod
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -11,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import application, shared_and_nested, small_classifier
+from structure import Structure
 
 import tostoolkit as tos
 from tostoolkit.counting.calls import LayerCall, Tensor
 from tostoolkit.counting.count import count, count_call
 from tostoolkit.counting.op_graph import TraceError
+from tostoolkit.counting.rows import count_row
 from tostoolkit.counting.rules import ZERO_LAYERS
 from tostoolkit.op_kinds import OP_KINDS
 
@@ -309,6 +313,52 @@ def test_classifiers_count_completely(name):
     weighted = {layer.name for layer in model.layers if layer.weights}
     counted = table.index.get_level_values("layer")[table.sum(axis=1) > 0]
     assert weighted <= set(counted)
+
+
+# --- the one way in
+
+STEP = {"phase": "training", "loss": "sparse_categorical_crossentropy", "optimizer": "adam"}
+
+
+@pytest.mark.parametrize("phase", [{}, STEP])
+def test_count_is_what_its_tables_are_asked_for(phase):
+    counted = count(MODEL, 3, **phase)
+    assert counted.counts.equals(tos.count_ops(MODEL, 3, **phase))
+    assert counted.bytes.equals(tos.count_bytes(MODEL, 3, **phase))
+    assert counted.calls == tos.layer_calls(MODEL, 3)
+    assert sum(counted.coverage.values()) == len(counted.counts)
+    assert counted.notes == ()
+    report = tos.transistor_ops(MODEL, batch_size=3, **phase)
+    assert report.counts.equals(counted.counts)
+    assert report.movement.equals(counted.bytes)
+    assert report.coverage == counted.coverage
+
+
+def test_one_order_of_arguments():
+    first, *rest = (signature(f).parameters for f in (
+        count, tos.count_ops, tos.count_bytes, count_row))
+    assert list(first) == ["model", "batch_size", "phase", "input_shape", "counters", "loss",
+                           "optimizer"]
+    assert all(list(other.values()) == list(first.values()) for other in rest)
+    assert set(first) <= set(signature(tos.transistor_ops).parameters)
+
+
+def test_bytes_do_not_ask_for_a_loss():
+    step = {"phase": "training", "optimizer": "adam"}
+    assert tos.count_bytes(MODEL, **step).equals(count(MODEL, **STEP).bytes)
+    with pytest.raises(ValueError, match="loss: 'small' is not compiled"):
+        count(MODEL, **step)
+
+
+def test_nothing_lives_in_attrs():
+    for phase in ({}, STEP):
+        counted = count(MODEL, **phase)
+        assert counted.counts.attrs == counted.bytes.attrs == {}
+
+
+def test_a_model_is_walked_at_ten_stations():
+    package = Structure(Path(tos.__file__).parent)
+    assert len(package.stations("transistor_ops", "model")) <= 10
 
 
 # --- extension and bad input

@@ -155,12 +155,16 @@ class Compiled:
     ----------
     loss, optimizer : object
         Of Keras.
+    takes_labels : bool or None
+        Whether the loss compares with integer labels, not with targets like the outputs; None of a
+        loss of the user's, which does not say.
     functional_optimizer : object or None
         A copy of the optimizer that returns its updates as values, with the TensorFlow backend.
     """
 
     loss: Any
     optimizer: Any
+    takes_labels: bool | None
     functional_optimizer: Any
 
 
@@ -179,8 +183,18 @@ def compiled(model, loss=None, optimizer=None) -> Compiled:
         _raise_not_compiled(model, "loss")
     if isinstance(loss, (list, tuple, dict)):
         raise ValueError("loss: one for each output is not supported; pass one for all of them")
-    optimizer = compiled_optimizer(model, optimizer)
-    return Compiled(keras.losses.get(loss), optimizer, _functional_optimizer(optimizer))
+    loss, optimizer = keras.losses.get(loss), compiled_optimizer(model, optimizer)
+    return Compiled(loss, optimizer, _takes_labels(loss), _functional_optimizer(optimizer))
+
+
+def _takes_labels(loss):
+    import keras
+
+    if (isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
+            or loss is keras.losses.sparse_categorical_crossentropy):
+        return True
+    shipped = vars(keras.losses).values()
+    return False if any(loss is x or type(loss) is x for x in shipped) else None
 
 
 def _functional_optimizer(optimizer):

@@ -306,32 +306,18 @@ def _traced_step(model, inputs, step):
     outputs = _output_specs(model, inputs)
     labels = [tf.TensorSpec(t.shape[:-1], "int32") for t in outputs]
     with _python_errors(model.name, step=True), abstract():
-        if _takes_labels(loss):
+        if step.takes_labels:
             return traced(labels), []
         try:
             return traced(outputs), []
         except Exception as error:
-            if _is_shipped_loss(loss):
+            if step.takes_labels is not None:
                 raise
-            try:  # a loss of the user's does not say what its targets are
+            try:
                 graph = traced(labels)
             except Exception:
                 raise error from None
             return graph, ["loss: its targets were taken to be integer labels"]
-
-
-def _takes_labels(loss):
-    """Whether it is one of Keras' losses on integer labels, by itself and not by its name."""
-    import keras
-
-    return (isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
-            or loss is keras.losses.sparse_categorical_crossentropy)
-
-
-def _is_shipped_loss(loss):
-    import keras
-
-    return any(loss is f or type(loss) is f for f in vars(keras.losses).values())
 
 
 def _output_specs(model, inputs):

@@ -12,26 +12,28 @@ import lazy_loader
 from . import extras
 
 _NAMES = {
+    # what does a model compute?
     "counting.introspection": ["abstract"],
-    "counting.calls": ["LayerCall"],
     "counting.walk": ["layer_calls"],
+    "counting.count": ["count_ops", "count_bytes"],
     "counting.rules": ["OP_COUNTERS"],
-    "counting.count": ["count_bytes", "count_ops"],
-    "counting.rows": ["count_row"],
+    # what does an op cost?
     "costs.cost_table": ["cost_tables", "load_cost_table"],
-    "costs.report": ["compare", "transistor_ops"],
     "costs.activations": ["activation_costs"],
-    "costs.predictors": ["predictors", "price"],
+    "costs.report": ["transistor_ops", "compare"],
+    "costs.predictors": ["price", "predictors"],
+    # which models tell it apart?
     "models.model_sets": ["feed_forward", "convolutional", "transformer"],
     "models.counting": ["count_models"],
     "models.design": ["design_report"],
-    "measuring.steps": ["step"],
+    # what did it take?
     "measuring.meters": ["meters"],
     "measuring.counters": ["Meter"],
     "measuring.window": ["Window"],
-    "measuring.measure": ["Measurement", "measure"],
-    "measuring.runs": ["load_runs"],
+    "measuring.measure": ["measure"],
     "measuring.sweep": ["run_sweep"],
+    "measuring.runs": ["load_runs"],
+    # which count predicts it?
     "laws.fit": ["fit_scaling_law"],
     "laws.law": ["load_scaling_law"],
     "laws.comparison": ["compare_predictors"],
@@ -44,7 +46,7 @@ _NAMES = {
 __version__ = "0.3.0.dev0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["circuits", "datasets", "figures", "models", "op_kinds"],
+    submodules=["circuits", "datasets", "figures", "models"],
     submod_attrs=_NAMES,
 )
 extras.install()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import tostoolkit as tos
+from tostoolkit import op_kinds
 from tostoolkit.circuits import tables, unit, unit_transistors
 
 FOLDER = Path(tos.circuits.__file__).parent.parent / "costs" / "tables"
@@ -40,8 +41,8 @@ def assert_same_table(path, committed):
 @pytest.mark.parametrize("name", ["cmos", "cmos-fused", "cmos-prefix"])
 def test_every_op_has_a_cost_in_every_floating_point_format(name):
     costs = tos.load_cost_table(name).costs
-    for dtype in tos.op_kinds.FLOAT_DTYPES:
-        assert set(tos.op_kinds.OP_KINDS) == set(costs[dtype].index)
+    for dtype in op_kinds.FLOAT_DTYPES:
+        assert set(op_kinds.OP_KINDS) == set(costs[dtype].index)
 
 
 def test_rows_carry_generator_and_netlist():

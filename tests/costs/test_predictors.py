@@ -5,12 +5,13 @@ from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
 from tostoolkit.costs.predictors import PREDICTORS, Predictor, find_predictor, priced_by
+from tostoolkit.counting.rows import count_row
 
 MODEL = small_classifier()
 
 
 def test_row_by_hand():
-    row = tos.count_row(MODEL, batch_size=2)
+    row = count_row(MODEL, batch_size=2)
     assert row["parameters"] == 3 * 3 * 3 * 4 + 4 + 2 * 4 + 64 * 5 + 5
     assert row["layers"] == 5  # flatten does nothing
     assert row["elements"] == 2 * (3 * 256 + 64 + 5)
@@ -22,7 +23,7 @@ def test_row_by_hand():
 def test_classes_of_macs_add_up():
     models = [MODEL, shared_and_nested(), keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.DepthwiseConv2D(3), keras.layers.Conv2D(2, (1, 3))])]
-    for row in map(tos.count_row, models):
+    for row in map(count_row, models):
         classes = sum(n for name, n in row.items() if name.startswith("mac ") and "32" not in name)
         assert classes == row["mac float32"]
 
@@ -45,7 +46,7 @@ def price_of(models, costs="cmos", names=None):
 
 
 def counted(models):
-    return pd.DataFrame([tos.count_row(model) for model in models])
+    return pd.DataFrame([count_row(model) for model in models])
 
 
 def relu_network():
@@ -158,7 +159,7 @@ def test_one_entry_is_a_new_predictor(monkeypatch):
         "MACs a byte", "MAC/B", lambda rows, table: rows["mac float32"] / rows.bytes)
     monkeypatch.setattr("tostoolkit.costs.predictors.PREDICTORS",
                         PREDICTORS | {"intensity": intensity})
-    rows = pd.DataFrame([tos.count_row(MODEL, b) for b in (1, 2, 4, 8)]).assign(
+    rows = pd.DataFrame([count_row(MODEL, b) for b in (1, 2, 4, 8)]).assign(
         configuration=range(4), energy_j=[1.0, 2.0, 3.0, 4.0])
     law = tos.fit_scaling_law(rows, "energy_j ~ intensity")
     assert "J/(MAC/B) intensity" in law.equation()

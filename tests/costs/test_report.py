@@ -5,6 +5,7 @@ import pytest
 from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
+from tostoolkit.costs.report_views import si
 from tostoolkit.op_kinds import OP_KINDS
 
 MODEL = small_classifier()
@@ -145,7 +146,7 @@ def test_abstract_models_report_like_real_ones():
 
 
 def test_si():
-    assert [tos.si(v) for v in (0, 999, 1e3, 3857973248, 1.5e15, -2e6)] == [
+    assert [si(v) for v in (0, 999, 1e3, 3857973248, 1.5e15, -2e6)] == [
         "0", "999", "1 k", "3.86 G", "1.5 P", "-2 M"]
 
 
@@ -253,7 +254,7 @@ def test_per_layer_of_a_training_step_names_kind_and_part():
 
 def test_parts_of_a_traced_layer_are_of_its_kind():
     """Attention's projections, which a trace tells apart, and operators between layers."""
-    model = tos.encoder(1, 8, 2, 20, 4)
+    model = tos.models.encoder(1, 8, 2, 20, 4)
     report = tos.transistor_ops(model, phase="training", loss="mse", optimizer="sgd")
     assert any(layer.endswith("/query") for layer, _ in report.counts.index)
     kinds = shares_of(report, "layer")

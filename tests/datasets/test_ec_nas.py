@@ -8,6 +8,7 @@ import pytest
 from published import published
 
 import tostoolkit as tos
+from tostoolkit.counting.rows import count_row
 from tostoolkit.datasets import ec_nas
 from tostoolkit.datasets.dataset import count_dataset
 from tostoolkit.datasets.ec_nas import DATASET, ec_nas_model, vertex_channels
@@ -61,7 +62,7 @@ def test_counting_in_processes_agrees_with_counting_here(monkeypatch):
     assert count_dataset(DATASET, runs, workers=1).equals(here)
     first = runs.iloc[0]
     with tos.abstract():
-        row = tos.count_row(ec_nas_model(first.matrix, first.operations))
+        row = count_row(ec_nas_model(first.matrix, first.operations))
     assert here.loc[first.architecture, list(row)].to_dict() == row
 
 

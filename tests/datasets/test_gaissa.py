@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 import tostoolkit as tos
+from tostoolkit.counting.rows import count_row
 from tostoolkit.datasets import gaissa
 
 
@@ -28,7 +29,7 @@ def test_gaissa_models_have_the_published_flops(load, architecture):
     with tos.abstract():
         model = tos.datasets.gaissa_model(architecture)
         frozen = tos.datasets.gaissa_model(architecture, frozen=True)
-    assert 2e-9 * tos.count_row(model)["mac float32"] == pytest.approx(gflops, rel=0.01)
+    assert 2e-9 * count_row(model)["mac float32"] == pytest.approx(gflops, rel=0.01)
     assert len(frozen.trainable_weights) == 2 * (1 + len(gaissa.ARCHITECTURES[architecture][2]))
 
 

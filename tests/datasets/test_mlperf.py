@@ -6,6 +6,7 @@ import pytest
 from published import copies, put
 
 import tostoolkit as tos
+from tostoolkit.counting.rows import count_row
 from tostoolkit.datasets import mlperf
 
 
@@ -58,13 +59,13 @@ def test_mlperf_models_have_the_published_size(benchmark, parameters, macs):
         deployed = tos.datasets.mlperf_tiny_model(benchmark)
     assert trained.count_params() == parameters
     for model in (trained, deployed):
-        assert tos.count_row(model)["mac float32"] == pytest.approx(macs, abs=500)
+        assert count_row(model)["mac float32"] == pytest.approx(macs, abs=500)
     assert not any(type(layer).__name__ == "BatchNormalization" for layer in deployed.layers)
 
 
 def test_int8_counts_rename_what_is_quantised():
     with tos.abstract():
-        row = tos.count_row(tos.datasets.mlperf_tiny_model("kws"))
+        row = count_row(tos.datasets.mlperf_tiny_model("kws"))
     int8 = tos.datasets.as_int8(pd.DataFrame([row])).iloc[0]
     assert int8["mac int8"] == row["mac float32"]
     assert int8["exp float32"] == 12

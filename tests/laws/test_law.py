@@ -7,6 +7,7 @@ import pytest
 from runs import fleet, synthetic
 
 import tostoolkit as tos
+from tostoolkit.counting.rows import count_row
 from tostoolkit.laws.fits import FITS
 from tostoolkit.laws.law_files import VERSION
 
@@ -383,7 +384,7 @@ def test_law_of_training_prices_a_training_step():
     law = tos.fit_scaling_law(training, "macs")
     model = keras.Sequential([keras.Input((256,)), keras.layers.Dense(1024, "relu"),
                               keras.layers.Dense(512)])
-    step = tos.count_row(model, 256, phase="training", loss="mse", optimizer="sgd")
+    step = count_row(model, 256, phase="training", loss="mse", optimizer="sgd")
     macs = step["mac float32"]
     c = law.coefficients.estimate
     assert law.predict(model, batch_size=256, loss="mse", optimizer="sgd") == pytest.approx(

@@ -11,8 +11,8 @@ from .fits import FITS
 
 #: Key that makes a JSON file one of ours, with the version of its layout.
 KEY, VERSION = "tostoolkit scaling law", 2
-_PLAIN = ("form", "response", "unit", "predictors", "n_runs", "n_configurations", "devices", "phases",
-          "costs", "notes", "configuration", "group", "random", "sigma", "freedom")
+_PLAIN = ("form", "response", "unit", "predictors", "n_runs", "n_configurations", "devices",
+          "phases", "costs", "notes", "configuration", "group", "random", "sigma", "freedom")
 _ARRAYS = ("solution", "covariance", "scales")
 
 

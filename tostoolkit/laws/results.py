@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-
 #: Response of a law -> what it is a law of.
 QUANTITIES = {"energy_j": "energy", "time_s": "time"}
 

@@ -1,4 +1,4 @@
-"""How conclusions depend on the cost table: which weight of elementary functions would be needed?"""
+"""How conclusions depend on the cost table: which weight would non-linear work need?"""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ MULTIPLIERS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 def cost_sensitivity(runs, response="energy_j", protocol="k-fold", form="relative", costs="cmos",
                      *, multipliers=MULTIPLIERS, configuration="configuration", k=10, seed=0,
                      bootstrap=1000) -> pd.DataFrame:
-    """Return the held-out error of one TO number whose elementary or element-wise work weighs more, or less.
+    """Return the held-out error of one TO number with a part of its work weighed more, or less.
 
     The predictor is TOs with the part multiplied: (tos - part) + multiplier x part. Multiplier 1
     is the cost table's own weight; 0 leaves the part out.
@@ -43,8 +43,8 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", form="relativ
     Returns
     -------
     pandas.DataFrame
-        ``dataset`` where several were given; for each ``part`` (`PARTS`) and ``multiplier``: ``mean_relative_error``, ``lower``,
-        ``upper`` (95 %), ``difference`` to multiplier 1 with its ends, and to the MACs-only law
+        ``dataset`` and ``device`` where several sets were given; for each ``part`` (`PARTS`) and
+        ``multiplier``: ``mean_relative_error``, ``lower``, ``upper`` (95 %), ``difference`` to multiplier 1 with its ends, and to the MACs-only law
         ``difference_macs`` with its ends; ``macs_per_op``, the weight that the multiplier gives an
         op of the part on average, in MACs; ``table_low``, ``table_high``, the least and the most
         that any cost table that ships gives it, and ``physical``, whether it lies between;

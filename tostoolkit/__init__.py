@@ -21,7 +21,8 @@ _NAMES = {
     "costs.cost_table": ["cost_tables", "load_cost_table"],
     "costs.activations": ["activation_costs"],
     "costs.report": ["transistor_ops", "compare"],
-    "costs.predictors": ["price", "predictors"],
+    "costs.predictors": ["predictors"],
+    "costs.pricing": ["price"],
     # which models tell it apart?
     "models.model_sets": ["feed_forward", "convolutional", "transformer"],
     "models.counting": ["count_models"],

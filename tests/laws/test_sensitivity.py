@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import tostoolkit as tos
-from tostoolkit.costs.predictors import predictor_values
+from tostoolkit.costs.pricing import predictor_values
 
 
 def counted(weight=1.0, n=40, noise=0.02, seed=0):

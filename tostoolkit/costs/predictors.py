@@ -6,8 +6,7 @@ of cost table. `PREDICTORS` names all that can stand in a law.
 """
 
 import re
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,122 +184,6 @@ def unit(name: str, costs: str | Path | CostTable | None = "cmos") -> str:
         return predictor.unit
     table = costs if predictor.by_table else name.removeprefix("tos_")
     return load_cost_table(table).unit if table else "TO"
-
-
-def predictor_values(
-    rows: pd.DataFrame, name: str, costs: str | Path | CostTable = "cmos"
-) -> pd.Series:
-    """Return the values of one predictor over counted rows.
-
-    Raises
-    ------
-    ValueError
-        No such predictor; rows without the counts that it needs; a cost table with gaps.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame([{"mac float32": 10, "exp float32": 3}])
-    >>> predictor_values(rows, "ops_elementary").tolist()
-    [3]
-    """
-    return find_predictor(name).values(rows, load_cost_table(costs)).rename(name)
-
-
-def price(rows: pd.DataFrame, costs: str | Path | CostTable = "cmos",
-          names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return counted rows with a column for each predictor, and the cost table's name in ``costs``.
-
-    What the rows hold of an earlier price is computed anew, so that all of it is by one table.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Columns as `count_row` gives them, missing counts being 0.
-    costs : str, Path or CostTable
-        For the predictors that say "the cost table".
-    names : sequence of str, optional
-        The predictors that are wanted, each an error where it cannot be computed. If not given,
-        all of `PREDICTORS`, and one that cannot be computed in a row is missing there (NaN).
-        ``time_s`` is measured, and stands where the rows have it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The rows, with those columns, in the units that `predictors` tells.
-
-    Raises
-    ------
-    ValueError
-        Rows without op counts, or with a column ``costs`` of something else; an unknown cost
-        table; a predictor of `names` that is unknown or cannot be computed.
-
-    Warns
-    -----
-    UserWarning
-        Without `names`: `costs` lacks an op of the rows.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame([{"mac float32": 10, "exp float32": 3}, {"mac float32": 4}])
-    >>> price(rows, "flops", ["macs", "tos"])[["macs", "tos", "costs"]].to_numpy().tolist()
-    [[10.0, 23.0, 'flops'], [4.0, 8.0, 'flops']]
-    >>> price(rows)["tos_horowitz45"].tolist()
-    [nan, 18.4]
-    """
-    table = load_cost_table(costs)
-    if "costs" in rows and not rows["costs"].dropna().map(lambda v: isinstance(v, str)).all():
-        raise ValueError("rows: their column 'costs' does not name cost tables, and price() writes "
-                         "the table's name there; rename it")
-    _op_counts(rows, _of(LINEAR))  # an error where nothing was counted
-    named = PREDICTORS if names is None else dict.fromkeys(names)
-    stale = [name for name, p in PREDICTORS.items() if p.by_table and name in rows]
-    columns, gap = {}, None
-    for name in dict.fromkeys([*named, *stale]):
-        try:
-            columns[name] = predictor_values(rows, name, table)
-        except ValueError as error:
-            if names is not None and name in named:
-                raise
-            if name != "time_s":
-                columns[name] = _where_known(rows, name, table, error)
-            if gap is None and find_predictor(name).by_table:
-                gap = error
-    if names is None and gap is not None:
-        warnings.warn(f"{gap}; rows with such an op have no price", stacklevel=2)
-    return rows.assign(**columns, costs=table.name)
-
-
-def _where_known(rows, name, table, error):
-    """Return a predictor's values where they can be computed, NaN elsewhere."""
-    values = pd.Series(float("nan"), rows.index, name=name)
-    if isinstance(error, NoCost) and not error.rows.all():
-        known = ~error.rows
-        values[known] = predictor_values(rows[known], name, table).to_numpy()
-    return values
-
-
-def priced_by(rows: pd.DataFrame) -> str | None:
-    """Return the name of the cost table that rows were priced by; None where they do not say.
-
-    Raises
-    ------
-    ValueError
-        Rows that were priced by different tables, or some of them by none.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame([{"mac float32": 10}])
-    >>> priced_by(rows), priced_by(price(rows, "flops"))
-    (None, 'flops')
-    """
-    if "costs" not in rows:
-        return None
-    tables = rows["costs"].unique()
-    if len(tables) != 1:
-        raise ValueError("costs: the rows are priced by "
-                         + ", ".join("no table" if pd.isna(t) else repr(t) for t in tables)
-                         + "; price all of them by one: tos.price(rows, 'cmos')")
-    return None if pd.isna(tables[0]) else tables[0]
 
 
 def _is_op(column):

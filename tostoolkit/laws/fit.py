@@ -1,15 +1,13 @@
 """Fit a scaling law to measured runs."""
 
 import warnings
-from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
-from ..statistics import IDENTIFIED, precision_metrics, variance_inflation
-from .fits import FITS, scatter, uncertainty
+from ..statistics import IDENTIFIED
+from .fits import fitted
 from .law import ScalingLaw
-from .prepare import coefficient_table, prepare
+from .prepare import prepare
 
 #: Groups below which their variance is hardly known (Gelman and Hill, 2007, section 11.5).
 FEW_GROUPS = 5
@@ -73,30 +71,22 @@ def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relati
         raise ValueError(f"slope: {slope!r} is for form='mixed' and one of "
                          f"{', '.join(data.terms)}")
     random = (0,) if slope is None else (0, 1 + data.terms.index(slope))
-    solution = FITS[form].solve(*data.arrays(), random)
-    covariance, degrees, lower, upper = uncertainty(form, *data.arrays(), solution, random)
-    scaled = np.column_stack(
-        [solution.coefficients, np.sqrt(np.diag(covariance)), lower, upper])
-    table = coefficient_table(scaled, data.terms, data.scales, form)
-    inflation = variance_inflation(
-        np.log(data.x) if FITS[form].scale == "log" else data.x, weights=solution.weights)
+    solution = fitted(form, *data.arrays(), random)
+    table, inflation, metrics = data.judge(solution)
     for name, value in inflation.items():
         if value > IDENTIFIED:
             warnings.warn(
                 f"{name}: variance inflation {value:.0f}; the other predictors nearly determine "
                 "it, so its coefficient is not identified; leave one out, or vary them apart",
                 stacklevel=2)
-    law = ScalingLaw(
-        form, data.response, data.unit, data.terms, table, pd.Series(dtype=float), len(runs),
+    return ScalingLaw(
+        form, data.response, data.unit, data.terms, table, metrics, len(runs),
         int(data.codes.max()) + 1, tuple(runs["device"].unique()) if "device" in runs else (),
         tuple(runs["phase"].unique()) if "phase" in runs else ("inference",), data.costs,
         pd.DataFrame({"lower": data.x.min(), "upper": data.x.max()}),
         _notes(table, inflation, form, solution), configuration, group, random,
-        solution.effects or {}, solution.coefficients, covariance, data.scales,
-        scatter(form, data.design, data.y, data.codes, solution), float(degrees.min()), data)
-    mean = law.evaluate(data.x, data.groups if law.effects else None)[0]
-    mean = np.exp(mean) if FITS[form].scale == "log" else mean
-    return replace(law, metrics=precision_metrics(runs[data.response], mean))
+        solution.effects or {}, solution.coefficients, solution.covariance, data.scales,
+        solution.sigma, solution.freedom, data)
 
 
 def _notes(coefficients, inflation, form, solution):

@@ -212,7 +212,41 @@ def resamples(solve, x, y, codes, groups, random, n, seed):
             continue
 
 
-def uncertainty(form, design, y, codes, groups, solution: Solution, random):
+class Fitted(NamedTuple):
+    """A solution, and how sure it is: of the coefficients of the scaled design.
+
+    ``freedom`` is the degrees of freedom of t for the least sure of them, ``sigma`` the standard
+    deviation of runs about the law, on the scale of the fit.
+    """
+
+    coefficients: np.ndarray
+    weights: np.ndarray
+    effects: dict | None
+    covariance: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    freedom: float
+    sigma: float
+
+
+def fitted(form, design, y, codes, groups, random=(0,)) -> Fitted:
+    """Return the solution of a kind of fit, with its uncertainty.
+
+    Parameters
+    ----------
+    form : str
+        One of `FITS`.
+    design, y, codes, groups, random
+        As `Fit.solve` takes them.
+    """
+    solution = FITS[form].solve(design, y, codes, groups, random)
+    covariance, freedom, lower, upper = _uncertainty(
+        form, design, y, codes, groups, solution, random)
+    return Fitted(solution.coefficients, solution.weights, solution.effects, covariance, lower,
+                  upper, float(freedom.min()), _scatter(form, design, y, codes, solution))
+
+
+def _uncertainty(form, design, y, codes, groups, solution, random):
     """Return the coefficients' covariance, degrees of freedom, and ends of their 95 % intervals.
 
     Percentiles of the bootstrap are narrow where few configurations decide a coefficient
@@ -243,7 +277,7 @@ def uncertainty(form, design, y, codes, groups, solution: Solution, random):
     return covariance, freedom, solution.coefficients - half, solution.coefficients + half
 
 
-def scatter(form, design, y, codes, solution: Solution) -> float:
+def _scatter(form, design, y, codes, solution) -> float:
     """Return the standard deviation of runs about the law, on the scale of the fit."""
     if solution.sigma is not None:  # of a mean of repeats; a run scatters by the repeats more
         within = y - group_means(y, codes)

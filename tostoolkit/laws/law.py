@@ -20,8 +20,8 @@ from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose
 from .fits import FITS, resamples
 from .law_files import read_law, save_law
-from .prepare import Prepared, coefficient_table, design_matrix, prepare, priced_terms
-from .terms import by_table, columns_of, term_unit
+from .prepare import Prepared, coefficient_table, design_matrix, prepare
+from .terms import by_table, columns_of, term_unit, term_values
 from .validation import folds, held_out
 
 
@@ -123,7 +123,7 @@ class ScalingLaw:
         is_model = not isinstance(runs, pd.DataFrame)
         if is_model:
             runs = self._count(runs, batch_size, phase, counting, costs)
-        x, _ = priced_terms(runs, self.predictors, costs or self.costs)
+        x, _ = term_values(runs, self.predictors, costs or self.costs)
         check = x.to_numpy()
         if not np.isfinite(check).all():
             raise ValueError("runs: values of " + ", ".join(x.columns[~np.isfinite(check).all(0)])

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..costs.cost_table import CostTable
-from ..costs.predictors import find_predictor, predictor_values, priced_by
-from .fits import FITS
-from .terms import by_table, columns_of, parse_formula, term_values
+from ..statistics import precision_metrics, variance_inflation
+from .fits import FITS, Fitted
+from .terms import parse_formula, term_values
 
 #: Last part of a measured column's name -> unit.
 UNITS = {"j": "J", "mj": "mJ", "uj": "µJ", "kj": "kJ", "wh": "Wh", "kwh": "kWh",
@@ -67,6 +66,23 @@ class Prepared:
         """Return design, response, codes and groups, as a kind of fit takes them."""
         return self.design, self.y, self.codes, self.groups
 
+    def judge(self, fitted: Fitted) -> tuple[pd.DataFrame, dict, pd.Series]:
+        """Return a fit's coefficients, the variance inflation of its terms, and its metrics.
+
+        Coefficients are in the units of the response and the terms; metrics are in-sample.
+        """
+        logs = FITS[self.form].scale == "log"
+        scaled = np.column_stack([fitted.coefficients, np.sqrt(np.diag(fitted.covariance)),
+                                  fitted.lower, fitted.upper])
+        coefficients = coefficient_table(scaled, self.terms, self.scales, self.form)
+        x = np.log(self.x) if logs else self.x
+        mean = self.design @ fitted.coefficients
+        if fitted.effects:
+            mean = mean + np.einsum("ij,ij->i", self.design, np.array(
+                [fitted.effects[group] for group in self.groups]))
+        metrics = precision_metrics(self.runs[self.response], np.exp(mean) if logs else mean)
+        return coefficients, variance_inflation(x, fitted.weights), metrics
+
     def take(self, rows):
         """Return the runs at some positions, scaled and coded anew, or the reason why not.
 
@@ -109,7 +125,7 @@ def prepare(runs, formula, response="energy_j", form="relative", costs=None, *,
     """
     response, terms = parse_formula(formula, response)
     check_response(runs, response, form, configuration, group)
-    x, costs = priced_terms(runs, terms, costs)
+    x, costs = term_values(runs, terms, costs)
     _check_terms(x, form)
     _check_size(runs[configuration], x, configuration)
     groups = runs[group].to_numpy() if form == "mixed" else np.zeros(len(runs), int)
@@ -160,49 +176,6 @@ def need_columns(runs, columns):
     if missing:
         raise ValueError(f"runs: no column {', '.join(map(repr, missing))}; there are "
                          f"{', '.join(map(str, runs.columns))}")
-
-
-def priced_terms(runs, terms, costs=None) -> tuple[pd.DataFrame, str | None]:
-    """Return the values of the terms, and the name of the cost table that priced them.
-
-    A column ``costs`` of the runs, as `price` writes it, says which table priced those of their
-    columns that depend on one.
-
-    Parameters
-    ----------
-    runs : pandas.DataFrame
-    terms : sequence of str
-    costs : str or CostTable, optional
-        That of the runs, or ``cmos``, when left out.
-
-    Raises
-    ------
-    ValueError
-        A term that is neither a column nor a predictor; runs priced by another table than `costs`,
-        or by several; a term that no run has a value of.
-    """
-    dependent = by_table(terms)
-    standing = [name for name in dependent if name in runs]
-    name = costs.name if isinstance(costs, CostTable) else costs
-    said = priced_by(runs) if standing else None
-    if said and name and said != name:
-        raise ValueError(f"costs: {name!r}, but {standing[0]!r} of the runs was priced by "
-                         f"{said!r}; use tos.price(runs, {name!r})")
-    name = name or said or (None if standing else "cmos")
-    table = costs if isinstance(costs, CostTable) else name
-    for column in columns_of(terms):
-        if column in runs and runs[column].isna().all():
-            _raise_reason(runs, column, table)
-    return term_values(runs, terms, table), name
-
-
-def _raise_reason(runs, column, costs):
-    """Raise why a predictor has no value in any run, if it is one and that is known."""
-    try:
-        find_predictor(column)
-    except ValueError:
-        return
-    predictor_values(runs, column, costs or "cmos")
 
 
 # Checks -------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ..costs.cost_table import cost_tables
-from ..costs.predictors import predictor_values
+from ..costs.pricing import predictor_values
 from ..statistics import ENDS, percentiles, resampled_means
 from .comparison import by_device, error_sums
 from .prepare import check_response, prepare
@@ -44,7 +44,8 @@ def cost_sensitivity(runs, response="energy_j", protocol="k-fold", form="relativ
     -------
     pandas.DataFrame
         ``dataset`` and ``device`` where several sets were given; for each ``part`` (`PARTS`) and
-        ``multiplier``: ``mean_relative_error``, ``lower``, ``upper`` (95 %), ``difference`` to multiplier 1 with its ends, and to the MACs-only law
+        ``multiplier``: ``mean_relative_error``, ``lower``, ``upper`` (95 %), ``difference`` to
+        multiplier 1 with its ends, and to the MACs-only law
         ``difference_macs`` with its ends; ``macs_per_op``, the weight that the multiplier gives an
         op of the part on average, in MACs; ``table_low``, ``table_high``, the least and the most
         that any cost table that ships gives it, and ``physical``, whether it lies between;

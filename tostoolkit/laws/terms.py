@@ -11,7 +11,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from ..costs.predictors import find_predictor, predictor_values, unit
+from ..costs.predictors import find_predictor, unit
+from ..costs.pricing import named_columns
 
 #: Function of one column in a term -> what computes it.
 FUNCTIONS = MappingProxyType({
@@ -58,51 +59,38 @@ def _bare(term):
     return re.sub(r"`[^`]*`", "", term)
 
 
-def term_values(rows, terms, costs=None) -> pd.DataFrame:
-    """Return the values of each term over `rows`, one column a term.
+def term_values(rows, terms, costs=None) -> tuple[pd.DataFrame, str | None]:
+    """Return the values of each term over `rows`, one column a term, and their cost table's name.
 
-    A name that is no column of the rows is computed from their counts where it is a predictor
-    (`predictors.PREDICTORS`), under the cost table `costs`.
+    A name that is not a column of the rows is computed from their counts where it is a predictor
+    (`predictors.PREDICTORS`), under the cost table `costs`; see `pricing.named_columns`.
 
     Raises
     ------
     ValueError
-        A name that is neither; the message names it.
+        As `named_columns`.
 
     Examples
     --------
     >>> rows = pd.DataFrame({"a b": [1.0, 4.0], "c": [2.0, 3.0]})
-    >>> term_values(rows, ["c", "sqrt(a b)", "c:a b"]).to_numpy().tolist()
+    >>> term_values(rows, ["c", "sqrt(a b)", "c:a b"])[0].to_numpy().tolist()
     [[2.0, 1.0, 2.0], [3.0, 2.0, 12.0]]
     """
-    return pd.DataFrame({term: _term(rows, term, costs) for term in terms}, index=rows.index)
+    factors = {term: [(None, term)] if term in rows else _factors(term) for term in terms}
+    names = list(dict.fromkeys(name for parts in factors.values() for _, name in parts))
+    columns, costs = named_columns(rows, names, costs)
+    values = {}
+    with np.errstate(divide="ignore", invalid="ignore"):  # a log of 0 is found and told later
+        for term, parts in factors.items():
+            values[term] = 1.0
+            for function, name in parts:
+                values[term] *= FUNCTIONS[function](columns[name]) if function else columns[name]
+    return pd.DataFrame(values, index=rows.index), costs
 
 
-def _term(rows, term, costs):
-    if term in rows:
-        return pd.to_numeric(rows[term]).astype(float)
-    values = 1.0
-    for factor in term.split(":"):
-        function, name = _split(factor)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a log of 0 is found and told later
-            values = values * FUNCTIONS[function](_values(rows, name, costs)) if function \
-                else values * _values(rows, name, costs)
-    return values
-
-
-def _values(rows, name, costs):
-    if name in rows:
-        return pd.to_numeric(rows[name]).astype(float)
-    try:
-        find_predictor(name)
-    except ValueError as error:
-        raise ValueError(f"runs: no column {name!r}, and {error}; the columns are "
-                         f"{', '.join(map(str, rows.columns))}") from None
-    try:
-        return predictor_values(rows, name, costs or "cmos").astype(float)
-    except ValueError as error:
-        raise ValueError(f"{name!r} is no column of the runs and cannot be computed: {error}"
-                         ) from None
+def _factors(term):
+    """Return (function or None, name) of each factor of a term."""
+    return [_split(factor) for factor in term.split(":")]
 
 
 def known_terms(rows, terms) -> bool:
@@ -128,7 +116,7 @@ def columns_of(terms) -> list[str]:
     >>> columns_of(["sqrt(bytes)", "macs:layers"])
     ['bytes', 'macs', 'layers']
     """
-    return list(dict.fromkeys(_split(f)[1] for term in terms for f in term.split(":")))
+    return list(dict.fromkeys(name for term in terms for _, name in _factors(term)))
 
 
 def term_unit(term, costs="cmos") -> str:
@@ -140,12 +128,11 @@ def term_unit(term, costs="cmos") -> str:
     ('sqrt(B)', 'MAC layer')
     """
     units = []
-    for factor in term.split(":"):
-        function, name = _split(factor)
-        own = unit(name, costs)
-        if not own:
+    for function, name in _factors(term):
+        of_column = unit(name, costs)
+        if not of_column:
             return ""
-        units.append(f"{function}({own})" if function else own)
+        units.append(f"{function}({of_column})" if function else of_column)
     return " ".join(units)
 
 

@@ -61,7 +61,7 @@ def folds(runs, protocol, configuration="configuration", k=10, seed=0):
     elif protocol.startswith("top-quartile-"):
         column = protocol.removeprefix("top-quartile-")
         try:
-            x = term_values(runs, [column])[column]
+            x = term_values(runs, [column])[0][column]
         except ValueError:
             x = _column(runs, column, protocol)
         group = (x > x.quantile(0.75)).to_numpy()

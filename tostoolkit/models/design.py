@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..costs.predictors import price
+from ..costs.pricing import price
 from ..statistics import inflation_log, inflation_relative
 from .families import FAMILIES, Family, find_family
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..costs.predictors import predictor_values
+from ..costs.pricing import predictor_values
 from .counting import count_models
 from .design import label
 from .families import DTYPES, FAMILIES, PHASES, POLICIES, Family, find_family

@@ -1,0 +1,197 @@
+"""Counted rows -> columns of predictors: counts times costs, for many models at once."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..op_kinds import LINEAR
+from .cost_table import CostTable, load_cost_table
+from .predictors import PREDICTORS, NoCost, _of, _op_counts, find_predictor
+
+#: Cost table of what nobody says the table of.
+DEFAULT = "cmos"
+
+
+def predictor_values(
+    rows: pd.DataFrame, name: str, costs: str | Path | CostTable = "cmos"
+) -> pd.Series:
+    """Return the values of one predictor over counted rows.
+
+    Raises
+    ------
+    ValueError
+        No such predictor; rows without the counts that it needs; a cost table with gaps.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame([{"mac float32": 10, "exp float32": 3}])
+    >>> predictor_values(rows, "ops_elementary").tolist()
+    [3]
+    """
+    return find_predictor(name).values(rows, load_cost_table(costs)).rename(name)
+
+
+def price(rows: pd.DataFrame, costs: str | Path | CostTable = "cmos",
+          names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return counted rows with a column for each predictor, and the cost table's name in ``costs``.
+
+    What the rows hold of an earlier price is computed anew, so that all of it is by one table.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Columns as `count_row` gives them, missing counts being 0.
+    costs : str, Path or CostTable
+        For the predictors that say "the cost table".
+    names : sequence of str, optional
+        The predictors that are wanted, each an error where it cannot be computed. If not given,
+        all of `PREDICTORS`, and one that cannot be computed in a row is missing there (NaN).
+        ``time_s`` is measured, and stands where the rows have it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows, with those columns, in the units that `predictors` tells.
+
+    Raises
+    ------
+    ValueError
+        Rows without op counts, or with a column ``costs`` of something else; an unknown cost
+        table; a predictor of `names` that is unknown or cannot be computed.
+
+    Warns
+    -----
+    UserWarning
+        Without `names`: `costs` lacks an op of the rows.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame([{"mac float32": 10, "exp float32": 3}, {"mac float32": 4}])
+    >>> price(rows, "flops", ["macs", "tos"])[["macs", "tos", "costs"]].to_numpy().tolist()
+    [[10.0, 23.0, 'flops'], [4.0, 8.0, 'flops']]
+    >>> price(rows)["tos_horowitz45"].tolist()
+    [nan, 18.4]
+    """
+    table = load_cost_table(costs)
+    if "costs" in rows and not rows["costs"].dropna().map(lambda v: isinstance(v, str)).all():
+        raise ValueError("rows: their column 'costs' does not name cost tables, and price() writes "
+                         "the table's name there; rename it")
+    _op_counts(rows, _of(LINEAR))  # an error where nothing was counted
+    named = PREDICTORS if names is None else dict.fromkeys(names)
+    stale = [name for name, p in PREDICTORS.items() if p.by_table and name in rows]
+    columns, gap = {}, None
+    for name in dict.fromkeys([*named, *stale]):
+        try:
+            columns[name] = predictor_values(rows, name, table)
+        except ValueError as error:
+            if names is not None and name in named:
+                raise
+            if name != "time_s":
+                columns[name] = _where_known(rows, name, table, error)
+            if gap is None and find_predictor(name).by_table:
+                gap = error
+    if names is None and gap is not None:
+        warnings.warn(f"{gap}; rows with such an op have no price", stacklevel=2)
+    return rows.assign(**columns, costs=table.name)
+
+
+def _where_known(rows, name, table, error):
+    """Return a predictor's values where they can be computed, NaN elsewhere."""
+    values = pd.Series(float("nan"), rows.index, name=name)
+    if isinstance(error, NoCost) and not error.rows.all():
+        known = ~error.rows
+        values[known] = predictor_values(rows[known], name, table).to_numpy()
+    return values
+
+
+def priced_by(rows: pd.DataFrame) -> str | None:
+    """Return the name of the cost table that rows were priced by; None where they do not say.
+
+    Raises
+    ------
+    ValueError
+        Rows that were priced by different tables, or some of them by none.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame([{"mac float32": 10}])
+    >>> priced_by(rows), priced_by(price(rows, "flops"))
+    (None, 'flops')
+    """
+    if "costs" not in rows:
+        return None
+    tables = rows["costs"].unique()
+    if len(tables) != 1:
+        raise ValueError("costs: the rows are priced by "
+                         + ", ".join("no table" if pd.isna(t) else repr(t) for t in tables)
+                         + "; price all of them by one: tos.price(rows, 'cmos')")
+    return None if pd.isna(tables[0]) else tables[0]
+
+
+def named_columns(rows: pd.DataFrame, names: Sequence[str],
+                  costs: str | CostTable | None = None) -> tuple[pd.DataFrame, str | None]:
+    """Return the columns of those names, as they stand or as the rows' counts tell them.
+
+    And the name of the cost table by which those were priced that depend on one. A column
+    ``costs`` of the rows, as `price` writes it, says it of their own columns.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    names : sequence of str
+        Columns of the rows, or predictors.
+    costs : str or CostTable, optional
+        When left out, that of the rows, else ``cmos``; None is returned where columns stand that
+        depend on a table and nobody says which.
+
+    Raises
+    ------
+    ValueError
+        A name that is neither a column nor a predictor, or whose predictor cannot be computed;
+        rows priced by another table than `costs`, or by several.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame([{"mac float32": 10, "width": 4}])
+    >>> columns, costs = named_columns(rows, ["width", "macs", "tos"], "flops")
+    >>> columns.iloc[0].tolist(), costs
+    ([4.0, 10.0, 20.0], 'flops')
+    """
+    dependent = [name for name in names if name in PREDICTORS and PREDICTORS[name].by_table]
+    standing = [name for name in dependent if name in rows]
+    table = costs.name if isinstance(costs, CostTable) else costs
+    said = priced_by(rows) if standing else None
+    if said and table and said != table:
+        raise ValueError(f"costs: {table!r}, but {standing[0]!r} of the runs was priced by "
+                         f"{said!r}; use tos.price(runs, {table!r})")
+    table = table or said or (None if standing else DEFAULT)
+    prices = costs if isinstance(costs, CostTable) else table or DEFAULT
+    columns = {}
+    for name in names:
+        if name not in rows or _has_a_reason(rows, name):
+            columns[name] = _counted(rows, name, prices)
+        else:
+            columns[name] = pd.to_numeric(rows[name])
+    return pd.DataFrame(columns, index=rows.index, dtype=float), table
+
+
+def _has_a_reason(rows, name):
+    """Return whether a predictor's column is missing in every row, so that pricing it says why."""
+    return name in PREDICTORS and name != "time_s" and rows[name].isna().all()
+
+
+def _counted(rows, name, costs):
+    try:
+        predictor = find_predictor(name)
+    except ValueError as error:
+        raise ValueError(f"runs: no column {name!r}, and {error}; the columns are "
+                         f"{', '.join(map(str, rows.columns))}") from None
+    try:
+        return predictor.values(rows, load_cost_table(costs))
+    except ValueError as error:
+        if name in rows:  # priced before, in vain
+            raise
+        raise ValueError(f"{name!r} is not a column of the runs and cannot be computed: {error}"
+                         ) from None

@@ -266,6 +266,9 @@ def test_a_set_of_two_families_is_swept_row_by_row(tmp_path):
         depths=(2,), filters=(8,), kernels=(1,), depthwise=(False,), normalizations=("none",),
         poolings=("none",), activations=("relu",), image_sizes=(4,), batch_sizes=(1,),
         phases=("inference",), dtypes=("float32",), n=None)], ignore_index=True)
+    with pytest.raises(ValueError, match="'depth=2' is there twice; give each"):
+        tos.run_sweep(models, tmp_path / "runs.csv", meter=None, progress=False)
+    models["configuration"] = models.family + " " + models.configuration
     runs = tos.run_sweep(models, tmp_path / "runs.csv", repeats=2, seconds=0.01, meter=None,
                          minutes=9, progress=False)
     assert runs.family.value_counts().to_dict() == {"feed_forward": 4, "convolutional": 2}

@@ -46,7 +46,7 @@ def raised(statement, *missing, backend="tensorflow"):
     ("tos.meters()", "pynvml", "tos.meters needs nvidia-ml-py: pip install 'tostoolkit[study]'"),
     ("tos.run_sweep(tos.feed_forward(n=1), 'runs.csv')", "filelock",
      "tos.run_sweep needs filelock: pip install 'tostoolkit[study]'"),
-    ("list(tos.models.counting._in_processes([1], 1))", "tqdm", None),
+    ("from tostoolkit.models import counting; list(counting._in_processes([1], 1))", "tqdm", None),
     ("tos.count_models(tos.feed_forward().head(1))", "tensorflow",
      "tos.count_models needs a backend of Keras, and tensorflow is not installed: "
      "pip install 'tostoolkit[tensorflow]'"),

@@ -249,8 +249,21 @@ SAVED = {"depths": (1, 2), "widths": (8,), "activations": ("tanh",), "batch_norm
          "dtypes": ("float32",), "n": None}
 
 
+@pytest.fixture
+def built(monkeypatch):
+    """Have a sweep build the model of each row and measure nothing of it; return the models."""
+    models = []
+
+    def no_step(row, *rest):
+        models.append(build(row))
+        return lambda: None
+
+    monkeypatch.setattr("tostoolkit.measuring.run._step", no_step)
+    return models
+
+
 @pytest.mark.parametrize("lose", ["merge", "csv", "shuffled columns"])
-def test_a_set_that_pandas_worked_on_is_still_a_set(tmp_path, lose):
+def test_a_set_that_pandas_worked_on_is_still_a_set(tmp_path, built, lose):
     """Its family is a column: what pandas does to attrs does not matter."""
     models = tos.feed_forward(**SAVED)
     if lose == "merge":
@@ -264,18 +277,23 @@ def test_a_set_that_pandas_worked_on_is_still_a_set(tmp_path, lose):
                          minutes=9, progress=False)
     assert sorted(runs.configuration) == sorted(models.configuration)
     assert set(runs.family) == {"feed_forward"}
+    assert len(built) == len(models)
     assert tos.count_models(runs)["mac float32"].sum() == tos.count_models(models)[
         "mac float32"].sum()
 
 
-def test_a_set_of_two_families_is_swept_row_by_row(tmp_path):
+def test_a_set_of_two_families_is_swept_row_by_row(tmp_path, built):
     models = pd.concat([tos.feed_forward(**SAVED).iloc[:2], tos.convolutional(
         depths=(2,), filters=(8,), kernels=(1,), depthwise=(False,), normalizations=("none",),
         poolings=("none",), activations=("relu",), image_sizes=(4,), batch_sizes=(1,),
         phases=("inference",), dtypes=("float32",), n=None)], ignore_index=True)
+    with pytest.raises(ValueError, match="'depth=2' is there twice; give each"):
+        tos.run_sweep(models, tmp_path / "runs.csv", meter=None, progress=False)
+    models["configuration"] = models.family + " " + models.configuration
     runs = tos.run_sweep(models, tmp_path / "runs.csv", repeats=2, seconds=0.01, meter=None,
                          minutes=9, progress=False)
     assert runs.family.value_counts().to_dict() == {"feed_forward": 4, "convolutional": 2}
-    assert (runs.time_s > 0).all()
+    assert [len(model.input_shape) for model in built] == [
+        {"feed_forward": 2, "convolutional": 4}[family] for family in runs.family]
     counted = tos.count_models(runs).groupby("family")["mac float32"].first()
     assert counted["convolutional"] == 4 * 4 * (3 * 8 + 8 * 8) + 80

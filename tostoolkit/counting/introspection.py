@@ -6,9 +6,10 @@ Nothing is executed and no weight is read. Every private name has a test of its 
 """
 
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 
@@ -158,14 +159,14 @@ class Compiled:
     takes_labels : bool or None
         Whether the loss compares with integer labels, not with targets like the outputs; None of a
         loss of the user's, which does not say.
-    functional_optimizer : object or None
-        A copy of the optimizer that returns its updates as values, with the TensorFlow backend.
+    functional_optimizer : function
+        Returns a copy of the optimizer that returns its updates as values.
     """
 
     loss: Any
     optimizer: Any
     takes_labels: bool | None
-    functional_optimizer: Any
+    functional_optimizer: Callable
 
 
 def compiled(model, loss=None, optimizer=None) -> Compiled:
@@ -184,7 +185,8 @@ def compiled(model, loss=None, optimizer=None) -> Compiled:
     if isinstance(loss, (list, tuple, dict)):
         raise ValueError("loss: one for each output is not supported; pass one for all of them")
     loss, optimizer = keras.losses.get(loss), compiled_optimizer(model, optimizer)
-    return Compiled(loss, optimizer, _takes_labels(loss), _functional_optimizer(optimizer))
+    return Compiled(loss, optimizer, _takes_labels(loss),
+                    partial(_functional_optimizer, optimizer))
 
 
 def _takes_labels(loss):
@@ -203,10 +205,6 @@ def _functional_optimizer(optimizer):
     On the TensorFlow backend Keras' optimizers assign to variables, which an abstract model does
     not have; the methods that do so are replaced by those of the backend-free base class.
     """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return None
     from keras.src.backend.tensorflow.optimizer import TFOptimizer
     from keras.src.optimizers.base_optimizer import BaseOptimizer
 

@@ -72,7 +72,7 @@ class OpCounts:
         Parameters
         ----------
         model : str
-            The model's name, which is no part of a layer's path.
+            The model's name, which is not part of a layer's path.
         layers : set of str
             Names of the layers in it.
         """
@@ -290,8 +290,8 @@ def _value(tensor, arguments):
         steps, stride = _steps(op), _stride(_body(op, "body"), index)
         start = _value(op.inputs[index], {})
         return None if None in (steps, stride, start) else start + steps * stride
-    found = tf.get_static_value(tensor)
-    return int(found) if found is not None and found.ndim == 0 else None
+    value = tf.get_static_value(tensor)
+    return int(value) if value is not None and value.ndim == 0 else None
 
 
 def _place(name, names, model):

@@ -274,7 +274,7 @@ def _traced_step(model, inputs, step):
     import tensorflow as tf
 
     _check_backend()
-    optimizer, loss = step.functional_optimizer, step.loss
+    optimizer, loss = step.functional_optimizer(), step.loss
     with abstract():
         optimizer.build(model.trainable_variables)
 

@@ -179,7 +179,7 @@ def _kept(tensor):
     """Return the elements of a convolution's result that are used.
 
     TensorFlow moves a dilated convolution's pixels to the batch (SpaceToBatchND), and cuts off
-    what that padded: those outputs are no part of the convolution.
+    what that padded: those outputs are not part of the convolution.
     """
     readers = tensor.consumers()
     if readers and all(op.type == "BatchToSpaceND" for op in readers):
@@ -221,7 +221,7 @@ def _random(op):
 
 
 def _add_n(op):
-    if op.inputs[0].dtype.name == "variant":  # lists of tensors, of which one has zeros: routing
+    if op.inputs[0].dtype.name == "variant":  # lists of tensors, one of them of zeros: routing
         return Counter()
     return ops(_dtype(op.inputs[0]), add=(len(op.inputs) - 1) * size(op.outputs[0]))
 

@@ -12,8 +12,7 @@ from scipy.stats import pearsonr, spearmanr
 
 import tostoolkit as tos
 from tostoolkit.__main__ import main
-from tostoolkit.counting.rules.activations import ACTIVATIONS
-from tostoolkit.models import families, model_sets
+from tostoolkit.models import model_sets
 from tostoolkit.models.families import DTYPES, FAMILIES, PHASES, build
 from tostoolkit.models.set_files import default_path, read_model_set
 
@@ -138,12 +137,6 @@ def test_forward_passes_are_within_bounds_by_closed_form(sets, family, size):
     bounds = FAMILIES[family].bounds[size]
     macs = pd.Series([MACS[family](row) for row in sets[family, size].itertuples()])
     assert macs.between(bounds.least_macs, bounds.most_macs).all()
-
-
-def test_activations_are_those_that_training_has_rules_for():
-    assert len(families.ACTIVATIONS) >= 12
-    assert set(families.ACTIVATIONS) <= {
-        *(name for name, a in ACTIVATIONS.items() if a.gradient is not None), "softmax"}
 
 
 def test_default_sets_are_read_and_any_other_is_drawn(monkeypatch):

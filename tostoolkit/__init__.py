@@ -20,7 +20,8 @@ _NAMES = {
     # what does an op cost?
     "costs.cost_table": ["cost_tables", "load_cost_table"],
     "costs.activations": ["activation_costs"],
-    "costs.report": ["transistor_ops", "compare"],
+    "costs.report": ["transistor_ops"],
+    "costs.comparison": ["compare"],
     "costs.predictors": ["predictors"],
     "costs.pricing": ["price"],
     # which models tell it apart?

@@ -11,6 +11,7 @@ from tostoolkit.circuits import (
     layer_switching,
     op_switching,
     switching,
+    switching_table,
     unit,
     units,
 )
@@ -96,6 +97,15 @@ def test_receptive_fields_are_those_of_the_layer(layer):
 def test_relu_layer():
     x = np.random.default_rng(0).standard_normal((8, 512))
     assert layer_switching(keras.layers.ReLU(), x).index.tolist() == ["max"]
+
+
+def test_a_table_is_its_units_one_by_one():
+    table = switching_table(["add", "exp"], "bfloat16")
+    assert table.index.names == ["stream", "op"]
+    for (stream, op), row in table.iterrows():
+        one = op_switching(op, "bfloat16", stream)
+        assert (row.transitions, row.transistors) == (one.transitions, one.transistors)
+        assert row.activity == one.transitions / one.transistors
 
 
 def test_bad_input_names_what_was_wrong():

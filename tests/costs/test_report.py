@@ -1,6 +1,7 @@
 import re
 
 import keras
+import pandas as pd
 import pytest
 from models import shared_and_nested, small_classifier
 
@@ -315,6 +316,24 @@ def test_training_bytes_stand_on_the_rows_of_the_ops_and_none_is_lost(stack):
     update = moved.loc[("optimizer", "optimizer", "update")]
     assert update.tolist() == [weights, 3 * weights, 3 * weights]
     assert "update" in str(report)
+
+
+def test_several_tables_are_each_by_itself_and_gaps_are_missing():
+    models = [small_classifier(), shared_and_nested()]
+    tables = ["cmos", "flops", "horowitz45"]
+    table = tos.compare(models, tables)
+    assert table.index.names == ["costs", "model"]
+    for name in ("cmos", "flops"):
+        pd.testing.assert_frame_equal(table.loc[name], tos.compare(models, name))
+    reports = [tos.transistor_ops(model, "flops") for model in models]
+    pd.testing.assert_frame_equal(tos.compare(reports, tables), table)
+    gap = table.loc["horowitz45"]
+    with pytest.raises(ValueError, match="no cost for"):
+        tos.transistor_ops(models[0], "horowitz45")
+    assert gap[["cost", "nonlinear_share", "relative_cost"]].isna().all(axis=None)
+    assert (gap.macs == table.loc["cmos"].macs).all()
+    with pytest.raises(ValueError, match="costs: the list is empty"):
+        tos.compare(models, [])
 
 
 def test_coverage_adds_up():

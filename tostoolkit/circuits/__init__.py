@@ -9,11 +9,11 @@ from .layers import layer_switching
 from .netlist import ADDERS, CELL_LIBRARIES, Netlist
 from .published import agreement, published_energies
 from .simulation import simulate
-from .switching import STREAMS, Switching, op_switching, switching
+from .switching import STREAMS, Switching, op_switching, switching, switching_table
 from .units import compute, unit, unit_transistors, units
 
 __all__ = [
     "ADDERS", "CELL_LIBRARIES", "FLOATS", "INTEGERS", "STREAMS", "Netlist", "Switching",
     "agreement", "compute", "from_float", "layer_switching", "op_switching", "published_energies",
-    "simulate", "switching", "to_float", "unit", "unit_transistors", "units",
+    "simulate", "switching", "switching_table", "to_float", "unit", "unit_transistors", "units",
 ]

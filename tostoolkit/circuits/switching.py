@@ -6,9 +6,11 @@ terminals are those of the ``mirror`` library's cells, internal nets included, s
 which flipped every net would switch every transistor once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from .formats import FLOATS, INTEGERS, from_float, to_float
 from .netlist import AND, MAJ, MUX, NOT, OR, XOR, XOR3, Netlist
@@ -228,3 +230,31 @@ def op_switching(op: str, dtype: str, stream: str = "network", n: int = 2**13,
     netlist = unit(op, dtype)
     return switching(netlist, **STREAMS[stream](netlist, dtype, n, seed))
 
+
+
+def switching_table(ops: Sequence[str], dtype: str,
+                    streams: Sequence[str] = tuple(STREAMS)) -> pd.DataFrame:
+    """Return the switching of several units under several streams, one row a stream and op.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``(stream, op)``; ``transitions``, ``transistors`` and ``activity``, the share of the
+        transistors that switch.
+
+    Raises
+    ------
+    ValueError
+        As `op_switching`.
+
+    Examples
+    --------
+    >>> table = switching_table(["add", "mul"], "int8", ["random", "network"])
+    >>> bool((table.activity.loc["network"] < table.activity.loc["random"]).all())
+    True
+    """
+    rows = {(stream, op): op_switching(op, dtype, stream) for stream in streams for op in ops}
+    return pd.DataFrame(
+        [(s.transitions, s.transistors, s.activity) for s in rows.values()],
+        columns=["transitions", "transistors", "activity"],
+        index=pd.MultiIndex.from_tuples(rows, names=["stream", "op"]))

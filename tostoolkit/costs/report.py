@@ -1,7 +1,7 @@
 """Op counts x costs -> transistor operations: the `Report`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,6 +179,16 @@ class Report:
             for name, cost in by.items()
         ], ignore_index=True)
 
+    def under(self, costs: str | Path | CostTable, missing: str = "raise") -> "Report":
+        """Return the report of the same counts at other costs; errors as `transistor_ops`.
+
+        Examples
+        --------
+        ``tos.transistor_ops(model).under("gpu-ieee").total``
+        """
+        costs = load_cost_table(costs)
+        return replace(self, costs=costs, unpriced=_gaps(self.model, self.counts, costs, missing))
+
     def plot(self, n_layers: int = 15) -> "Figure":
         """Return a figure: cost by op kind, and the `n_layers` dearest layers.
 
@@ -274,55 +284,3 @@ def _gaps(model_name, counts, costs, missing):
             "them out with missing='skip'"
         )
     return counts.sum()[gaps]
-
-
-def compare(
-    models: "Sequence[keras.Model | Report]", costs: str | Path | CostTable = "cmos",
-    batch_size: int = 1, phase: str = "inference", **kwargs,
-) -> pd.DataFrame:
-    """Return the totals of several models side by side, one row a model.
-
-    Parameters
-    ----------
-    models : list of keras.Model or Report
-        A model is counted with the other arguments, as by `transistor_ops`; the reports among
-        them must be under the same cost table.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index: the models' names. MACs, FLOPs, cost and bytes of one batch, the non-linear
-        share of the cost; ``relative_macs``, ``relative_cost``, ``relative_bytes`` to the first.
-
-    Raises
-    ------
-    ValueError
-        No models; reports under different cost tables, batch sizes or phases.
-
-    Examples
-    --------
-    >>> import keras
-    >>> small, large = (
-    ...     keras.Sequential([keras.Input((8,)), keras.layers.Dense(n)], name=f"dense_{n}")
-    ...     for n in (4, 12))
-    >>> compare([small, large], costs="macs").relative_cost.tolist()
-    [1.0, 3.0]
-    """
-    reports = [
-        m if isinstance(m, Report) else transistor_ops(m, costs, batch_size, phase, **kwargs)
-        for m in models
-    ]
-    if not reports:
-        raise ValueError("models: the list is empty; pass models or reports")
-    kinds = {(r.costs.name, r.batch_size, r.phase) for r in reports}
-    if len(kinds) > 1:
-        raise ValueError(f"models: reports under different settings, {sorted(kinds)}; "
-                         "count them with the same cost table, batch size and phase")
-    table = pd.DataFrame({
-        "macs": [r.macs for r in reports], "flops": [r.flops for r in reports],
-        "cost": [r.total for r in reports], "bytes": [r.bytes_moved for r in reports],
-        "nonlinear_share": [r.nonlinear_share for r in reports],
-    }, index=pd.Index([r.model for r in reports], name="model"))
-    for column in ("macs", "cost", "bytes"):
-        table[f"relative_{column}"] = table[column] / table[column].iloc[0]
-    return table

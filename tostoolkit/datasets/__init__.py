@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATASETS", "Dataset", "NotAtHandError", "as_int8", "count", "ec_nas_model", "fetch",
-    "from_csv", "gaissa_model", "load", "load_at_hand", "mlperf_tiny_model",
+    "from_csv", "gaissa_model", "load", "load_at_hand", "mlperf_tiny_model", "titles",
 ]
 
 #: Name -> how it is loaded, rebuilt and counted.
@@ -98,7 +98,9 @@ def load(name: str | Dataset, path: str | Path | None = None, counts: "Counts" =
 
 
 def load_at_hand(counts: Mapping[str, "Counts"]) -> "dict[str, pd.DataFrame]":
-    """Return name -> runs, as `load` has them, of those data sets of which there is a local copy.
+    """Return title -> runs, as `load` has them, of those data sets of which there is a local copy.
+
+    A set whose phases are of different work is several tables: ``CPU layers, backward``.
 
     Parameters
     ----------
@@ -119,8 +121,17 @@ def load_at_hand(counts: Mapping[str, "Counts"]) -> "dict[str, pd.DataFrame]":
     runs = {}
     for name, stored in counts.items():
         with suppress(NotAtHandError):
-            runs[name] = load(name, counts=stored)
+            runs |= DATASETS[name].by_title(load(name, counts=stored))
     return runs
+
+
+def titles() -> list[str]:
+    """Return the titles of all published sets, as `load_at_hand` names them.
+
+    >>> titles()[:2]
+    ['EC-NAS-Bench', 'CPU layers, backward']
+    """
+    return [title for dataset in DATASETS.values() for title in dataset.titles]
 
 
 def count(name: str | Dataset, path: str | Path | None = None, workers: int | None = None,

@@ -139,4 +139,5 @@ DATASET = Dataset(
     cunningham2025, _build, "layer", {"inference": forward, "training": _step}, _batches,
     "energy and counts of one batch: forward, or loss, backward pass and update without it",
     {f"cunningham2025/{host}/{file}.csv": (_url(host, file), sha256)
-     for host, files in FILES.items() for file, sha256 in files.items()})
+     for host, files in FILES.items() for file, sha256 in files.items()},
+    title="CPU layers", phases=("backward", "inference"))

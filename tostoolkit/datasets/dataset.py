@@ -51,6 +51,10 @@ class Dataset:
     files : mapping of str to (str, str or None)
         Path of each published file in a folder of data -> its address, and its SHA-256 where the
         file itself is pinned. None, of measurements of one's own.
+    title : str
+        Its name in tables and figures.
+    phases : sequence of str
+        Phases whose energies are of different kinds of work, so that each is a table of its own.
     """
 
     load: Callable
@@ -60,6 +64,20 @@ class Dataset:
     batches: Callable
     energy_of: str
     files: Mapping[str, tuple] = field(default_factory=dict)
+    title: str = ""
+    phases: tuple[str, ...] = ()
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Titles of the tables that it is judged by: one, or one a phase."""
+        return tuple(f"{self.title}, {phase}" for phase in self.phases) or (self.title,)
+
+    def by_title(self, runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """Return title -> runs: all of them, or those of each phase."""
+        if not self.phases:
+            return {self.title: runs}
+        return {title: runs[runs.phase == phase]
+                for title, phase in zip(self.titles, self.phases, strict=True)}
 
 
 def forward(run) -> dict:

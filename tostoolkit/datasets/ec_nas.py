@@ -243,4 +243,5 @@ DATASET = Dataset(
     ec_nas_bench, _build, "architecture", {"inference": forward_of_one}, one_forward,
     "energy of a whole run, 4 epochs of training with evaluations; counts of the forward pass of "
     "one image, of which all runs hold the same number",
-    {f"ec-nas-bench/EC-NAS-Bench-{COMMIT}.tar.gz": (URL, None)})  # its contents are pinned
+    {f"ec-nas-bench/EC-NAS-Bench-{COMMIT}.tar.gz": (URL, None)},  # its contents are pinned
+    title="EC-NAS-Bench")

@@ -171,4 +171,4 @@ DATASET = Dataset(
     gaissa_seaa2023, _build, "architecture",
     {"inference": _validation, "training": _fine_tuning, "head": _head}, _batches,
     "energy and counts per image seen, the mean over training and validation of all epochs",
-    {f"gaissa-seaa2023/{FILE}": (URL, SHA256)})
+    {f"gaissa-seaa2023/{FILE}": (URL, SHA256)}, title="GAISSA SEAA 2023")

@@ -324,4 +324,4 @@ DATASET = Dataset(
     mlperf_tiny, _build, "benchmark", {"inference": forward_of_one}, one_forward,
     "energy and counts of one inference, counted in float32; the devices ran int8",
     {f"mlperf-tiny/{round_}/{result}": (_url(round_, result), None)  # their values are pinned
-     for round_, *_, result in result_paths()})
+     for round_, *_, result in result_paths()}, title="MLPerf Tiny")

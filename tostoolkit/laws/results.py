@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from .fit import fit_scaling_law
+
 #: Response of a law -> what it is a law of.
 QUANTITIES = {"energy_j": "energy", "time_s": "time"}
+#: Protocols whose errors are those on runs that a law has not seen, of like size.
+HELD_OUT = ("k-fold", "leave-one-architecture-out", "leave-one-benchmark-out")
 
 
 def response_of(*tables) -> str:
@@ -30,6 +34,45 @@ def at_hand(tables, *names) -> dict:
     {'a': 1, 'b': 2}
     """
     return {name: tables[name] for name in names if name in tables}
+
+
+def held_out_runs(runs, laws, response="energy_j", protocol="k-fold", seed=0) -> pd.DataFrame:
+    """Return each tested run with its prediction by each law, fitted without the run's fold.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+    laws : dict of str to str or list of str
+        Name of a law -> its terms or formula.
+    response, protocol, seed
+        As for `compare_predictors`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``predictor``, the runs' ``configuration`` and, where they have them, ``repeat`` and
+        ``activation``; ``measured``, ``response``, ``predicted``.
+
+    Raises
+    ------
+    ValueError
+        As `fit_scaling_law` and `compare_predictors`.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"macs": range(1, 21), "configuration": range(20)})
+    >>> runs["energy_j"] = 5.0 + 3 * runs.macs
+    >>> held_out_runs(runs, {"MACs": "macs"}).predicted.round(6).tolist()[:2]
+    [8.0, 11.0]
+    """
+    runs = runs.reset_index(drop=True)  # labels may repeat where files were joined
+    rows = runs[[c for c in ("configuration", "repeat", "activation") if c in runs]]
+    tables = {}
+    for name, terms in laws.items():
+        predicted = fit_scaling_law(runs, terms, response).held_out(protocol, seed=seed)
+        tables[name] = rows.assign(measured=runs[response], response=response,
+                                   predicted=predicted).dropna(subset="predicted")
+    return pd.concat(tables, names=["predictor"]).reset_index("predictor").reset_index(drop=True)
 
 
 def labelled(errors) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..models.design import factors_of
 from ..models.families import FAMILIES
-from ..statistics import mean_interval, t_interval
+from ..statistics import mean_interval, welch_interval
 from .fit import fit_scaling_law
 from .law import ScalingLaw
 from .prepare import check_response, need_columns
@@ -180,9 +180,7 @@ def _effect(twins, base):
     if len(alike) == len(y) == len(z):  # the same repeats, each once
         ratio, low, high = mean_interval(y[i] - z[j])
     else:
-        a, b = (v.var(ddof=1) / len(v) if n > 1 else np.nan for v in (y, z))
-        freedom = (a + b) ** 2 / (a**2 / (len(y) - 1) + b**2 / (len(z) - 1)) if n > 1 else 0
-        ratio, low, high = t_interval(y.mean() - z.mean(), (a + b) ** 0.5, freedom)
+        ratio, low, high = welch_interval(y, z)
     return {"effect": np.expm1(ratio), "lower": np.expm1(low), "upper": np.expm1(high),
             "log_ratio": ratio, "n_repeats": n}
 

@@ -173,11 +173,18 @@ def resampled_means(sums: Mapping, draws: int, seed: int) -> dict:
         Of each group the sum of its values, and how many there are.
     draws, seed : int
 
+    Raises
+    ------
+    ValueError
+        Fewer than one draw.
+
     Examples
     --------
     >>> resampled_means({"a": np.array([[2.0, 2], [3.0, 3]])}, draws=2, seed=0)
     {'a': array([1., 1.])}
     """
+    if draws < 1:
+        raise ValueError(f"bootstrap: {draws} resamples give no interval; give 1000")
     if not sums:
         return {}
     n = len(next(iter(sums.values())))

@@ -72,12 +72,13 @@ def diagnose(law, data, factors=None) -> Diagnostics:
         A factor that is not a column.
     """
     runs = data.runs
-    factors = _factors(runs) if factors is None else list(factors)
+    factors = _factors(runs) if factors is None else factors
+    factors = [factors] if isinstance(factors, str) else list(factors)
     missing = [f for f in factors if f not in runs]
     if missing:
         raise ValueError(f"factors: no column {missing[0]!r}; there are "
                          f"{', '.join(map(str, runs.columns))}")
-    mean = law.evaluate(data.x, data.groups if law.effects else None)[0]
+    mean = law.evaluate(data.x, data.groups)[0]
     fitted = data.design @ law.solution  # without a device's effect, which no term explains
     weights = _weights(law, data, fitted)
     root = np.sqrt(weights)

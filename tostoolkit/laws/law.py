@@ -18,9 +18,9 @@ import pandas as pd
 from ..counting.rows import count_row
 from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose
-from .fits import FITS, resamples
+from .fits import FITS, mean_response, resamples
 from .law_files import read_law, save_law
-from .prepare import Prepared, coefficient_table, design_matrix, prepare
+from .prepare import QUANTITIES, Prepared, coefficient_table, design_matrix, prepare
 from .terms import by_table, columns_of, term_unit, term_values
 from .validation import folds, held_out
 
@@ -124,10 +124,10 @@ class ScalingLaw:
         if is_model:
             runs = self._count(runs, batch_size, phase, counting, costs)
         x, _ = term_values(runs, self.predictors, costs or self.costs)
-        check = x.to_numpy()
-        if not np.isfinite(check).all():
-            raise ValueError("runs: values of " + ", ".join(x.columns[~np.isfinite(check).all(0)])
-                             + " are missing or not finite")
+        finite = np.isfinite(x.to_numpy()).all(axis=0)
+        if not finite.all():
+            raise ValueError(f"runs: values of {', '.join(x.columns[~finite])} are missing or not "
+                             "finite")
         self._same("phase", set(runs["phase"]) if "phase" in runs else set(), self.phases)
         groups = self._groups(runs, device)
         self._warn_beyond(x)
@@ -151,9 +151,8 @@ class ScalingLaw:
         if table and not (self.costs or costs):
             raise ValueError(f"costs: which table priced {table[0]!r} was not said when the law "
                              "was fitted; give tos.fit_scaling_law(..., costs='cmos')")
-        if phase != "inference":
-            counting = counting | {"phase": phase}
-        return pd.DataFrame([count_row(model, batch_size, **counting)]).assign(phase=phase)
+        row = count_row(model, batch_size, phase=phase, **counting)
+        return pd.DataFrame([row]).assign(phase=phase)
 
     def _same(self, what, given, known):
         other = sorted(map(str, set(given) - set(known)))
@@ -235,7 +234,8 @@ class ScalingLaw:
             As `validation.folds`; a fold whose training runs cannot be fitted.
         """
         data = self._fitted(runs)
-        return held_out(data, folds(data.runs, protocol, self.configuration, k, seed))
+        return held_out(data, folds(data.runs, protocol, self.configuration, k, seed),
+                        self.random)
 
     def _fitted(self, runs) -> Prepared:
         if runs is not None:
@@ -257,9 +257,7 @@ class ScalingLaw:
     def evaluate(self, x, groups=None):
         """Return mean, standard error and scatter of a new run, on the scale of the fit."""
         design = design_matrix(x, self.form, self.scales)
-        added = 0.0 if groups is None else np.einsum(
-            "ij,ij->i", design, np.array([self.effects[g] for g in groups]))
-        mean = design @ self.solution + added
+        mean = mean_response(design, self.solution, self.effects, groups)
         variance = np.einsum("ij,jk,ik->i", design, self.covariance, design)
         spread = self.sigma * (np.abs(mean) if FITS[self.form].scale == "relative" else 1.0)
         return mean, np.sqrt(variance.clip(0)), spread
@@ -271,7 +269,8 @@ class ScalingLaw:
         --------
         ``energy_j = 0.0123 J + 4.56e-15 J/TO tos``
         """
-        c, units = self.coefficients["estimate"], self._units()
+        c = self.coefficients["estimate"]
+        units = {n: term_unit(n, self.costs) for n in self.predictors}
         if FITS[self.form].scale == "log":
             terms = " ".join(f"({n}{f' / {units[n]}' if units[n] else ''})^{c[n]:.3g}"
                              for n in self.predictors)
@@ -282,11 +281,8 @@ class ScalingLaw:
                         for n in self.predictors)
         return f"{self.response} = {_with(c['constant'], self.unit)}{terms}"
 
-    def _units(self):
-        return {n: term_unit(n, self.costs) for n in self.predictors}
-
     def __str__(self):
-        m, of = self.metrics, "time" if self.unit in ("s", "ms", "us", "ns") else "energy"
+        m, of = self.metrics, QUANTITIES.get(self.unit, self.response)
         lines = [
             f"{self.equation()}   [law of {of}, {'+'.join(self.phases)}; {self.form} fit; "
             f"{self.n_runs} runs of {self.n_configurations} configurations; "

@@ -32,9 +32,9 @@ def save_law(law, path):
     if path.exists():
         try:
             read_law(path)
-        except ValueError:
-            raise FileExistsError(f"path: {str(path)!r} exists and is no scaling law; it is left "
-                                  "as it is, give another name") from None
+        except ValueError as error:
+            raise FileExistsError(f"{error}; {str(path)!r} is left as it is, give another name"
+                                  ) from None
     record = {KEY: VERSION, **{name: getattr(law, name) for name in _PLAIN},
               **{name: getattr(law, name).tolist() for name in _ARRAYS},
               "coefficients": law.coefficients.to_numpy().tolist(),

@@ -49,8 +49,8 @@ def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="re
     by : str, optional
         Column by whose values the pairs are told apart: ``phase``.
     factors : sequence of str, optional
-        Columns in which a pair is equal; those of the runs' family, ``device``, ``phase`` and
-        ``dtype``, if not given.
+        Columns in which a pair is equal; those of the runs' family, if not given. It is always
+        equal in ``device``, ``phase`` and ``dtype``.
     families : mapping of str to Family
     per_pair : bool
         One row a pair instead.
@@ -94,9 +94,11 @@ def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="re
         return pd.concat(tables, names=["dataset"]).reset_index("dataset").reset_index(drop=True)
     check_response(runs.drop(columns="device", errors="ignore"), response,
                    configuration=configuration)
-    conditions = [*(c for c in CONDITIONS if c in runs), *([by] if by else [])]
-    equal = list(dict.fromkeys([*(factors_of(runs, families) if factors is None else factors),
-                                *(conditions if factors is None else [])]))
+    if factors is None:
+        factors = factors_of(runs, families)
+    factors = [factors] if isinstance(factors, str) else factors
+    equal = list(dict.fromkeys(
+        [*factors, *(c for c in CONDITIONS if c in runs), *([by] if by else [])]))
     need_columns(runs, [*equal, *([factor] if factor else []), *([by] if by else [])])
     predictions = _predictions(runs, laws or {}, response, form, costs, configuration)
     tables = []

@@ -129,7 +129,10 @@ def term_unit(term, costs="cmos") -> str:
     """
     units = []
     for function, name in _factors(term):
-        of_column = unit(name, costs)
+        try:
+            of_column = unit(name, costs)
+        except ValueError:  # of a cost table of the user's, which is not at hand by its name
+            of_column = ""
         if not of_column:
             return ""
         units.append(f"{function}({of_column})" if function else of_column)

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ..statistics import ENDS
 
@@ -303,3 +304,25 @@ def _scatter(form, design, y, codes, solution) -> float:
     if FITS[form].scale == "relative":
         residual = residual / group_means(y, codes)
     return float(np.sqrt((residual**2).sum() / (len(residual) - design.shape[1])))
+
+
+def response_intervals(form, mean, error, spread, freedom, loose) -> pd.DataFrame:
+    """Return the mean response of rows and its 95 % interval, and that of a new run, in its unit.
+
+    Parameters
+    ----------
+    form : str
+    mean, error, spread : array of float, shape (n,)
+        On the scale of the fit: mean, its standard error, and the scatter of runs about it.
+    freedom, loose : float
+        Degrees of freedom of the error, and of the scatter.
+    """
+    from scipy.stats import t
+
+    half = t.ppf(ENDS[1], freedom) * error
+    run = np.hypot(half, t.ppf(ENDS[1], loose) * spread)
+    frame = pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half,
+                          "run_lower": mean - run, "run_upper": mean + run})
+    if form == "nonnegative":
+        frame = frame.clip(lower=0)
+    return np.exp(frame) if FITS[form].scale == "log" else frame

@@ -10,19 +10,26 @@ decades, so every law reports relative error too.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..counting.rows import count_row
 from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose
-from .fits import FITS, mean_response, resamples
+from .fits import FITS, mean_response, resamples, response_intervals
 from .law_files import read_law, save_law
 from .prepare import QUANTITIES, Prepared, coefficient_table, design_matrix, prepare
 from .terms import by_table, columns_of, term_unit, term_values
 from .validation import folds, held_out
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +92,10 @@ class ScalingLaw:
         """The devices, as text."""
         return ", ".join(map(str, self.devices)) or "unknown device"
 
-    def predict(self, runs, interval=False, *, batch_size=1, phase=None, device=None, costs=None,
-                **counting):
+    def predict(self, runs: "pd.DataFrame | keras.Model", interval: bool = False, *,
+                batch_size: int = 1, phase: str | None = None, device: str | None = None,
+                costs: CostTable | None = None,
+                **counting: Any) -> pd.Series | pd.DataFrame | float:
         """Return the predicted response for each row of `runs`, or for a Keras model.
 
         Parameters
@@ -131,8 +140,8 @@ class ScalingLaw:
         self._same("phase", set(runs["phase"]) if "phase" in runs else set(), self.phases)
         groups = self._groups(runs, device)
         self._warn_beyond(x)
-        mean, error, spread = self.evaluate(x, groups)
-        frame = _intervals(self, mean, error, spread).set_axis(runs.index)
+        frame = response_intervals(self.form, *self.evaluate(x, groups), self.freedom,
+                                   self.n_configurations - len(self.solution)).set_axis(runs.index)
         if is_model:
             frame = frame.iloc[0].rename(self.response)
             return frame if interval else float(frame["mean"])
@@ -188,7 +197,8 @@ class ScalingLaw:
                 warnings.warn(f"{name}: {beyond} of {len(x)} values lie beyond those fitted, "
                               f"{low:.3g} to {high:.3g}; this is extrapolation", stacklevel=3)
 
-    def bootstrap(self, n=1000, seed=0, runs=None) -> pd.DataFrame:
+    def bootstrap(self, n: int = 1000, seed: int = 0,
+                  runs: pd.DataFrame | None = None) -> pd.DataFrame:
         """Return percentile intervals of the coefficients over draws of the configurations.
 
         Parameters
@@ -210,7 +220,8 @@ class ScalingLaw:
         return coefficient_table(scaled, self.predictors, data.scales, self.form).assign(
             draws=len(draws))
 
-    def held_out(self, protocol, k=10, seed=0, runs=None) -> pd.Series:
+    def held_out(self, protocol: str, k: int = 10, seed: int = 0,
+                 runs: pd.DataFrame | None = None) -> pd.Series:
         """Return the prediction of each tested run by a law of these terms fitted without its fold.
 
         Only coefficients are fitted; a group of a mixed law that was not fitted is predicted at
@@ -246,11 +257,12 @@ class ScalingLaw:
                              "fitted to")
         return self.data
 
-    def diagnostics(self, runs=None, factors=None) -> Diagnostics:
+    def diagnostics(self, runs: pd.DataFrame | None = None,
+                    factors: Sequence[str] | None = None) -> Diagnostics:
         """Return what may be wrong with the law: see `diagnostics.diagnose`."""
         return diagnose(self, self._fitted(runs), factors)
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write the law to a JSON file; see `law_files.save_law`."""
         save_law(self, path)
 
@@ -303,19 +315,7 @@ def _brackets(unit):
     return f"({unit})" if " " in unit or "/" in unit else unit
 
 
-def _intervals(law, mean, error, spread):
-    from scipy.stats import t
-
-    half = t.ppf(ENDS[1], law.freedom) * error
-    run = np.hypot(half, t.ppf(ENDS[1], law.n_configurations - len(law.solution)) * spread)
-    frame = pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half,
-                          "run_lower": mean - run, "run_upper": mean + run})
-    if law.form == "nonnegative":
-        frame = frame.clip(lower=0)
-    return np.exp(frame) if FITS[law.form].scale == "log" else frame
-
-
-def load_scaling_law(path) -> ScalingLaw:
+def load_scaling_law(path: str | Path) -> ScalingLaw:
     """Return the law that `ScalingLaw.save` wrote; it predicts as the one that was fitted.
 
     Raises

@@ -16,7 +16,7 @@ _PLAIN = ("form", "response", "unit", "predictors", "n_runs", "n_configurations"
 _ARRAYS = ("solution", "covariance", "scales")
 
 
-def save_law(law, path):
+def save_law(law, path: str | Path) -> None:
     """Write a law to a JSON file, whole or not at all.
 
     Raises
@@ -47,7 +47,7 @@ def save_law(law, path):
     os.replace(beside, path)
 
 
-def read_law(path) -> dict:
+def read_law(path: str | Path) -> dict:
     """Return the fields of the law in a JSON file; errors as `law.load_scaling_law`."""
     path = Path(path)
     try:

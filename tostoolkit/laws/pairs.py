@@ -5,12 +5,15 @@ that tells non-linear work from all that grows with it.
 """
 
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..models.design import factors_of
-from ..models.families import FAMILIES
+from ..models.families import FAMILIES, Family
 from ..statistics import mean_interval, welch_interval
 from .fit import fit_scaling_law
 from .law import ScalingLaw
@@ -22,9 +25,13 @@ OTHERS = "all others"
 CONDITIONS = ("device", "phase", "dtype")
 
 
-def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="relative", costs=None,
-                 *, laws=None, by=None, factors=None, families=FAMILIES,
-                 configuration="configuration", per_pair=False) -> pd.DataFrame:
+def pair_effects(runs: pd.DataFrame | Mapping[str, pd.DataFrame], factor: str | None = None,
+                 baseline: Any = None, response: str = "energy_j", form: str = "relative",
+                 costs: str | CostTable | None = None, *,
+                 laws: Mapping[str, ScalingLaw | str | Sequence[str]] | None = None,
+                 by: str | None = None, factors: Sequence[str] | None = None,
+                 families: Mapping[str, Family] = FAMILIES,
+                 configuration: str = "configuration", per_pair: bool = False) -> pd.DataFrame:
     """Return the relative effect of each level of a factor at equal levels of all others.
 
     The effect of a pair is level / baseline - 1, of the geometric means over repeats; its interval

@@ -6,11 +6,13 @@ check that fails says what to do.
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..statistics import precision_metrics, variance_inflation
 from .fits import FITS, Fitted
 from .terms import parse_formula, term_values
@@ -65,7 +67,7 @@ class Prepared:
     codes: np.ndarray
     groups: np.ndarray
 
-    def arrays(self):
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return design, response, codes and groups, as a kind of fit takes them."""
         return self.design, self.y, self.codes, self.groups
 
@@ -83,7 +85,7 @@ class Prepared:
         metrics = precision_metrics(self.runs[self.response], mean)
         return coefficients, variance_inflation(x, fitted.weights), metrics
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> "Prepared":
         """Return the runs at some positions, scaled and coded anew, or the reason why not.
 
         Raises
@@ -102,8 +104,10 @@ class Prepared:
                        codes=pd.factorize(self.codes[rows])[0], groups=groups)
 
 
-def prepare(runs, formula, response="energy_j", form="relative", costs=None, *,
-            configuration="configuration", group="device", unit=None) -> Prepared:
+def prepare(runs: pd.DataFrame, formula: str | Sequence[str], response: str = "energy_j",
+            form: str = "relative", costs: str | CostTable | None = None, *,
+            configuration: str = "configuration", group: str = "device",
+            unit: str | None = None) -> Prepared:
     """Return runs as arrays to fit a law to, once all that a law needs of them holds.
 
     Parameters

@@ -1,7 +1,7 @@
 """What repeats tell: how well runs could be predicted at most, and which effects could be told."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,10 @@ POWER = 0.95
 MOST_PAIRS = 10**9
 
 
-def repeatability(runs, response="energy_j", *, configuration="configuration",
-                  effects: float | Sequence[float] = EFFECTS, power=POWER, bootstrap=1000,
-                  seed=0) -> pd.Series | pd.DataFrame:
+def repeatability(runs: pd.DataFrame | Mapping[str, pd.DataFrame], response: str = "energy_j", *,
+                  configuration: str = "configuration",
+                  effects: float | Sequence[float] = EFFECTS, power: float = POWER,
+                  bootstrap: int = 1000, seed: int = 0) -> pd.Series | pd.DataFrame:
     """Return how well a configuration's other repeats predict a run: the noise ceiling.
 
     Each run is predicted by the mean of the others of its configuration (and device and phase,

@@ -3,6 +3,8 @@
 A fold never splits the repeats of one configuration.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -11,7 +13,8 @@ from .prepare import Prepared, design_matrix
 from .terms import term_values
 
 
-def folds(runs, protocol, configuration="configuration", k=10, seed=0):
+def folds(runs: pd.DataFrame, protocol: str, configuration: str = "configuration", k: int = 10,
+          seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the (train, test) row positions of a validation protocol.
 
     Parameters
@@ -86,7 +89,8 @@ def _column(runs, column, protocol):
     return runs[column]
 
 
-def held_out(data: Prepared, parts, random=(0,)) -> pd.Series:
+def held_out(data: Prepared, parts: Sequence[tuple[np.ndarray, np.ndarray]],
+             random: tuple[int, ...] = (0,)) -> pd.Series:
     """Return the prediction of each tested run by a law fitted without its fold.
 
     Only coefficients are fitted; a group of a mixed law that was not fitted is predicted at the

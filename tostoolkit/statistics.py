@@ -12,10 +12,12 @@ ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 #: Variance inflation above which a coefficient is not identified (Belsley, Kuh, Welsch, Regression
 #: Diagnostics, 1980, section 3.2).
 IDENTIFIED = 10.0
-#: Columns shorter than this hold no variation that is more than rounding.
+#: Logarithms whose column is shorter than this vary by rounding alone.
 SHORT = 1e-9
 #: Added to the diagonal before it is inverted: collinear columns then get 1 / RIDGE, not an error.
 RIDGE = 1e-12
+#: Variance inflation above which rounding decides it, so that the columns are collinear outright.
+UNBOUNDED = 1e10
 
 
 # Collinearity -------------------------------------------------------------------------------
@@ -35,22 +37,31 @@ def variance_inflation(x: pd.DataFrame, weights: np.ndarray | None = None) -> di
     """Return the variance inflation factor of each column given the others; 1 is none.
 
     1 / (1 - R^2) of the column explained by the others and a constant, by least squares with
-    `weights`: those of the fit, as what looks unrelated in joules may coincide in relative error.
-    It is the diagonal of the inverse correlation (Belsley, Kuh, Welsch, Regression Diagnostics,
-    1980, section 3.2); above 5 is a warning sign.
+    `weights`: those of the fit, as what looks unrelated in joules may coincide in relative error
+    (Belsley, Kuh, Welsch, Regression Diagnostics, 1980, section 3.2); above 5 is a warning sign.
+
+    Parameters
+    ----------
+    x : pandas.DataFrame, shape (n, k)
+    weights : array of float, shape (n,), optional
+
+    Returns
+    -------
+    dict of a column's name to float
+        Infinite for columns that are collinear outright, NaN for one that does not vary.
 
     Examples
     --------
     >>> variance_inflation(pd.DataFrame({"a": [1, 2, 3, 4], "b": [1, -1, -1, 1]}))
     {'a': 1.0, 'b': 1.0}
     """
-    if len(x.columns) < 2:
-        return dict.fromkeys(x.columns, 1.0)
-    inverse = np.linalg.pinv(correlation(x, weights).to_numpy(), rcond=1e-13)
-    # perfectly collinear columns have no inverse, and a pseudo-inverse would call them harmless
-    singular = np.linalg.matrix_rank(inverse, tol=1e-9) < len(x.columns)
-    values = [float("inf")] * len(x.columns) if singular else np.diag(inverse).tolist()
-    return dict(zip(x.columns, values, strict=True))
+    columns = x.to_numpy(float)
+    columns = columns - np.average(columns, axis=0, weights=weights)
+    columns[:, np.ptp(x.to_numpy(float), axis=0) == 0] = 0  # what is left of a mean's rounding
+    root = 1.0 if weights is None else np.sqrt(np.asarray(weights, float))[:, None]
+    inflation = _inflation(columns * root)
+    inflation[inflation > UNBOUNDED] = np.inf
+    return dict(zip(x.columns, inflation.tolist(), strict=True))
 
 
 def inflation_relative(work: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -74,8 +85,7 @@ def inflation_relative(work: np.ndarray, total: np.ndarray) -> np.ndarray:
     [2.5, 1.5]
     """
     columns = np.column_stack([work, np.ones(len(work))]) / np.asarray(total, float)[:, None]
-    lengths = np.sqrt((columns**2).sum(axis=0))
-    return _inflation(columns[:, lengths > 0] / lengths[lengths > 0], lengths > 0)[:-1]
+    return _inflation(columns)[:-1]
 
 
 def inflation_log(work: np.ndarray) -> np.ndarray:
@@ -87,17 +97,17 @@ def inflation_log(work: np.ndarray) -> np.ndarray:
     [1.21, 1.21]
     """
     logs = np.log1p(np.asarray(work, float))
-    logs = logs - logs.mean(axis=0)
-    lengths = np.sqrt((logs**2).sum(axis=0))
-    return _inflation(logs[:, lengths > SHORT] / lengths[lengths > SHORT], lengths > SHORT)
+    return _inflation(logs - logs.mean(axis=0), SHORT)
 
 
-def _inflation(columns, varies):
-    """Return the diagonal of the inverse of the unit columns' products; NaN where none varies."""
+def _inflation(columns, shortest=0.0):
+    """Return the diagonal of the inverse of the products of the columns, once of length 1."""
+    lengths = np.sqrt((columns**2).sum(axis=0))
+    varies = lengths > shortest
+    unit = columns[:, varies] / lengths[varies]
     inflation = np.full(len(varies), np.nan)
-    products = columns.T @ columns + RIDGE * np.eye(columns.shape[1])
-    inflation[varies] = np.diag(np.linalg.inv(products))
-    return inflation
+    inflation[varies] = np.diag(np.linalg.inv(unit.T @ unit + RIDGE * np.eye(unit.shape[1])))
+    return np.maximum(inflation, 1.0)  # the ridge takes 10^-12 of it
 
 
 # Intervals ----------------------------------------------------------------------------------
@@ -123,6 +133,28 @@ def t_interval(estimate: float, error: float, freedom: float) -> tuple[float, fl
     return float(estimate), float(estimate - half), float(estimate + half)
 
 
+def welch_interval(first: Sequence[float], second: Sequence[float]
+                   ) -> tuple[float, float, float]:
+    """Return the difference of two samples' means and its 95 % interval (Welch's).
+
+    Degrees of freedom are Satterthwaite's (Welch, Biometrika 34(1-2), 1947). NaN ends where a
+    sample has one value.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in welch_interval([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])]
+    [2.0, -0.267, 4.267]
+    """
+    samples = [np.asarray(values, float) for values in (first, second)]
+    gap, sizes = samples[0].mean() - samples[1].mean(), np.array([len(v) for v in samples])
+    if sizes.min() < 2:
+        return t_interval(gap, np.nan, 0)
+    parts = np.array([v.var(ddof=1) for v in samples]) / sizes
+    total = parts.sum()
+    freedom = total**2 / (parts**2 / (sizes - 1)).sum() if total else 1.0
+    return t_interval(gap, total**0.5, freedom)
+
+
 def percentiles(draws: np.ndarray) -> tuple[float, float]:
     """Return the ends of the 95 % interval that draws give."""
     low, high = np.quantile(draws, ENDS)
@@ -141,11 +173,18 @@ def resampled_means(sums: Mapping, draws: int, seed: int) -> dict:
         Of each group the sum of its values, and how many there are.
     draws, seed : int
 
+    Raises
+    ------
+    ValueError
+        Fewer than one draw.
+
     Examples
     --------
     >>> resampled_means({"a": np.array([[2.0, 2], [3.0, 3]])}, draws=2, seed=0)
     {'a': array([1., 1.])}
     """
+    if draws < 1:
+        raise ValueError(f"bootstrap: {draws} resamples give no interval; give 1000")
     if not sums:
         return {}
     n = len(next(iter(sums.values())))

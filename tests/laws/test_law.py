@@ -110,6 +110,11 @@ def changed(**columns):
 
 @pytest.mark.parametrize(("runs", "kwargs", "words"), [
     (changed(), {"response": "joules"}, ["'joules'"]),
+    (changed()[:0], {"predictors": "linear"}, ["runs", "none"]),
+    (changed(configuration=[*range(14), None] * 2), {"predictors": "linear"},
+     ["configuration", "missing in 2 of 30"]),
+    (changed(energy_j="1.5"), {"predictors": "linear"}, ["energy_j", "not numbers"]),
+    (changed(), {"predictors": "activation"}, ["activation", "'relu'", "number"]),
     (changed(), {"predictors": "linear", "form": "quadratic"}, ["'quadratic'", "power"]),
     (changed(), {"predictors": []}, ["none given"]),
     (changed(energy_j=0.0), {"predictors": "linear"}, ["30 of 30", "not positive"]),
@@ -173,15 +178,29 @@ def test_gamma_is_where_its_score_is_zero():
         assert abs(score.sum()) < 1e-5 * score.abs().sum()
 
 
-def test_jackknife_is_that_of_leaving_out():
-    runs = synthetic(n=12, noise=0.1)
-    law = tos.fit_scaling_law(runs, ["linear", "nonlinear"], form="linear")
+@pytest.mark.parametrize("form", ["linear", "relative", "power"])
+def test_jackknife_is_that_of_leaving_out(form):
+    runs = synthetic(n=12, noise=0.1).sample(frac=0.8, random_state=0)  # unlike repeats
+    law = tos.fit_scaling_law(runs, ["linear", "nonlinear"], form=form)
     left = np.array([
-        tos.fit_scaling_law(runs[runs.configuration != c], ["linear", "nonlinear"], form="linear")
+        tos.fit_scaling_law(runs[runs.configuration != c], ["linear", "nonlinear"], form=form)
         .coefficients.estimate for c in range(12)])
-    gap = left - law.coefficients.estimate.to_numpy()
-    assert law.coefficients.std_error.to_numpy() == pytest.approx(
-        np.sqrt(11 / 12 * (gap**2).sum(0)))
+    full, error = (law.coefficients[c].to_numpy(copy=True) for c in ("estimate", "std_error"))
+    if form == "power":  # the constant's error is that of its log, times the constant
+        left[:, 0], full[0], error[0] = np.log(left[:, 0]), np.log(full[0]), error[0] / full[0]
+    assert error == pytest.approx(np.sqrt(11 / 12 * ((left - full) ** 2).sum(0)))
+
+
+def test_jackknife_is_that_of_statsmodels():
+    """CRV3 by a cluster jackknife, centred on the coefficients of all runs."""
+    import statsmodels.api as sm
+
+    runs = synthetic(n=15, noise=0.1).sample(frac=0.8, random_state=1)
+    law = tos.fit_scaling_law(runs, ["linear", "nonlinear"], form="linear")
+    fit = sm.OLS(runs.energy_j, sm.add_constant(runs[["linear", "nonlinear"]] / 1e9)).fit(
+        cov_type="cluster-crv3", cov_kwds={"groups": runs.configuration.to_numpy()})
+    assert law.coefficients.std_error.to_numpy() * [1, 1e9, 1e9] == pytest.approx(
+        fit.bse.to_numpy())
 
 
 def test_nonnegative_holds_at_zero_what_would_be_negative():
@@ -407,6 +426,19 @@ def test_a_column_unit_says_nothing_and_the_argument_does():
     law = tos.fit_scaling_law(named, "linear", "consumption", unit="J")
     assert law.unit == "J"
     assert " J + " in law.equation()
+    with pytest.raises(ValueError, match="unit: 'mJ', but 'energy_j' is in J by its name"):
+        tos.fit_scaling_law(runs, "linear", unit="mJ")
+
+
+@pytest.mark.parametrize(("response", "unit", "quantity"), [
+    ("energy_kwh", None, "energy"), ("time_ms", None, "time"), ("time_h", None, "time"),
+    ("E", "J", "energy"), ("t", "s", "time"), ("power", "W", "power"), ("loss", None, "loss")])
+def test_a_law_says_what_it_is_of_by_its_unit_or_its_name(response, unit, quantity, tmp_path):
+    runs = synthetic(n=10).rename(columns={"energy_j": response})
+    law = tos.fit_scaling_law(runs, "linear", response, unit=unit)
+    law.save(tmp_path / "law.json")
+    for one in (law, tos.load_scaling_law(tmp_path / "law.json")):
+        assert f"[law of {quantity}, " in str(one)
 
 
 def test_runs_priced_by_two_tables_are_not_mixed_even_after_a_file(tmp_path):
@@ -423,6 +455,25 @@ def test_runs_priced_by_two_tables_are_not_mixed_even_after_a_file(tmp_path):
     assert tos.fit_scaling_law(pd.read_csv(tmp_path / "runs.csv"), "tos").costs == "cmos"
 
 
+@pytest.mark.parametrize("table", ["mine", "cmos"])
+def test_a_column_of_prices_is_trusted_under_the_table_that_the_runs_name(table, tmp_path):
+    """Also where that table is not at hand: its units are then unknown, and nothing else."""
+    runs = synthetic(n=10).rename(columns={"linear": "tos"}).assign(costs=table)
+    law = tos.fit_scaling_law(runs, "tos")
+    assert law.costs == table
+    assert ("/TO tos" in str(law)) == (table == "cmos")
+    law.save(tmp_path / "law.json")
+    read = tos.load_scaling_law(tmp_path / "law.json")
+    assert str(read) == str(law)
+    assert read.predict(runs).to_numpy() == pytest.approx(law.predict(runs).to_numpy())
+    with pytest.raises(ValueError, match=f"{table!r}, but 'tos' of the runs was priced by 'flops'"):
+        read.predict(runs.assign(costs="flops"))
+    with pytest.raises(ValueError, match=r"priced by .*; price all of them by one"):
+        read.predict(runs.assign(costs=[table, None, "flops"] * 10))
+    with pytest.raises(ValueError, match="costs: this column names the cost table"):
+        tos.fit_scaling_law(runs.assign(costs=3.5), "tos")
+
+
 def test_a_law_of_another_version_is_not_read_with_another_meaning(tmp_path):
     law = tos.fit_scaling_law(synthetic(), "linear")
     law.save(tmp_path / "law.json")
@@ -431,3 +482,5 @@ def test_a_law_of_another_version_is_not_read_with_another_meaning(tmp_path):
     (tmp_path / "law.json").write_text(json.dumps(record | {"tostoolkit scaling law": 1}))
     with pytest.raises(ValueError, match="version 1, whose predictors had other meanings"):
         tos.load_scaling_law(tmp_path / "law.json")
+    with pytest.raises(FileExistsError, match=r"version 1.*left as it is"):
+        law.save(tmp_path / "law.json")

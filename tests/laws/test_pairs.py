@@ -141,6 +141,18 @@ def test_pairs_are_told_apart_by_a_column_and_over_sets():
     assert effect.to_numpy() == pytest.approx([0.05, 0.5], abs=0.05)
 
 
+def test_conditions_are_equal_whatever_the_factors_are():
+    """Factors that are named do not pair the runs of one device, or phase, with another's."""
+    runs = paired(0.03, pairs=6)
+    for condition in ("device", "phase", "dtype"):
+        both = pd.concat([runs.assign(**{condition: "a"}), runs.assign(
+            **{condition: "b"}, energy_j=runs.energy_j.mean() * np.exp(0 * runs.energy_j))],
+            ignore_index=True)
+        pairs = pairs_of(both, factors="width")
+        assert len(pairs) == 12
+        assert (pairs[pairs[condition] == "b"].effect == 0).all()
+
+
 @pytest.mark.parametrize(("kwargs", "words"), [
     ({"factor": "colour"}, ["'colour'"]),
     ({"baseline": "tanh"}, ["never 'tanh'", "'relu'"]),

@@ -78,7 +78,8 @@ def test_several_sets_are_rows():
 
 
 @pytest.mark.parametrize(("options", "word"), [
-    ({"effects": [0]}, "effects: 0"), ({"effects": [-1]}, "effects: -1"),
+    ({"effects": [0]}, "effects: 0"), ({"effects": -1}, "effects: -1"),
+    ({"effects": 1e-9}, "effects: 1e-09 cannot be told"), ({"bootstrap": 0}, "bootstrap: 0"),
     ({"power": 1}, "power: 1")])
 def test_a_bad_effect_or_power_is_named(options, word):
     with pytest.raises(ValueError, match=word):

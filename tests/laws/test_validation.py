@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import synthetic
+from runs import fleet, synthetic
 
 import tostoolkit as tos
 from tostoolkit.laws.prepare import prepare
@@ -205,6 +205,40 @@ def test_no_protocol_finds_anything_where_there_is_nothing_but_in_sample(terms):
         assert (shuffled < r2).all()
     _, shuffled = shuffled_r2(terms, "in-sample")
     assert shuffled.mean() > 3 * shuffled.std(ddof=1) / len(shuffled) ** 0.5
+
+
+def test_held_out_validation_of_a_random_slope_is_of_that_law():
+    """Of the law that is judged, and not of one with random intercepts alone."""
+    runs = fleet(4, slope=0.15)
+    laws = {slope: tos.fit_scaling_law(runs, "linear", form="mixed", slope=slope)
+            for slope in (None, "linear")}
+    error = {slope: (law.held_out("k-fold", k=4) / runs.energy_j - 1).abs().mean()
+             for slope, law in laws.items()}
+    assert error["linear"] < 0.5 * error[None]
+
+
+def test_the_top_quartile_is_not_of_two_prices():
+    runs = RUNS.assign(tos=RUNS.linear, costs=np.where(RUNS.configuration < 30, "cmos", "flops"))
+    with pytest.raises(ValueError, match="priced by 'cmos', 'flops'"):
+        folds(runs, "top-quartile-tos")
+
+
+@pytest.mark.parametrize(("option", "word"), [({"k": 1}, "k: 1"), ({"k": 0}, "k: 0"),
+                                              ({"bootstrap": 0}, "bootstrap: 0")])
+def test_too_few_folds_or_resamples_are_named(option, word):
+    with pytest.raises(ValueError, match=word):
+        tos.compare_predictors(RUNS, {"x": "linear"}, ["k-fold"], **option)
+
+
+def test_a_gap_of_the_cost_table_is_the_reason_where_some_runs_have_no_price():
+    runs = tos.price(pd.DataFrame({
+        "mac float32": np.arange(1.0, 31), "exp float32": [0.0, 1, 2] * 10,
+        "configuration": range(30)}))
+    runs["energy_j"] = runs.tos
+    assert runs["tos_horowitz45"].isna().sum() == 20
+    table = tos.compare_predictors(runs, {"MACs": "macs", "45 nm": "tos_horowitz45"}, ["k-fold"],
+                                   bootstrap=10)
+    assert table.reason[1] == "costs: table 'horowitz45' has no cost for exp in float32"
 
 
 def test_top_quartile_of_ties_is_an_error():

@@ -163,6 +163,9 @@ def named_columns(rows: pd.DataFrame, names: Sequence[str],
     standing = [name for name in dependent if name in rows]
     table = costs.name if isinstance(costs, CostTable) else costs
     said = priced_by(rows) if standing else None
+    if said is not None and not isinstance(said, str):
+        raise ValueError(f"costs: this column names the cost table of the runs, and {said!r} is "
+                         "not the name of one; rename the column")
     if said and table and said != table:
         raise ValueError(f"costs: {table!r}, but {standing[0]!r} of the runs was priced by "
                          f"{said!r}; use tos.price(runs, {table!r})")
@@ -170,16 +173,20 @@ def named_columns(rows: pd.DataFrame, names: Sequence[str],
     prices = costs if isinstance(costs, CostTable) else table or DEFAULT
     columns = {}
     for name in names:
-        if name not in rows or _has_a_reason(rows, name):
-            columns[name] = _counted(rows, name, prices)
-        else:
-            columns[name] = pd.to_numeric(rows[name])
+        if name in rows:
+            columns[name] = _numbers(rows[name])
+        if name not in rows or (name in PREDICTORS and columns[name].isna().any()):
+            counted = _counted(rows, name, prices)  # a gap of the table is an error that tells it
+            columns.setdefault(name, counted)
     return pd.DataFrame(columns, index=rows.index, dtype=float), table
 
 
-def _has_a_reason(rows, name):
-    """Return whether a predictor's column is missing in every row, so that pricing it says why."""
-    return name in PREDICTORS and name != "time_s" and rows[name].isna().all()
+def _numbers(column):
+    try:
+        return pd.to_numeric(column)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{column.name}: a term is a number, and {error}; take it for a factor, "
+                         "or give its numbers") from None
 
 
 def _counted(rows, name, costs):
@@ -190,8 +197,10 @@ def _counted(rows, name, costs):
                          f"{', '.join(map(str, rows.columns))}") from None
     try:
         return predictor.values(rows, load_cost_table(costs))
+    except NoCost:
+        raise
     except ValueError as error:
-        if name in rows:  # priced before, in vain
-            raise
+        if name in rows:  # it stands there, missing for another reason than its price
+            return None
         raise ValueError(f"{name!r} is not a column of the runs and cannot be computed: {error}"
                          ) from None

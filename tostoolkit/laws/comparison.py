@@ -1,8 +1,11 @@
 """Predictors side by side: the same runs, the same folds, the same rule of fitting."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..statistics import group_sums, percentiles, precision_metrics, resampled_means
 from .prepare import check_response, prepare
 from .terms import known_terms, parse_formula
@@ -12,9 +15,13 @@ _METRICS = tuple(precision_metrics([1.0, 2.0], [1.0, 2.0]).index)
 _INTERVALS = ("lower", "upper", "difference", "difference_lower", "difference_upper")
 
 
-def compare_predictors(runs, predictors, protocols=("in-sample", "k-fold"), response="energy_j",
-                       form="relative", costs=None, *, configuration="configuration",
-                       group="device", k=10, seed=0, bootstrap=1000) -> pd.DataFrame:
+def compare_predictors(runs: pd.DataFrame | Mapping[str, pd.DataFrame],
+                       predictors: Mapping[str, str | Sequence[str]],
+                       protocols: Sequence[str] = ("in-sample", "k-fold"),
+                       response: str = "energy_j", form: str = "relative",
+                       costs: str | CostTable | None = None, *,
+                       configuration: str = "configuration", group: str = "device", k: int = 10,
+                       seed: int = 0, bootstrap: int = 1000) -> pd.DataFrame:
     """Return the error of each predictor under each protocol, as one tidy table.
 
     Parameters

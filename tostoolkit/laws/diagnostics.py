@@ -1,5 +1,6 @@
 """What may be wrong with a law: collinear terms, runs that decide it, factors it misses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ from ..models.design import factors_of
 from ..models.families import FAMILIES
 from ..statistics import IDENTIFIED, correlation, mean_interval, variance_inflation
 from .fits import FITS, Solution, left_out
+from .prepare import Prepared
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ class Diagnostics:
         return ["residuals by factor, largest first:", largest.to_string(index=False)]
 
 
-def diagnose(law, data, factors=None) -> Diagnostics:
+def diagnose(law, data: Prepared, factors: Sequence[str] | None = None) -> Diagnostics:
     """Return the diagnostics of a law on the runs that it was fitted to.
 
     Parameters
@@ -72,12 +74,13 @@ def diagnose(law, data, factors=None) -> Diagnostics:
         A factor that is not a column.
     """
     runs = data.runs
-    factors = _factors(runs) if factors is None else list(factors)
+    factors = _factors(runs) if factors is None else factors
+    factors = [factors] if isinstance(factors, str) else list(factors)
     missing = [f for f in factors if f not in runs]
     if missing:
         raise ValueError(f"factors: no column {missing[0]!r}; there are "
                          f"{', '.join(map(str, runs.columns))}")
-    mean = law.evaluate(data.x, data.groups if law.effects else None)[0]
+    mean = law.evaluate(data.x, data.groups)[0]
     fitted = data.design @ law.solution  # without a device's effect, which no term explains
     weights = _weights(law, data, fitted)
     root = np.sqrt(weights)

@@ -1,9 +1,11 @@
 """Fit a scaling law to measured runs."""
 
 import warnings
+from collections.abc import Sequence
 
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..statistics import IDENTIFIED
 from .fits import fitted
 from .law import ScalingLaw
@@ -13,9 +15,11 @@ from .prepare import prepare
 FEW_GROUPS = 5
 
 
-def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relative",
-                    costs=None, *, configuration="configuration", group="device", slope=None,
-                    unit=None) -> ScalingLaw:
+def fit_scaling_law(runs: pd.DataFrame, predictors: str | Sequence[str] = ("tos",),
+                    response: str = "energy_j", form: str = "relative",
+                    costs: str | CostTable | None = None, *,
+                    configuration: str = "configuration", group: str = "device",
+                    slope: str | None = None, unit: str | None = None) -> ScalingLaw:
     """Return the law that explains `response` by `predictors` over measured runs.
 
     Intervals are those of the jackknife over configurations, since repeats of one configuration

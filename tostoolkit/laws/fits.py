@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ..statistics import ENDS
 
@@ -151,6 +152,19 @@ def group_means(values, codes):
     return (np.bincount(codes, values) / np.maximum(np.bincount(codes), 1))[codes]
 
 
+def mean_response(design, coefficients, effects=None, groups=None):
+    """Return the mean response of each row, on the scale of the fit.
+
+    A group without an effect of its own is taken at the mean of all groups.
+    """
+    mean = design @ coefficients
+    if effects:
+        none = np.zeros(design.shape[1])
+        mean = mean + np.einsum("ij,ij->i", design, np.array(
+            [effects.get(group, none) for group in groups]))
+    return mean
+
+
 def _parts(x, codes, weights):
     """Return X_g'W_g X_g of each configuration, shape (G, k, k)."""
     k = x.shape[1]
@@ -215,8 +229,8 @@ def resamples(solve, x, y, codes, groups, random, n, seed):
 class Fitted(NamedTuple):
     """A solution, and how sure it is: of the coefficients of the scaled design.
 
-    ``freedom`` is the degrees of freedom of t for the least sure of them, ``sigma`` the standard
-    deviation of runs about the law, on the scale of the fit.
+    ``freedom`` is the degrees of freedom of t for the least sure of them; on the scale of the fit,
+    ``sigma`` is the standard deviation of runs about the law, and ``mean`` what it says of each.
     """
 
     coefficients: np.ndarray
@@ -227,6 +241,7 @@ class Fitted(NamedTuple):
     upper: np.ndarray
     freedom: float
     sigma: float
+    mean: np.ndarray
 
 
 def fitted(form, design, y, codes, groups, random=(0,)) -> Fitted:
@@ -243,7 +258,8 @@ def fitted(form, design, y, codes, groups, random=(0,)) -> Fitted:
     covariance, freedom, lower, upper = _uncertainty(
         form, design, y, codes, groups, solution, random)
     return Fitted(solution.coefficients, solution.weights, solution.effects, covariance, lower,
-                  upper, float(freedom.min()), _scatter(form, design, y, codes, solution))
+                  upper, float(freedom.min()), _scatter(form, design, y, codes, solution),
+                  mean_response(design, solution.coefficients, solution.effects, groups))
 
 
 def _uncertainty(form, design, y, codes, groups, solution, random):
@@ -288,3 +304,25 @@ def _scatter(form, design, y, codes, solution) -> float:
     if FITS[form].scale == "relative":
         residual = residual / group_means(y, codes)
     return float(np.sqrt((residual**2).sum() / (len(residual) - design.shape[1])))
+
+
+def response_intervals(form, mean, error, spread, freedom, loose) -> pd.DataFrame:
+    """Return the mean response of rows and its 95 % interval, and that of a new run, in its unit.
+
+    Parameters
+    ----------
+    form : str
+    mean, error, spread : array of float, shape (n,)
+        On the scale of the fit: mean, its standard error, and the scatter of runs about it.
+    freedom, loose : float
+        Degrees of freedom of the error, and of the scatter.
+    """
+    from scipy.stats import t
+
+    half = t.ppf(ENDS[1], freedom) * error
+    run = np.hypot(half, t.ppf(ENDS[1], loose) * spread)
+    frame = pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half,
+                          "run_lower": mean - run, "run_upper": mean + run})
+    if form == "nonnegative":
+        frame = frame.clip(lower=0)
+    return np.exp(frame) if FITS[form].scale == "log" else frame

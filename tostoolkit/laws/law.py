@@ -10,19 +10,26 @@ decades, so every law reports relative error too.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..counting.rows import count_row
 from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose
-from .fits import FITS, resamples
+from .fits import FITS, mean_response, resamples, response_intervals
 from .law_files import read_law, save_law
-from .prepare import Prepared, coefficient_table, design_matrix, prepare
+from .prepare import QUANTITIES, Prepared, coefficient_table, design_matrix, prepare
 from .terms import by_table, columns_of, term_unit, term_values
 from .validation import folds, held_out
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +92,10 @@ class ScalingLaw:
         """The devices, as text."""
         return ", ".join(map(str, self.devices)) or "unknown device"
 
-    def predict(self, runs, interval=False, *, batch_size=1, phase=None, device=None, costs=None,
-                **counting):
+    def predict(self, runs: "pd.DataFrame | keras.Model", interval: bool = False, *,
+                batch_size: int = 1, phase: str | None = None, device: str | None = None,
+                costs: CostTable | None = None,
+                **counting: Any) -> pd.Series | pd.DataFrame | float:
         """Return the predicted response for each row of `runs`, or for a Keras model.
 
         Parameters
@@ -124,15 +133,15 @@ class ScalingLaw:
         if is_model:
             runs = self._count(runs, batch_size, phase, counting, costs)
         x, _ = term_values(runs, self.predictors, costs or self.costs)
-        check = x.to_numpy()
-        if not np.isfinite(check).all():
-            raise ValueError("runs: values of " + ", ".join(x.columns[~np.isfinite(check).all(0)])
-                             + " are missing or not finite")
+        finite = np.isfinite(x.to_numpy()).all(axis=0)
+        if not finite.all():
+            raise ValueError(f"runs: values of {', '.join(x.columns[~finite])} are missing or not "
+                             "finite")
         self._same("phase", set(runs["phase"]) if "phase" in runs else set(), self.phases)
         groups = self._groups(runs, device)
         self._warn_beyond(x)
-        mean, error, spread = self.evaluate(x, groups)
-        frame = _intervals(self, mean, error, spread).set_axis(runs.index)
+        frame = response_intervals(self.form, *self.evaluate(x, groups), self.freedom,
+                                   self.n_configurations - len(self.solution)).set_axis(runs.index)
         if is_model:
             frame = frame.iloc[0].rename(self.response)
             return frame if interval else float(frame["mean"])
@@ -151,9 +160,8 @@ class ScalingLaw:
         if table and not (self.costs or costs):
             raise ValueError(f"costs: which table priced {table[0]!r} was not said when the law "
                              "was fitted; give tos.fit_scaling_law(..., costs='cmos')")
-        if phase != "inference":
-            counting = counting | {"phase": phase}
-        return pd.DataFrame([count_row(model, batch_size, **counting)]).assign(phase=phase)
+        row = count_row(model, batch_size, phase=phase, **counting)
+        return pd.DataFrame([row]).assign(phase=phase)
 
     def _same(self, what, given, known):
         other = sorted(map(str, set(given) - set(known)))
@@ -189,7 +197,8 @@ class ScalingLaw:
                 warnings.warn(f"{name}: {beyond} of {len(x)} values lie beyond those fitted, "
                               f"{low:.3g} to {high:.3g}; this is extrapolation", stacklevel=3)
 
-    def bootstrap(self, n=1000, seed=0, runs=None) -> pd.DataFrame:
+    def bootstrap(self, n: int = 1000, seed: int = 0,
+                  runs: pd.DataFrame | None = None) -> pd.DataFrame:
         """Return percentile intervals of the coefficients over draws of the configurations.
 
         Parameters
@@ -211,7 +220,8 @@ class ScalingLaw:
         return coefficient_table(scaled, self.predictors, data.scales, self.form).assign(
             draws=len(draws))
 
-    def held_out(self, protocol, k=10, seed=0, runs=None) -> pd.Series:
+    def held_out(self, protocol: str, k: int = 10, seed: int = 0,
+                 runs: pd.DataFrame | None = None) -> pd.Series:
         """Return the prediction of each tested run by a law of these terms fitted without its fold.
 
         Only coefficients are fitted; a group of a mixed law that was not fitted is predicted at
@@ -235,7 +245,8 @@ class ScalingLaw:
             As `validation.folds`; a fold whose training runs cannot be fitted.
         """
         data = self._fitted(runs)
-        return held_out(data, folds(data.runs, protocol, self.configuration, k, seed))
+        return held_out(data, folds(data.runs, protocol, self.configuration, k, seed),
+                        self.random)
 
     def _fitted(self, runs) -> Prepared:
         if runs is not None:
@@ -246,20 +257,19 @@ class ScalingLaw:
                              "fitted to")
         return self.data
 
-    def diagnostics(self, runs=None, factors=None) -> Diagnostics:
+    def diagnostics(self, runs: pd.DataFrame | None = None,
+                    factors: Sequence[str] | None = None) -> Diagnostics:
         """Return what may be wrong with the law: see `diagnostics.diagnose`."""
         return diagnose(self, self._fitted(runs), factors)
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write the law to a JSON file; see `law_files.save_law`."""
         save_law(self, path)
 
     def evaluate(self, x, groups=None):
         """Return mean, standard error and scatter of a new run, on the scale of the fit."""
         design = design_matrix(x, self.form, self.scales)
-        added = 0.0 if groups is None else np.einsum(
-            "ij,ij->i", design, np.array([self.effects[g] for g in groups]))
-        mean = design @ self.solution + added
+        mean = mean_response(design, self.solution, self.effects, groups)
         variance = np.einsum("ij,jk,ik->i", design, self.covariance, design)
         spread = self.sigma * (np.abs(mean) if FITS[self.form].scale == "relative" else 1.0)
         return mean, np.sqrt(variance.clip(0)), spread
@@ -271,7 +281,8 @@ class ScalingLaw:
         --------
         ``energy_j = 0.0123 J + 4.56e-15 J/TO tos``
         """
-        c, units = self.coefficients["estimate"], self._units()
+        c = self.coefficients["estimate"]
+        units = {n: term_unit(n, self.costs) for n in self.predictors}
         if FITS[self.form].scale == "log":
             terms = " ".join(f"({n}{f' / {units[n]}' if units[n] else ''})^{c[n]:.3g}"
                              for n in self.predictors)
@@ -282,11 +293,8 @@ class ScalingLaw:
                         for n in self.predictors)
         return f"{self.response} = {_with(c['constant'], self.unit)}{terms}"
 
-    def _units(self):
-        return {n: term_unit(n, self.costs) for n in self.predictors}
-
     def __str__(self):
-        m, of = self.metrics, "time" if self.unit in ("s", "ms", "us", "ns") else "energy"
+        m, of = self.metrics, QUANTITIES.get(self.unit, self.response)
         lines = [
             f"{self.equation()}   [law of {of}, {'+'.join(self.phases)}; {self.form} fit; "
             f"{self.n_runs} runs of {self.n_configurations} configurations; "
@@ -307,19 +315,7 @@ def _brackets(unit):
     return f"({unit})" if " " in unit or "/" in unit else unit
 
 
-def _intervals(law, mean, error, spread):
-    from scipy.stats import t
-
-    half = t.ppf(ENDS[1], law.freedom) * error
-    run = np.hypot(half, t.ppf(ENDS[1], law.n_configurations - len(law.solution)) * spread)
-    frame = pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half,
-                          "run_lower": mean - run, "run_upper": mean + run})
-    if law.form == "nonnegative":
-        frame = frame.clip(lower=0)
-    return np.exp(frame) if FITS[law.form].scale == "log" else frame
-
-
-def load_scaling_law(path) -> ScalingLaw:
+def load_scaling_law(path: str | Path) -> ScalingLaw:
     """Return the law that `ScalingLaw.save` wrote; it predicts as the one that was fitted.
 
     Raises

@@ -16,7 +16,7 @@ _PLAIN = ("form", "response", "unit", "predictors", "n_runs", "n_configurations"
 _ARRAYS = ("solution", "covariance", "scales")
 
 
-def save_law(law, path):
+def save_law(law, path: str | Path) -> None:
     """Write a law to a JSON file, whole or not at all.
 
     Raises
@@ -32,9 +32,9 @@ def save_law(law, path):
     if path.exists():
         try:
             read_law(path)
-        except ValueError:
-            raise FileExistsError(f"path: {str(path)!r} exists and is no scaling law; it is left "
-                                  "as it is, give another name") from None
+        except ValueError as error:
+            raise FileExistsError(f"{error}; {str(path)!r} is left as it is, give another name"
+                                  ) from None
     record = {KEY: VERSION, **{name: getattr(law, name) for name in _PLAIN},
               **{name: getattr(law, name).tolist() for name in _ARRAYS},
               "coefficients": law.coefficients.to_numpy().tolist(),
@@ -47,7 +47,7 @@ def save_law(law, path):
     os.replace(beside, path)
 
 
-def read_law(path) -> dict:
+def read_law(path: str | Path) -> dict:
     """Return the fields of the law in a JSON file; errors as `law.load_scaling_law`."""
     path = Path(path)
     try:

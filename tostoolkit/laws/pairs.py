@@ -5,13 +5,16 @@ that tells non-linear work from all that grows with it.
 """
 
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..models.design import factors_of
-from ..models.families import FAMILIES
-from ..statistics import mean_interval, t_interval
+from ..models.families import FAMILIES, Family
+from ..statistics import mean_interval, welch_interval
 from .fit import fit_scaling_law
 from .law import ScalingLaw
 from .prepare import check_response, need_columns
@@ -22,9 +25,13 @@ OTHERS = "all others"
 CONDITIONS = ("device", "phase", "dtype")
 
 
-def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="relative", costs=None,
-                 *, laws=None, by=None, factors=None, families=FAMILIES,
-                 configuration="configuration", per_pair=False) -> pd.DataFrame:
+def pair_effects(runs: pd.DataFrame | Mapping[str, pd.DataFrame], factor: str | None = None,
+                 baseline: Any = None, response: str = "energy_j", form: str = "relative",
+                 costs: str | CostTable | None = None, *,
+                 laws: Mapping[str, ScalingLaw | str | Sequence[str]] | None = None,
+                 by: str | None = None, factors: Sequence[str] | None = None,
+                 families: Mapping[str, Family] = FAMILIES,
+                 configuration: str = "configuration", per_pair: bool = False) -> pd.DataFrame:
     """Return the relative effect of each level of a factor at equal levels of all others.
 
     The effect of a pair is level / baseline - 1, of the geometric means over repeats; its interval
@@ -49,8 +56,8 @@ def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="re
     by : str, optional
         Column by whose values the pairs are told apart: ``phase``.
     factors : sequence of str, optional
-        Columns in which a pair is equal; those of the runs' family, ``device``, ``phase`` and
-        ``dtype``, if not given.
+        Columns in which a pair is equal; those of the runs' family, if not given. It is always
+        equal in ``device``, ``phase`` and ``dtype``.
     families : mapping of str to Family
     per_pair : bool
         One row a pair instead.
@@ -94,9 +101,11 @@ def pair_effects(runs, factor=None, baseline=None, response="energy_j", form="re
         return pd.concat(tables, names=["dataset"]).reset_index("dataset").reset_index(drop=True)
     check_response(runs.drop(columns="device", errors="ignore"), response,
                    configuration=configuration)
-    conditions = [*(c for c in CONDITIONS if c in runs), *([by] if by else [])]
-    equal = list(dict.fromkeys([*(factors_of(runs, families) if factors is None else factors),
-                                *(conditions if factors is None else [])]))
+    if factors is None:
+        factors = factors_of(runs, families)
+    factors = [factors] if isinstance(factors, str) else factors
+    equal = list(dict.fromkeys(
+        [*factors, *(c for c in CONDITIONS if c in runs), *([by] if by else [])]))
     need_columns(runs, [*equal, *([factor] if factor else []), *([by] if by else [])])
     predictions = _predictions(runs, laws or {}, response, form, costs, configuration)
     tables = []
@@ -180,9 +189,7 @@ def _effect(twins, base):
     if len(alike) == len(y) == len(z):  # the same repeats, each once
         ratio, low, high = mean_interval(y[i] - z[j])
     else:
-        a, b = (v.var(ddof=1) / len(v) if n > 1 else np.nan for v in (y, z))
-        freedom = (a + b) ** 2 / (a**2 / (len(y) - 1) + b**2 / (len(z) - 1)) if n > 1 else 0
-        ratio, low, high = t_interval(y.mean() - z.mean(), (a + b) ** 0.5, freedom)
+        ratio, low, high = welch_interval(y, z)
     return {"effect": np.expm1(ratio), "lower": np.expm1(low), "upper": np.expm1(high),
             "log_ratio": ratio, "n_repeats": n}
 

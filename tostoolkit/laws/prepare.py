@@ -6,11 +6,13 @@ check that fails says what to do.
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..statistics import precision_metrics, variance_inflation
 from .fits import FITS, Fitted
 from .terms import parse_formula, term_values
@@ -18,6 +20,9 @@ from .terms import parse_formula, term_values
 #: Last part of a measured column's name -> unit.
 UNITS = {"j": "J", "mj": "mJ", "uj": "µJ", "kj": "kJ", "wh": "Wh", "kwh": "kWh",
          "s": "s", "ms": "ms", "us": "µs", "ns": "ns", "h": "h"}
+#: Unit -> what is measured in it.
+QUANTITIES = {unit: "time" if last in ("s", "ms", "us", "ns", "h") else "energy"
+              for last, unit in UNITS.items()}
 #: A column that varies by less than this, relative to its largest value, is constant but for
 #: rounding.
 CONSTANT = 1e-12
@@ -62,7 +67,7 @@ class Prepared:
     codes: np.ndarray
     groups: np.ndarray
 
-    def arrays(self):
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return design, response, codes and groups, as a kind of fit takes them."""
         return self.design, self.y, self.codes, self.groups
 
@@ -76,14 +81,11 @@ class Prepared:
                                   fitted.lower, fitted.upper])
         coefficients = coefficient_table(scaled, self.terms, self.scales, self.form)
         x = np.log(self.x) if logs else self.x
-        mean = self.design @ fitted.coefficients
-        if fitted.effects:
-            mean = mean + np.einsum("ij,ij->i", self.design, np.array(
-                [fitted.effects[group] for group in self.groups]))
-        metrics = precision_metrics(self.runs[self.response], np.exp(mean) if logs else mean)
+        mean = np.exp(fitted.mean) if logs else fitted.mean
+        metrics = precision_metrics(self.runs[self.response], mean)
         return coefficients, variance_inflation(x, fitted.weights), metrics
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> "Prepared":
         """Return the runs at some positions, scaled and coded anew, or the reason why not.
 
         Raises
@@ -102,8 +104,10 @@ class Prepared:
                        codes=pd.factorize(self.codes[rows])[0], groups=groups)
 
 
-def prepare(runs, formula, response="energy_j", form="relative", costs=None, *,
-            configuration="configuration", group="device", unit=None) -> Prepared:
+def prepare(runs: pd.DataFrame, formula: str | Sequence[str], response: str = "energy_j",
+            form: str = "relative", costs: str | CostTable | None = None, *,
+            configuration: str = "configuration", group: str = "device",
+            unit: str | None = None) -> Prepared:
     """Return runs as arrays to fit a law to, once all that a law needs of them holds.
 
     Parameters
@@ -134,7 +138,7 @@ def prepare(runs, formula, response="energy_j", form="relative", costs=None, *,
         labels = pd.MultiIndex.from_arrays([labels, groups])
     y, scales = runs[response].to_numpy(float), x.abs().mean().to_numpy()
     return Prepared(
-        runs, response, response_unit(response) if unit is None else unit, terms, form,
+        runs, response, response_unit(response, unit), terms, form,
         configuration, group, costs, x, scales, design_matrix(x, form, scales),
         np.log(y) if FITS[form].scale == "log" else y, pd.factorize(labels)[0], groups)
 
@@ -158,16 +162,27 @@ def coefficient_table(scaled, terms, scales, form) -> pd.DataFrame:
                         columns=["estimate", "std_error", "lower", "upper"])
 
 
-def response_unit(response) -> str:
-    """Return the unit that ends a measured column's name; empty where it ends with none.
+def response_unit(response: str, unit: str | None = None) -> str:
+    """Return the unit of a measured column: that which ends its name, or else `unit`.
+
+    It is empty where neither says one.
+
+    Raises
+    ------
+    ValueError
+        The name and `unit` say different ones.
 
     Examples
     --------
-    >>> response_unit("energy_j"), response_unit("loss")
-    ('J', '')
+    >>> response_unit("energy_j"), response_unit("joules", "J"), response_unit("loss")
+    ('J', 'J', '')
     """
     stem, _, last = response.rpartition("_")
-    return UNITS.get(last, "") if stem else ""
+    named = UNITS.get(last, "") if stem else ""
+    if unit and named and unit != named:
+        raise ValueError(f"unit: {unit!r}, but {response!r} is in {named} by its name; rename the "
+                         "column, or leave unit out")
+    return unit or named
 
 
 def need_columns(runs, columns):
@@ -188,6 +203,14 @@ def check_response(runs, response, form="relative", configuration="configuration
     need_columns(runs, [response, configuration])
     _check_units(runs, response)
     y = runs[response]
+    if not len(runs):
+        raise ValueError("runs: there are none; a law is fitted to measured runs")
+    if runs[configuration].isna().any():
+        raise ValueError(f"{configuration}: missing in {int(runs[configuration].isna().sum())} of "
+                         f"{len(runs)} runs, so that their repeats are unknown; name them all")
+    if not pd.api.types.is_numeric_dtype(y):
+        raise ValueError(f"{response}: its values are of type {y.dtype} and not numbers; convert "
+                         "them: pd.to_numeric")
     if y.isna().any():
         other = "; fit response='time_s' instead, a law of time" if response == "energy_j" else ""
         raise ValueError(

@@ -1,7 +1,7 @@
 """What repeats tell: how well runs could be predicted at most, and which effects could be told."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,10 @@ POWER = 0.95
 MOST_PAIRS = 10**9
 
 
-def repeatability(runs, response="energy_j", *, configuration="configuration",
-                  effects: Sequence[float] = EFFECTS, power=POWER, bootstrap=1000,
-                  seed=0) -> pd.Series | pd.DataFrame:
+def repeatability(runs: pd.DataFrame | Mapping[str, pd.DataFrame], response: str = "energy_j", *,
+                  configuration: str = "configuration",
+                  effects: float | Sequence[float] = EFFECTS, power: float = POWER,
+                  bootstrap: int = 1000, seed: int = 0) -> pd.Series | pd.DataFrame:
     """Return how well a configuration's other repeats predict a run: the noise ceiling.
 
     Each run is predicted by the mean of the others of its configuration (and device and phase,
@@ -38,7 +39,7 @@ def repeatability(runs, response="energy_j", *, configuration="configuration",
         With repeats; or several data sets by their names.
     response, configuration : str
         Columns.
-    effects : sequence of float
+    effects : float or sequence of float
         Relative: 0.03 is 3 %.
     power : float
         Probability that an effect, if it is there, is told from 0 at 95 %.
@@ -92,7 +93,7 @@ def repeatability(runs, response="energy_j", *, configuration="configuration",
         "median_relative_error": error.median(), "n_runs": int(repeated.sum()),
         "n_configurations": len(sums), "n_single": int(single),
         **{f"pairs_for_{effect:g}": _pairs_needed(np.log(y), grouped, effect, power)
-           for effect in effects}}, dtype=object)
+           for effect in np.atleast_1d(effects).tolist()}}, dtype=object)
 
 
 def _pairs_needed(logs, grouped, effect, power):
@@ -111,4 +112,8 @@ def _pairs_needed(logs, grouped, effect, power):
         return 2
     size, pairs = abs(np.log1p(effect)) / of_pair, range(2, MOST_PAIRS)
     # not its solve_power, which finds nothing where two or three pairs are enough
-    return pairs[bisect_left(pairs, power, key=lambda n: TTestPower().power(size, n, 1 - LEVEL))]
+    at = bisect_left(pairs, power, key=lambda n: TTestPower().power(size, n, 1 - LEVEL))
+    if at == len(pairs):
+        raise ValueError(f"effects: {effect!r} cannot be told at this noise: it would take more "
+                         f"than {MOST_PAIRS:.0e} pairs")
+    return pairs[at]

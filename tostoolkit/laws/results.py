@@ -1,6 +1,7 @@
 """Tables of results: rounded to what is known, carried over where data lack, put in words."""
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ QUANTITIES = {"energy_j": "energy", "time_s": "time"}
 HELD_OUT = ("k-fold", "leave-one-architecture-out", "leave-one-benchmark-out")
 
 
-def response_of(*tables) -> str:
+def response_of(*tables: pd.DataFrame) -> str:
     """Return what laws of some tables of runs can be of: ``energy_j`` where every run has it.
 
     A law of energy needs joules of all its runs; where one has none, time stands in for all.
@@ -27,7 +28,7 @@ def response_of(*tables) -> str:
     return "energy_j" if all(table["energy_j"].notna().all() for table in tables) else "time_s"
 
 
-def at_hand(tables, *names) -> dict:
+def at_hand(tables: Mapping[str, pd.DataFrame], *names: str) -> dict[str, pd.DataFrame]:
     """Return the tables of those names that are there, in the order of the names.
 
     >>> at_hand({"b": 2, "a": 1, "c": 3}, "a", "b", "none such")
@@ -36,7 +37,9 @@ def at_hand(tables, *names) -> dict:
     return {name: tables[name] for name in names if name in tables}
 
 
-def held_out_runs(runs, laws, response="energy_j", protocol="k-fold", seed=0) -> pd.DataFrame:
+def held_out_runs(runs: pd.DataFrame, laws: Mapping[str, str | Sequence[str]],
+                  response: str = "energy_j", protocol: str = "k-fold",
+                  seed: int = 0) -> pd.DataFrame:
     """Return each tested run with its prediction by each law, fitted without the run's fold.
 
     Parameters
@@ -75,7 +78,7 @@ def held_out_runs(runs, laws, response="energy_j", protocol="k-fold", seed=0) ->
     return pd.concat(tables, names=["predictor"]).reset_index("predictor").reset_index(drop=True)
 
 
-def labelled(errors) -> pd.DataFrame:
+def labelled(errors: pd.DataFrame) -> pd.DataFrame:
     """Return a table of errors with ``data``: data set, device where several, and what is measured.
 
     Parameters
@@ -96,7 +99,7 @@ def labelled(errors) -> pd.DataFrame:
         data=errors.dataset + device + " (" + errors.response.map(QUANTITIES) + ")")
 
 
-def significant(table, digits=4) -> pd.DataFrame:
+def significant(table: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     """Return a table with its floats rounded to significant digits; integers stay as they are.
 
     An error of 1,000 runs is known to two or three digits. More would differ between processors,
@@ -118,7 +121,7 @@ def significant(table, digits=4) -> pd.DataFrame:
                                                  na_action="ignore") for name in floats})
 
 
-def write_numbers(path, tables):
+def write_numbers(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> None:
     """Write tables into one JSON file, each a list of rows, rounded by `significant`.
 
     Parameters
@@ -135,7 +138,7 @@ def write_numbers(path, tables):
     Path(path).write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
-def read_numbers(path) -> dict:
+def read_numbers(path: str | Path) -> dict[str, pd.DataFrame]:
     """Return name -> table of what `write_numbers` wrote.
 
     Raises
@@ -147,8 +150,8 @@ def read_numbers(path) -> dict:
     return {name: pd.DataFrame(table) for name, table in rows.items()}
 
 
-def mean_of_repeats(runs, columns=("energy_j", "time_s"),
-                    configuration="configuration") -> pd.DataFrame:
+def mean_of_repeats(runs: pd.DataFrame, columns: Sequence[str] = ("energy_j", "time_s"),
+                    configuration: str = "configuration") -> pd.DataFrame:
     """Return one row a configuration: its first run, with the means of its runs in `columns`.
 
     Examples
@@ -161,7 +164,8 @@ def mean_of_repeats(runs, columns=("energy_j", "time_s"),
     return runs.assign(**means).drop_duplicates(configuration, ignore_index=True)
 
 
-def carried_over(table, before, lacking, column="dataset") -> pd.DataFrame:
+def carried_over(table: pd.DataFrame, before: pd.DataFrame, lacking: Iterable[str],
+                 column: str = "dataset") -> pd.DataFrame:
     """Return a table of results in which the rows of what is lacking are those of an earlier one.
 
     Nothing is computed: a carried row is the earlier row, and says so. Rows come in the order in
@@ -214,7 +218,7 @@ def carried_over(table, before, lacking, column="dataset") -> pd.DataFrame:
                              ignore_index=True) if lacking else every
 
 
-def verdicts(errors) -> list[str]:
+def verdicts(errors: pd.DataFrame) -> list[str]:
     """Return a sentence for each data set and device: is one TO number better than MACs?
 
     Better, or worse, is said where the 95 % interval of the difference leaves 0 out; and the same
@@ -256,7 +260,7 @@ def verdicts(errors) -> list[str]:
     return sentences
 
 
-def pair_verdicts(effects, quantity) -> list[str]:
+def pair_verdicts(effects: pd.DataFrame, quantity: str) -> list[str]:
     """Return a sentence for each row of effects of matched pairs.
 
     Parameters
@@ -288,7 +292,7 @@ up in 14 of 16 pairs; the law of TOs predicts +0.1%.'
     return sentences
 
 
-def weight_verdicts(weights) -> list[str]:
+def weight_verdicts(weights: pd.DataFrame) -> list[str]:
     """Return a sentence for each best weight: how far from that of any cost table it lies.
 
     Parameters

@@ -1,9 +1,11 @@
 """How conclusions depend on the cost table: which weight would non-linear work need?"""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
-from ..costs.cost_table import cost_tables
+from ..costs.cost_table import CostTable, cost_tables
 from ..costs.pricing import predictor_values
 from ..statistics import ENDS, percentiles, resampled_means
 from .comparison import by_device, error_sums
@@ -21,9 +23,12 @@ _COLUMNS = [
 MULTIPLIERS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 
 
-def cost_sensitivity(runs, response="energy_j", protocol="k-fold", form="relative", costs="cmos",
-                     *, multipliers=MULTIPLIERS, configuration="configuration", k=10, seed=0,
-                     bootstrap=1000) -> pd.DataFrame:
+def cost_sensitivity(runs: pd.DataFrame | Mapping[str, pd.DataFrame], response: str = "energy_j",
+                     protocol: str = "k-fold", form: str = "relative",
+                     costs: str | CostTable = "cmos", *,
+                     multipliers: Sequence[float] = MULTIPLIERS,
+                     configuration: str = "configuration", k: int = 10, seed: int = 0,
+                     bootstrap: int = 1000) -> pd.DataFrame:
     """Return the held-out error of one TO number with a part of its work weighed more, or less.
 
     The predictor is TOs with the part multiplied: (tos - part) + multiplier x part. Multiplier 1

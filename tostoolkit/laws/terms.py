@@ -6,11 +6,13 @@ spaces stands between backquotes in a formula. Every law has a constant.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..costs.predictors import find_predictor, unit
 from ..costs.pricing import named_columns
 
@@ -19,7 +21,8 @@ FUNCTIONS = MappingProxyType({
     "sqrt": np.sqrt, "log": np.log, "square": np.square, "log1p": np.log1p})
 
 
-def parse_formula(predictors, response="energy_j") -> tuple[str, tuple[str, ...]]:
+def parse_formula(predictors: str | Sequence[str],
+                  response: str = "energy_j") -> tuple[str, tuple[str, ...]]:
     """Return the response and the terms that a formula, or a list of terms, says.
 
     Raises
@@ -59,7 +62,8 @@ def _bare(term):
     return re.sub(r"`[^`]*`", "", term)
 
 
-def term_values(rows, terms, costs=None) -> tuple[pd.DataFrame, str | None]:
+def term_values(rows: pd.DataFrame, terms: Sequence[str], costs: str | CostTable | None = None
+                ) -> tuple[pd.DataFrame, str | None]:
     """Return the values of each term over `rows`, one column a term, and their cost table's name.
 
     A name that is not a column of the rows is computed from their counts where it is a predictor
@@ -93,7 +97,7 @@ def _factors(term):
     return [_split(factor) for factor in term.split(":")]
 
 
-def known_terms(rows, terms) -> bool:
+def known_terms(rows: pd.DataFrame, terms: Sequence[str]) -> bool:
     """Return whether each name of the terms is a column or a predictor."""
     def known(name):
         try:
@@ -108,7 +112,7 @@ def _split(factor):
     return found.groups() if found else (None, factor.strip())
 
 
-def columns_of(terms) -> list[str]:
+def columns_of(terms: Iterable[str]) -> list[str]:
     """Return the names of the columns that the terms are made of.
 
     Examples
@@ -119,7 +123,7 @@ def columns_of(terms) -> list[str]:
     return list(dict.fromkeys(name for term in terms for _, name in _factors(term)))
 
 
-def term_unit(term, costs="cmos") -> str:
+def term_unit(term: str, costs: str = "cmos") -> str:
     """Return the unit of a term; empty where one of its columns has none that is known.
 
     Examples
@@ -129,14 +133,17 @@ def term_unit(term, costs="cmos") -> str:
     """
     units = []
     for function, name in _factors(term):
-        of_column = unit(name, costs)
+        try:
+            of_column = unit(name, costs)
+        except ValueError:  # of a cost table of the user's, which is not at hand by its name
+            of_column = ""
         if not of_column:
             return ""
         units.append(f"{function}({of_column})" if function else of_column)
     return " ".join(units)
 
 
-def by_table(terms) -> list[str]:
+def by_table(terms: Sequence[str]) -> list[str]:
     """Return those columns of the terms whose values depend on the cost table.
 
     Examples

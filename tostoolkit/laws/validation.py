@@ -3,15 +3,18 @@
 A fold never splits the repeats of one configuration.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from .fits import FITS
+from .fits import FITS, mean_response
 from .prepare import Prepared, design_matrix
 from .terms import term_values
 
 
-def folds(runs, protocol, configuration="configuration", k=10, seed=0):
+def folds(runs: pd.DataFrame, protocol: str, configuration: str = "configuration", k: int = 10,
+          seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the (train, test) row positions of a validation protocol.
 
     Parameters
@@ -44,6 +47,8 @@ def folds(runs, protocol, configuration="configuration", k=10, seed=0):
     if protocol == "in-sample":
         return [(rows, rows)]
     if protocol == "k-fold":
+        if k < 2:
+            raise ValueError(f"k: {k} leaves no runs to train on; use k=10")
         code, names = pd.factorize(runs[configuration])
         if len(names) < k:
             raise ValueError(f"k: {k} folds of {len(names)} configurations; use k={len(names)} "
@@ -63,7 +68,8 @@ def folds(runs, protocol, configuration="configuration", k=10, seed=0):
         try:
             x = term_values(runs, [column])[0][column]
         except ValueError:
-            x = _column(runs, column, protocol)
+            _column(runs, column, protocol)  # tells the protocol, where it is not a column
+            raise
         group = (x > x.quantile(0.75)).to_numpy()
         order = [True]
         if not group.any():
@@ -83,7 +89,8 @@ def _column(runs, column, protocol):
     return runs[column]
 
 
-def held_out(data: Prepared, parts) -> pd.Series:
+def held_out(data: Prepared, parts: Sequence[tuple[np.ndarray, np.ndarray]],
+             random: tuple[int, ...] = (0,)) -> pd.Series:
     """Return the prediction of each tested run by a law fitted without its fold.
 
     Only coefficients are fitted; a group of a mixed law that was not fitted is predicted at the
@@ -95,6 +102,8 @@ def held_out(data: Prepared, parts) -> pd.Series:
         Runs and terms, as `prepare` returns them.
     parts : list of (train, test)
         Row positions, as `folds` returns them.
+    random : tuple of int
+        Columns of the design with random coefficients, of a mixed law.
 
     Returns
     -------
@@ -112,13 +121,10 @@ def held_out(data: Prepared, parts) -> pd.Series:
             trained = data.take(train)
         except ValueError as error:
             raise ValueError(f"{error} (in the runs that train a fold)") from None
-        solution = FITS[data.form].solve(*trained.arrays(), (0,))
+        solution = FITS[data.form].solve(*trained.arrays(), random)
         design = design_matrix(data.x.iloc[test], data.form, trained.scales)
-        mean = design @ solution.coefficients
-        if solution.effects:
-            none = np.zeros(design.shape[1])
-            mean += np.einsum("ij,ij->i", design, np.array(
-                [solution.effects.get(group, none) for group in data.groups[test]]))
+        mean = mean_response(
+            design, solution.coefficients, solution.effects, data.groups[test])
         rows.append(test)
         values.append(np.exp(mean) if FITS[data.form].scale == "log" else mean)
     rows, values = np.concatenate(rows), np.concatenate(values)

@@ -229,7 +229,7 @@ def design(counted: pd.DataFrame) -> Figure:
             lines.append(f"{phase} r = {r:.2f}")
         axes.set(xscale="log", yscale="log", xlabel="MACs per step",
                  title=f"{family.replace('_', '-')}\n{', '.join(lines)}")
-    row[0].set_ylabel("elementary transistor operations per step")
+    row[0].set_ylabel("elementary TOs per step")
     row[0].legend()
     return figure
 

@@ -37,10 +37,8 @@ _NAMES = {
     # which count predicts it?
     "laws.fit": ["fit_scaling_law"],
     "laws.law": ["load_scaling_law"],
-    "laws.comparison": ["compare_predictors"],
-    "laws.sensitivity": ["cost_sensitivity"],
-    "laws.repeats": ["repeatability"],
-    "laws.pairs": ["pair_effects"],
+    "laws.comparison": ["compare_predictors", "cost_sensitivity"],
+    "laws.repeats": ["repeatability", "pair_effects"],
     "laws": ["results"],
 }
 

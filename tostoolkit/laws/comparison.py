@@ -1,20 +1,36 @@
-"""Predictors side by side: the same runs, the same folds, the same rule of fitting."""
+"""Predictors side by side, by the same runs, folds and rule of fitting.
+
+Laws of several terms (`compare_predictors`), and one TO number under other weights of its
+non-linear work (`cost_sensitivity`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ..statistics import group_sums, percentiles, precision_metrics, resampled_means
-from .prepare import check_response, prepare
-from .terms import known_terms, parse_formula
+from ..costs.cost_table import CostTable, cost_tables
+from ..costs.pricing import predictor_values
+from ..statistics import ENDS, group_sums, percentiles, precision_metrics, resampled_means
+from .prepare import Runs, check_response, prepare
+from .terms import Terms, known_terms, parse_formula
 from .validation import folds, held_out
 
 _METRICS = tuple(precision_metrics([1.0, 2.0], [1.0, 2.0]).index)
 _INTERVALS = ("lower", "upper", "difference", "difference_lower", "difference_upper")
+#: Part of the work whose weight is varied -> (its predictor, the number of its ops).
+PARTS = {"elementary": ("tos_elementary", "ops_elementary"),
+         "elementwise": ("tos_elementwise", "ops_elementwise")}
+#: From none of the part's cost to far beyond what any cost table gives it.
+MULTIPLIERS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 
 
-def compare_predictors(runs, predictors, protocols=("in-sample", "k-fold"), response="energy_j",
-                       form="relative", costs=None, *, configuration="configuration",
-                       group="device", k=10, seed=0, bootstrap=1000) -> pd.DataFrame:
+def compare_predictors(
+        runs: Runs, predictors: Mapping[str, Terms],
+        protocols: Sequence[str] = ("in-sample", "k-fold"), response: str = "energy_j",
+        form: str = "relative", costs: str | CostTable | None = None, *,
+        configuration: str = "configuration", group: str = "device", k: int = 10, seed: int = 0,
+        bootstrap: int = 1000) -> pd.DataFrame:
     """Return the error of each predictor under each protocol, as one tidy table.
 
     Parameters
@@ -83,7 +99,6 @@ def compare_predictors(runs, predictors, protocols=("in-sample", "k-fold"), resp
 
 
 def _terms(predictors, response):
-    """Return name -> terms of each law, once all are of one response."""
     formulas = {name: parse_formula(terms, response) for name, terms in predictors.items()}
     others = sorted({of for of, _ in formulas.values()} - {response})
     if others:
@@ -92,14 +107,8 @@ def _terms(predictors, response):
     return {name: terms for name, (_, terms) in formulas.items()}
 
 
-def by_device(runs, form="relative"):
-    """Yield (data set, device, its runs); one part where devices are not to be split.
-
-    Raises
-    ------
-    ValueError
-        An empty dict of data sets.
-    """
+def by_device(runs: Runs, form: str = "relative") -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield (data set, device, its runs); one part where devices are not to be split."""
     if not isinstance(runs, dict):
         yield "", "", runs
         return
@@ -140,7 +149,7 @@ def _compare(runs, laws, protocols, options, k, seed, bootstrap):
     return pd.DataFrame(rows)
 
 
-def error_sums(predicted, measured, configurations) -> np.ndarray:
+def _error_sums(predicted, measured, configurations):
     """Return the sum and number of the relative errors of each configuration, shape (G, 2)."""
     error = (predicted / measured.loc[predicted.index] - 1).abs()
     return group_sums(error, configurations.loc[predicted.index])
@@ -150,9 +159,8 @@ def _rows(runs, laws, predicted, failed, protocol, options, seed, bootstrap):
     """Return the rows of one protocol: errors, their intervals, and differences to the first."""
     measured, first = runs[options["response"]], next(iter(laws))
     codes = pd.Series(pd.factorize(runs[options["configuration"]])[0], runs.index)
-    sums = {name: error_sums(p, measured, codes) for name, p in predicted.items()}
-    mean = {name: table[:, 0].sum() / table[:, 1].sum() for name, table in sums.items()}
-    draws = resampled_means(sums, bootstrap, seed)
+    sums = {name: _error_sums(p, measured, codes) for name, p in predicted.items()}
+    mean, draws = _means(sums), resampled_means(sums, bootstrap, seed)
     missing = dict.fromkeys((*_METRICS, *_INTERVALS), np.nan)
     rows = []
     for name in laws:
@@ -160,11 +168,137 @@ def _rows(runs, laws, predicted, failed, protocol, options, seed, bootstrap):
                "reason": failed.get(name, "")}
         if name in predicted:
             p = predicted[name]
-            row |= {**precision_metrics(measured.loc[p.index], p), "n_tested": len(p)}
-            row["lower"], row["upper"] = percentiles(draws[name])
+            row |= {**precision_metrics(measured.loc[p.index], p), "n_tested": len(p),
+                    **_ends("", draws[name])}
             if first in predicted:
-                row["difference"] = mean[name] - mean[first]
-                row["difference_lower"], row["difference_upper"] = percentiles(
-                    draws[name] - draws[first])
+                row |= _difference("difference", name, first, mean, draws)
         rows.append(row)
     return rows
+
+
+def _means(sums):
+    return {key: table[:, 0].sum() / table[:, 1].sum() for key, table in sums.items()}
+
+
+def _difference(label, key, other, mean, draws):
+    """Return the difference of two mean errors, and its ends, as columns."""
+    return {label: mean[key] - mean[other], **_ends(f"{label}_", draws[key] - draws[other])}
+
+
+def _ends(prefix, draws):
+    low, high = percentiles(draws)
+    return {f"{prefix}lower": low, f"{prefix}upper": high}
+
+
+def cost_sensitivity(
+        runs: Runs, response: str = "energy_j", form: str = "relative",
+        costs: str | CostTable = "cmos", *, protocol: str = "k-fold",
+        multipliers: Sequence[float] = MULTIPLIERS, configuration: str = "configuration",
+        k: int = 10, seed: int = 0, bootstrap: int = 1000) -> pd.DataFrame:
+    """Return the held-out error of one TO number with a part of its work weighed more, or less.
+
+    The predictor is TOs with the part multiplied: (tos - part) + multiplier x part. Multiplier 1
+    is the cost table's own weight; 0 leaves the part out.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame or dict of str to DataFrame
+        Counted runs: op counts as `count_row` names them; or several data sets by their names.
+    response, form, costs, protocol, configuration, k, seed, bootstrap
+        As for `compare_predictors`, of one protocol.
+    multipliers : sequence of float
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``dataset`` and ``device`` where several sets were given; for each ``part`` (`PARTS`) and
+        ``multiplier``: ``mean_relative_error``, ``lower``, ``upper`` (95 %), ``difference`` to
+        multiplier 1 and ``difference_macs`` to the MACs-only law, each with its ends;
+        ``macs_per_op``, the weight that the multiplier gives an op of the part on average, in
+        MACs; ``table_low``, ``table_high``, the least and the most that any cost table that ships
+        gives it, and ``physical``, whether it lies between; ``best``; ``best_lower``,
+        ``best_upper``, the 95 % range of the part's best multiplier over the resamples.
+
+    Raises
+    ------
+    ValueError
+        A multiplier below 0, or none; runs without op counts, or without work of a part; as
+        `compare_predictors`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> runs = pd.DataFrame(10 ** rng.uniform(6, 9, (30, 2)), range(30),
+    ...                     columns=["mac float32", "exp float32"])
+    >>> runs = runs.assign(configuration=range(30))
+    >>> runs["energy_j"] = predictor_values(runs, "tos") * 1e-12
+    >>> table = cost_sensitivity(runs, multipliers=[0, 1, 100], bootstrap=10)
+    >>> table[table.best & (table.part == "elementary")].multiplier.tolist()
+    [1.0]
+    """
+    multipliers = sorted({1.0, *map(float, multipliers)})
+    if multipliers[0] < 0 or not np.isfinite(multipliers).all():
+        raise ValueError(f"multipliers: {multipliers[0]:g} to {multipliers[-1]:g} are not weights; "
+                         "give finite numbers of at least 0")
+    if isinstance(runs, dict):
+        names = ["dataset", "device"]
+        tables = {(dataset, device): cost_sensitivity(
+            part, response, form, costs, protocol=protocol, multipliers=multipliers,
+            configuration=configuration, k=k, seed=seed, bootstrap=bootstrap)
+            for dataset, device, part in by_device(runs)}
+        return pd.concat(tables, names=names).reset_index(names).reset_index(drop=True)
+    runs = runs.reset_index(drop=True)
+    total = predictor_values(runs, "tos", costs)
+    check_response(runs, response, form, configuration)
+    parts = folds(runs, protocol, configuration, k, seed)
+
+    def errors_of(values):
+        data = prepare(runs.assign(index_varied=values.to_numpy()), "index_varied", response, form,
+                       configuration=configuration)
+        return _error_sums(held_out(data, parts), runs[response], runs[configuration])
+
+    errors = {"macs": errors_of(predictor_values(runs, "macs"))}
+    for part, (column, _) in PARTS.items():
+        work = predictor_values(runs, column, costs)
+        if not (work > 0).any():
+            raise ValueError(f"runs: they hold no {part} work under {costs!r}, so its weight "
+                             "changes nothing")
+        for m in multipliers:
+            errors[part, m] = errors_of(total + (m - 1) * work)
+    mean, draws = _means(errors), resampled_means(errors, bootstrap, seed)
+    rows = []
+    for part in PARTS:
+        weight = _macs_per_op(runs, part, costs)
+        shipped = _shipped_weights(runs, part) or [np.nan]
+        best = min(multipliers, key=lambda m: mean[part, m])
+        chosen = np.array(multipliers)[np.argmin([draws[part, m] for m in multipliers], axis=0)]
+        low, high = np.quantile(chosen, ENDS, method="nearest")
+        for m in multipliers:
+            rows.append({
+                "part": part, "multiplier": m, "mean_relative_error": mean[part, m],
+                **_ends("", draws[part, m]),
+                **_difference("difference", (part, m), (part, 1.0), mean, draws),
+                **_difference("difference_macs", (part, m), "macs", mean, draws),
+                "macs_per_op": m * weight, "table_low": min(shipped), "table_high": max(shipped),
+                "physical": min(shipped) <= m * weight <= max(shipped), "best": m == best,
+                "best_lower": low, "best_upper": high})
+    return pd.DataFrame(rows)
+
+
+def _macs_per_op(runs, part, costs):
+    """Return the mean cost of an op of a part, in MACs of the runs' own formats."""
+    column, number = PARTS[part]
+    per_op = predictor_values(runs, column, costs).sum() / predictor_values(runs, number).sum()
+    mac = predictor_values(runs, "tos_mac", costs).sum() / predictor_values(runs, "macs").sum()
+    return float(per_op / mac)
+
+
+def _shipped_weights(runs, part):
+    """Return that cost under each shipped table that prices all the runs' ops one by one."""
+    weights = []
+    for name in cost_tables().index.difference(["macs", "flops"]):
+        try:
+            weights.append(_macs_per_op(runs, part, name))
+        except ValueError:
+            continue
+    return weights

@@ -1,5 +1,6 @@
 """What may be wrong with a law: collinear terms, runs that decide it, factors it misses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ from ..models.design import factors_of
 from ..models.families import FAMILIES
 from ..statistics import IDENTIFIED, correlation, mean_interval, variance_inflation
 from .fits import FITS, Solution, left_out
+from .prepare import Prepared
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +56,13 @@ class Diagnostics:
         return ["residuals by factor, largest first:", largest.to_string(index=False)]
 
 
-def diagnose(law, data, factors=None) -> Diagnostics:
+def diagnose(law, data: Prepared, factors: Sequence[str] | None = None) -> Diagnostics:
     """Return the diagnostics of a law on the runs that it was fitted to.
 
     Parameters
     ----------
     law : ScalingLaw
     data : Prepared
-        The runs, as `prepare` returns them.
     factors : sequence of str, optional
         Columns to sort residuals by. If not given, those of the runs' family (one of `FAMILIES`),
         and the device where there are several.

@@ -4,18 +4,22 @@ import warnings
 
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..statistics import IDENTIFIED
 from .fits import fitted
 from .law import ScalingLaw
 from .prepare import prepare
+from .terms import Terms
 
 #: Groups below which their variance is hardly known (Gelman and Hill, 2007, section 11.5).
 FEW_GROUPS = 5
 
 
-def fit_scaling_law(runs, predictors=("tos",), response="energy_j", form="relative",
-                    costs=None, *, configuration="configuration", group="device", slope=None,
-                    unit=None) -> ScalingLaw:
+def fit_scaling_law(
+        runs: pd.DataFrame, predictors: Terms = ("tos",), response: str = "energy_j",
+        form: str = "relative", costs: str | CostTable | None = None, *,
+        configuration: str = "configuration", group: str = "device", slope: str | None = None,
+        unit: str | None = None) -> ScalingLaw:
     """Return the law that explains `response` by `predictors` over measured runs.
 
     Intervals are those of the jackknife over configurations, since repeats of one configuration

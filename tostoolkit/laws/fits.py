@@ -14,7 +14,7 @@ Cameron and Miller, J. Human Resources 50(2), 2015, sections VI.B and VI.D: CV3)
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -146,7 +146,7 @@ FITS = MappingProxyType({
 })
 
 
-def group_means(values, codes):
+def group_means(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Return, for each value, the mean of the values with its code."""
     return (np.bincount(codes, values) / np.maximum(np.bincount(codes), 1))[codes]
 
@@ -159,7 +159,8 @@ def _parts(x, codes, weights):
     return parts
 
 
-def left_out(x, y, codes, solution):
+def left_out(x: np.ndarray, y: np.ndarray, codes: np.ndarray, solution: Solution
+             ) -> np.ndarray:
     """Return the coefficients without each configuration in turn, shape (G, k)."""
     b, w = solution.coefficients, solution.weights
     parts = _parts(x, codes, w)
@@ -169,7 +170,8 @@ def left_out(x, y, codes, solution):
     return b - np.einsum("gij,gj->gi", rest, scores)
 
 
-def jackknife(x, y, codes, solution):
+def jackknife(x: np.ndarray, y: np.ndarray, codes: np.ndarray, solution: Solution
+              ) -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients' covariance by the jackknife over configurations, and its degrees
     of freedom for each coefficient.
 
@@ -191,7 +193,9 @@ def jackknife(x, y, codes, solution):
     return (len(gap) - 1) / len(gap) * gap.T @ gap, freedom
 
 
-def resamples(solve, x, y, codes, groups, random, n, seed):
+def resamples(solve: Callable, x: np.ndarray, y: np.ndarray, codes: np.ndarray,
+              groups: np.ndarray, random: tuple[int, ...], n: int, seed: int
+              ) -> Iterator[np.ndarray]:
     """Yield the coefficients of `n` draws of the configurations, with replacement.
 
     A draw that cannot be fitted, as one without two values of a predictor, is left out.
@@ -229,16 +233,9 @@ class Fitted(NamedTuple):
     sigma: float
 
 
-def fitted(form, design, y, codes, groups, random=(0,)) -> Fitted:
-    """Return the solution of a kind of fit, with its uncertainty.
-
-    Parameters
-    ----------
-    form : str
-        One of `FITS`.
-    design, y, codes, groups, random
-        As `Fit.solve` takes them.
-    """
+def fitted(form: str, design: np.ndarray, y: np.ndarray, codes: np.ndarray, groups: np.ndarray,
+           random: tuple[int, ...] = (0,)) -> Fitted:
+    """Return the solution of a kind of fit, with its uncertainty; arguments as of `Fit.solve`."""
     solution = FITS[form].solve(design, y, codes, groups, random)
     covariance, freedom, lower, upper = _uncertainty(
         form, design, y, codes, groups, solution, random)

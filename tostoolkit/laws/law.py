@@ -10,11 +10,15 @@ decades, so every law reports relative error too.
 """
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..counting.rows import count_row
 from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose
@@ -23,6 +27,12 @@ from .law_files import read_law, save_law
 from .prepare import Prepared, coefficient_table, design_matrix, prepare
 from .terms import by_table, columns_of, term_unit, term_values
 from .validation import folds, held_out
+
+if TYPE_CHECKING:
+    import keras
+
+#: Beyond the fitted range by less than this, relatively, a value is at its end but for rounding.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +82,7 @@ class ScalingLaw:
     configuration: str = field(repr=False)
     group: str = field(repr=False)  # column of the random effects, and of whom it predicts for
     random: tuple[int, ...] = field(repr=False)  # columns of the design with random coefficients
-    effects: dict = field(repr=False)  # group -> what is added to the coefficients
+    effects: Mapping[Any, np.ndarray] = field(repr=False)  # group -> added to the coefficients
     solution: np.ndarray = field(repr=False)  # coefficients of the scaled design
     covariance: np.ndarray = field(repr=False)
     scales: np.ndarray = field(repr=False)
@@ -85,8 +95,9 @@ class ScalingLaw:
         """The devices, as text."""
         return ", ".join(map(str, self.devices)) or "unknown device"
 
-    def predict(self, runs, interval=False, *, batch_size=1, phase=None, device=None, costs=None,
-                **counting):
+    def predict(self, runs: "pd.DataFrame | keras.Model", interval: bool = False, *,
+                batch_size: int = 1, phase: str | None = None, device: str | None = None,
+                costs: CostTable | None = None, **counting) -> "pd.Series | pd.DataFrame | float":
         """Return the predicted response for each row of `runs`, or for a Keras model.
 
         Parameters
@@ -124,15 +135,14 @@ class ScalingLaw:
         if is_model:
             runs = self._count(runs, batch_size, phase, counting, costs)
         x, _ = term_values(runs, self.predictors, costs or self.costs)
-        check = x.to_numpy()
-        if not np.isfinite(check).all():
-            raise ValueError("runs: values of " + ", ".join(x.columns[~np.isfinite(check).all(0)])
-                             + " are missing or not finite")
+        finite = np.isfinite(x.to_numpy()).all(axis=0)
+        if not finite.all():
+            raise ValueError(f"runs: values of {', '.join(x.columns[~finite])} are missing or not "
+                             "finite")
         self._same("phase", set(runs["phase"]) if "phase" in runs else set(), self.phases)
         groups = self._groups(runs, device)
         self._warn_beyond(x)
-        mean, error, spread = self.evaluate(x, groups)
-        frame = _intervals(self, mean, error, spread).set_axis(runs.index)
+        frame = _intervals(self, *self.evaluate(x, groups)).set_axis(runs.index)
         if is_model:
             frame = frame.iloc[0].rename(self.response)
             return frame if interval else float(frame["mean"])
@@ -156,6 +166,7 @@ class ScalingLaw:
         return pd.DataFrame([count_row(model, batch_size, **counting)]).assign(phase=phase)
 
     def _same(self, what, given, known):
+        """Raise ValueError where `given` is not among what the law was fitted on."""
         other = sorted(map(str, set(given) - set(known)))
         if other and known:
             raise ValueError(f"{what}: the law was fitted on {', '.join(map(str, known))}, not on "
@@ -184,12 +195,13 @@ class ScalingLaw:
     def _warn_beyond(self, x):
         for name in self.predictors:
             low, high = self.ranges.loc[name]
-            beyond = ((x[name] < low * (1 - 1e-9)) | (x[name] > high * (1 + 1e-9))).sum()
+            beyond = ((x[name] < low * (1 - ROUNDING)) | (x[name] > high * (1 + ROUNDING))).sum()
             if beyond:
                 warnings.warn(f"{name}: {beyond} of {len(x)} values lie beyond those fitted, "
                               f"{low:.3g} to {high:.3g}; this is extrapolation", stacklevel=3)
 
-    def bootstrap(self, n=1000, seed=0, runs=None) -> pd.DataFrame:
+    def bootstrap(self, n: int = 1000, seed: int = 0, runs: pd.DataFrame | None = None
+                  ) -> pd.DataFrame:
         """Return percentile intervals of the coefficients over draws of the configurations.
 
         Parameters
@@ -204,35 +216,19 @@ class ScalingLaw:
             Like `coefficients`, and ``draws``, the number of draws that could be fitted.
         """
         data = self._fitted(runs)
-        solve = FITS[self.form].solve
-        draws = np.array(list(resamples(solve, *data.arrays(), self.random, n, seed)))
+        draws = np.array(list(resamples(
+            FITS[self.form].solve, *data.arrays(), self.random, n, seed)))
         scaled = np.column_stack([self.solution, draws.std(0, ddof=1),
                                   *np.quantile(draws, ENDS, axis=0)])
         return coefficient_table(scaled, self.predictors, data.scales, self.form).assign(
             draws=len(draws))
 
-    def held_out(self, protocol, k=10, seed=0, runs=None) -> pd.Series:
+    def held_out(self, protocol: str, k: int = 10, seed: int = 0,
+                 runs: pd.DataFrame | None = None) -> pd.Series:
         """Return the prediction of each tested run by a law of these terms fitted without its fold.
 
-        Only coefficients are fitted; a group of a mixed law that was not fitted is predicted at
-        the mean of all groups.
-
-        Parameters
-        ----------
-        protocol, k, seed
-            As for `validation.folds`.
-        runs : pandas.DataFrame, optional
-            The fitted runs; needed where the law was loaded.
-
-        Returns
-        -------
-        pandas.Series
-            In `unit`, indexed like the rows of the runs that were tested.
-
-        Raises
-        ------
-        ValueError
-            As `validation.folds`; a fold whose training runs cannot be fitted.
+        Parameters and errors as for `validation.folds` and `validation.held_out`; the `runs` are
+        needed where the law was loaded.
         """
         data = self._fitted(runs)
         return held_out(data, folds(data.runs, protocol, self.configuration, k, seed))
@@ -246,15 +242,17 @@ class ScalingLaw:
                              "fitted to")
         return self.data
 
-    def diagnostics(self, runs=None, factors=None) -> Diagnostics:
+    def diagnostics(self, runs: pd.DataFrame | None = None,
+                    factors: Sequence[str] | None = None) -> Diagnostics:
         """Return what may be wrong with the law: see `diagnostics.diagnose`."""
         return diagnose(self, self._fitted(runs), factors)
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write the law to a JSON file; see `law_files.save_law`."""
         save_law(self, path)
 
-    def evaluate(self, x, groups=None):
+    def evaluate(self, x: pd.DataFrame, groups: np.ndarray | None = None) -> tuple[
+            np.ndarray, np.ndarray, np.ndarray]:
         """Return mean, standard error and scatter of a new run, on the scale of the fit."""
         design = design_matrix(x, self.form, self.scales)
         added = 0.0 if groups is None else np.einsum(
@@ -271,19 +269,17 @@ class ScalingLaw:
         --------
         ``energy_j = 0.0123 J + 4.56e-15 J/TO tos``
         """
-        c, units = self.coefficients["estimate"], self._units()
+        c = self.coefficients["estimate"]
+        units = {n: term_unit(n, self.costs) for n in self.predictors}
         if FITS[self.form].scale == "log":
             terms = " ".join(f"({n}{f' / {units[n]}' if units[n] else ''})^{c[n]:.3g}"
                              for n in self.predictors)
             return f"{self.response} = {_with(c['constant'], self.unit)} {terms}"
-        per = {n: f"{self.unit}/{_brackets(units[n])}" if self.unit and units[n] else ""
-               for n in self.predictors}
+        units = {n: f"({u})" if " " in u or "/" in u else u for n, u in units.items()}
+        per = {n: f"{self.unit}/{u}" if self.unit and u else "" for n, u in units.items()}
         terms = "".join(f" {'-' if c[n] < 0 else '+'} {_with(abs(c[n]), per[n])} {n}"
                         for n in self.predictors)
         return f"{self.response} = {_with(c['constant'], self.unit)}{terms}"
-
-    def _units(self):
-        return {n: term_unit(n, self.costs) for n in self.predictors}
 
     def __str__(self):
         m, of = self.metrics, "time" if self.unit in ("s", "ms", "us", "ns") else "energy"
@@ -303,10 +299,6 @@ def _with(number, unit):
     return f"{number:.3g} {unit}".rstrip()
 
 
-def _brackets(unit):
-    return f"({unit})" if " " in unit or "/" in unit else unit
-
-
 def _intervals(law, mean, error, spread):
     from scipy.stats import t
 
@@ -319,7 +311,7 @@ def _intervals(law, mean, error, spread):
     return np.exp(frame) if FITS[law.form].scale == "log" else frame
 
 
-def load_scaling_law(path) -> ScalingLaw:
+def load_scaling_law(path: str | Path) -> ScalingLaw:
     """Return the law that `ScalingLaw.save` wrote; it predicts as the one that was fitted.
 
     Raises

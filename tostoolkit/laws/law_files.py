@@ -16,13 +16,13 @@ _PLAIN = ("form", "response", "unit", "predictors", "n_runs", "n_configurations"
 _ARRAYS = ("solution", "covariance", "scales")
 
 
-def save_law(law, path):
+def save_law(law, path: str | Path) -> None:
     """Write a law to a JSON file, whole or not at all.
 
     Raises
     ------
     FileExistsError
-        The file is there and is no law; it is left as it is.
+        The file is there and is not a law; it is left as it is.
 
     Examples
     --------
@@ -33,21 +33,21 @@ def save_law(law, path):
         try:
             read_law(path)
         except ValueError:
-            raise FileExistsError(f"path: {str(path)!r} exists and is no scaling law; it is left "
-                                  "as it is, give another name") from None
+            raise FileExistsError(f"path: {str(path)!r} exists and is not a scaling law; it is "
+                                  "left as it is, give another name") from None
     record = {KEY: VERSION, **{name: getattr(law, name) for name in _PLAIN},
               **{name: getattr(law, name).tolist() for name in _ARRAYS},
               "coefficients": law.coefficients.to_numpy().tolist(),
               "ranges": law.ranges.to_numpy().tolist(), "metrics": law.metrics.to_dict(),
               "effects": [[group, values.tolist()] for group, values in law.effects.items()]}
-    # a NaN is no JSON; floats are written so that they read back the same
+    # JSON has no NaN; floats are written so that they read back the same
     text = json.dumps(_nulls(record), indent=1, allow_nan=False, ensure_ascii=False)
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     beside.write_text(text + "\n", encoding="utf-8", newline="\n")
     os.replace(beside, path)
 
 
-def read_law(path) -> dict:
+def read_law(path: str | Path) -> dict:
     """Return the fields of the law in a JSON file; errors as `law.load_scaling_law`."""
     path = Path(path)
     try:

@@ -6,15 +6,19 @@ check that fails says what to do.
 
 import re
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..statistics import precision_metrics, variance_inflation
 from .fits import FITS, Fitted
-from .terms import parse_formula, term_values
+from .terms import Terms, parse_formula, term_values
 
+#: Measured runs, or several data sets of them by their names.
+Runs = pd.DataFrame | Mapping[str, pd.DataFrame]
 #: Last part of a measured column's name -> unit.
 UNITS = {"j": "J", "mj": "mJ", "uj": "µJ", "kj": "kJ", "wh": "Wh", "kwh": "kWh",
          "s": "s", "ms": "ms", "us": "µs", "ns": "ns", "h": "h"}
@@ -62,7 +66,7 @@ class Prepared:
     codes: np.ndarray
     groups: np.ndarray
 
-    def arrays(self):
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return design, response, codes and groups, as a kind of fit takes them."""
         return self.design, self.y, self.codes, self.groups
 
@@ -83,7 +87,7 @@ class Prepared:
         metrics = precision_metrics(self.runs[self.response], np.exp(mean) if logs else mean)
         return coefficients, variance_inflation(x, fitted.weights), metrics
 
-    def take(self, rows):
+    def take(self, rows: Sequence[int]) -> "Prepared":
         """Return the runs at some positions, scaled and coded anew, or the reason why not.
 
         Raises
@@ -102,19 +106,13 @@ class Prepared:
                        codes=pd.factorize(self.codes[rows])[0], groups=groups)
 
 
-def prepare(runs, formula, response="energy_j", form="relative", costs=None, *,
-            configuration="configuration", group="device", unit=None) -> Prepared:
+def prepare(runs: pd.DataFrame, predictors: Terms, response: str = "energy_j",
+            form: str = "relative", costs: str | CostTable | None = None, *,
+            configuration: str = "configuration", group: str = "device",
+            unit: str | None = None) -> Prepared:
     """Return runs as arrays to fit a law to, once all that a law needs of them holds.
 
-    Parameters
-    ----------
-    runs, formula, response, form, costs, configuration, group, unit
-        As for `fit_scaling_law`.
-
-    Raises
-    ------
-    ValueError
-        As `fit_scaling_law`.
+    Parameters and errors as for `fit_scaling_law`.
 
     Examples
     --------
@@ -123,7 +121,7 @@ def prepare(runs, formula, response="energy_j", form="relative", costs=None, *,
     >>> data.design[:, 1].tolist()  # macs / 2.5, their mean
     [0.4, 0.8, 1.2, 1.6]
     """
-    response, terms = parse_formula(formula, response)
+    response, terms = parse_formula(predictors, response)
     check_response(runs, response, form, configuration, group)
     x, costs = term_values(runs, terms, costs)
     _check_terms(x, form)
@@ -139,14 +137,15 @@ def prepare(runs, formula, response="energy_j", form="relative", costs=None, *,
         np.log(y) if FITS[form].scale == "log" else y, pd.factorize(labels)[0], groups)
 
 
-def design_matrix(x, form, scales) -> np.ndarray:
+def design_matrix(x: pd.DataFrame, form: str, scales: np.ndarray) -> np.ndarray:
     """Return the design: a constant, then the terms scaled to order 1, or their logarithms."""
     x = np.asarray(x, float)
     x = np.log(x) if FITS[form].scale == "log" else x / scales
     return np.column_stack([np.ones(len(x)), x])
 
 
-def coefficient_table(scaled, terms, scales, form) -> pd.DataFrame:
+def coefficient_table(scaled: np.ndarray, terms: Sequence[str], scales: np.ndarray, form: str
+                      ) -> pd.DataFrame:
     """Return coefficients (estimate, error, ends) in the units of the response and the terms."""
     if FITS[form].scale == "log":
         table = scaled.copy()
@@ -158,7 +157,7 @@ def coefficient_table(scaled, terms, scales, form) -> pd.DataFrame:
                         columns=["estimate", "std_error", "lower", "upper"])
 
 
-def response_unit(response) -> str:
+def response_unit(response: str) -> str:
     """Return the unit that ends a measured column's name; empty where it ends with none.
 
     Examples
@@ -170,7 +169,7 @@ def response_unit(response) -> str:
     return UNITS.get(last, "") if stem else ""
 
 
-def need_columns(runs, columns):
+def need_columns(runs: pd.DataFrame, columns: Sequence[str]) -> None:
     """Raise ValueError unless `runs` has the columns."""
     missing = [c for c in columns if c not in runs]
     if missing:
@@ -180,8 +179,8 @@ def need_columns(runs, columns):
 
 # Checks -------------------------------------------------------------------------------------
 
-def check_response(runs, response, form="relative", configuration="configuration",
-                   group="device"):
+def check_response(runs: pd.DataFrame, response: str, form: str = "relative",
+                   configuration: str = "configuration", group: str = "device") -> None:
     """Raise ValueError where the measured values, their units or devices do not allow a law."""
     if form not in FITS:
         raise ValueError(f"form: {form!r} is unknown; use one of {', '.join(FITS)}")

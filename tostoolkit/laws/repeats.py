@@ -1,13 +1,32 @@
-"""What repeats tell: how well runs could be predicted at most, and which effects could be told."""
+"""What repeats and matched pairs tell: the least error of a law, and what one factor costs.
 
+Two configurations that differ in one factor alone, an activation at the same MACs, are the contrast
+that tells non-linear work from all that grows with it.
+"""
+
+import warnings
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..statistics import LEVEL, percentiles, resampled_means
-from .prepare import check_response
+from ..costs.cost_table import CostTable
+from ..models.design import factors_of
+from ..models.families import FAMILIES, Family
+from ..statistics import (
+    LEVEL,
+    group_sums,
+    mean_interval,
+    percentiles,
+    resampled_means,
+    t_interval,
+)
+from .fit import fit_scaling_law
+from .law import ScalingLaw
+from .prepare import Runs, check_response, need_columns
+from .terms import Terms
 
 #: Relative effects of which it is said how many matched pairs would tell them from none.
 EFFECTS = (0.03, 0.2)
@@ -15,11 +34,15 @@ EFFECTS = (0.03, 0.2)
 POWER = 0.95
 #: More pairs than any sweep has: where the search for the number needed ends.
 MOST_PAIRS = 10**9
+#: Level that stands for all levels of a factor but its baseline.
+OTHERS = "all others"
+#: Columns beside the factors in which the two of a pair are equal.
+CONDITIONS = ("device", "phase", "dtype")
 
 
-def repeatability(runs, response="energy_j", *, configuration="configuration",
-                  effects: Sequence[float] = EFFECTS, power=POWER, bootstrap=1000,
-                  seed=0) -> pd.Series | pd.DataFrame:
+def repeatability(runs: Runs, response: str = "energy_j", *, configuration: str = "configuration",
+                  effects: Sequence[float] = EFFECTS, power: float = POWER, bootstrap: int = 1000,
+                  seed: int = 0) -> pd.Series | pd.DataFrame:
     """Return how well a configuration's other repeats predict a run: the noise ceiling.
 
     Each run is predicted by the mean of the others of its configuration (and device and phase,
@@ -82,8 +105,7 @@ def repeatability(runs, response="energy_j", *, configuration="configuration",
         raise ValueError(f"{configuration}: a single repeat of each, so their noise is unknown; "
                          "measure again with repeats=3")
     error = (((total - y) / (size - 1).where(repeated) - y) / y).abs()[repeated]
-    code = pd.factorize(runs.loc[repeated, configuration])[0]
-    sums = np.column_stack([np.bincount(code, error), np.bincount(code)])
+    sums = group_sums(error, pd.factorize(runs.loc[repeated, configuration])[0])
     low, high = percentiles(resampled_means({"": sums}, bootstrap, seed)[""])
     single = grouped.ngroups - size[repeated].groupby(
         [runs.loc[repeated, k].to_numpy() for k in keys]).ngroups
@@ -100,7 +122,7 @@ def _pairs_needed(logs, grouped, effect, power):
     from statsmodels.stats.power import TTestPower
 
     if not (effect > -1 and effect):
-        raise ValueError(f"effects: {effect!r} is none to be told from 0; give 0.03 for 3 %")
+        raise ValueError(f"effects: {effect!r} cannot be told from 0; give 0.03 for 3 %")
     if not 0 < power < 1:
         raise ValueError(f"power: {power!r} is not a probability between 0 and 1")
     means = logs.groupby(grouped.ngroup()).transform("mean")
@@ -112,3 +134,194 @@ def _pairs_needed(logs, grouped, effect, power):
     size, pairs = abs(np.log1p(effect)) / of_pair, range(2, MOST_PAIRS)
     # not its solve_power, which finds nothing where two or three pairs are enough
     return pairs[bisect_left(pairs, power, key=lambda n: TTestPower().power(size, n, 1 - LEVEL))]
+
+
+def pair_effects(
+        runs: Runs, factor: str | None = None, baseline: Any = None, response: str = "energy_j",
+        form: str = "relative", costs: str | CostTable | None = None, *,
+        laws: Mapping[str, ScalingLaw | Terms] | None = None, by: str | None = None,
+        factors: Sequence[str] | None = None, families: Mapping[str, Family] = FAMILIES,
+        configuration: str = "configuration", per_pair: bool = False) -> pd.DataFrame:
+    """Return the relative effect of each level of a factor at equal levels of all others.
+
+    The effect of a pair is level / baseline - 1, of the geometric means over repeats; its interval
+    is Student's t of the log ratios of like repeats (of the same walk through the set, so that
+    drift cancels). Where repeats are not numbered alike they are compared as two samples (Welch).
+    That of a level is the geometric mean over its pairs, its interval Student's t over pairs.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame or dict of str to DataFrame
+        Measured runs; or several data sets by their names.
+    factor : str, optional
+        Column whose levels are compared, ``activation``; each factor that the runs' family has
+        matched pairs of, if not given.
+    baseline : object, optional
+        Its level that the others are compared to; that of the family's record, if not given.
+    response, form, costs, configuration
+        As for `fit_scaling_law`.
+    laws : dict of str to ScalingLaw, str or list of str, optional
+        Name -> law, or the terms or formula of one that is fitted to all the runs, the pairs among
+        them: what it predicts is what its terms can say of the factor at all.
+    by : str, optional
+        Column by whose values the pairs are told apart: ``phase``.
+    factors : sequence of str, optional
+        Columns in which a pair is equal; those of the runs' family, ``device``, ``phase`` and
+        ``dtype``, if not given.
+    families : mapping of str to Family
+    per_pair : bool
+        One row a pair instead.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``dataset`` where several were given, ``law`` where `laws` were, ``factor``, ``baseline``,
+        ``level`` and, for all levels together, ``all others``, the column `by`, ``effect``,
+        ``lower``, ``upper`` (95 %; missing of a single pair), ``n_pairs``, ``n_positive``,
+        ``sign_p`` (of the two-sided sign test) and ``predicted_effect``. Of each pair the equal
+        factors, ``level``, ``effect``, ``lower``, ``upper`` (missing of a single repeat),
+        ``log_ratio``, ``n_repeats`` and ``predicted_effect``.
+
+    Raises
+    ------
+    ValueError
+        No such column or level; no baseline known of a factor; no pair; runs that name no family,
+        without `factors`; as `fit_scaling_law` of the response.
+
+    Warns
+    -----
+    UserWarning
+        With `per_pair`, pairs with a single repeat, whose intervals are missing.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"configuration": list("abab"), "width": 8, "activation":
+    ...     ["relu", "tanh"] * 2, "repeat": [0, 0, 1, 1], "energy_j": [1.0, 1.1, 2.0, 2.2]})
+    >>> table = pair_effects(runs, "activation", "relu", factors=["width"])
+    >>> table[["level", "effect", "n_pairs"]].round(3).to_numpy().tolist()
+    [['tanh', 0.1, 1], ['all others', 0.1, 1]]
+    """
+    options = {"laws": laws, "by": by, "factors": factors, "families": families,
+               "configuration": configuration, "per_pair": per_pair}
+    if isinstance(runs, dict):
+        tables = {name: pair_effects(part, factor, baseline, response, form, costs, **options)
+                  for name, part in runs.items()}
+        if not tables:
+            raise ValueError("runs: no data set given; pass {'ours': runs}")
+        return pd.concat(tables, names=["dataset"]).reset_index("dataset").reset_index(drop=True)
+    check_response(runs.drop(columns="device", errors="ignore"), response,
+                   configuration=configuration)
+    conditions = [*(c for c in CONDITIONS if c in runs), *([by] if by else [])]
+    equal = list(factors) if factors is not None else list(dict.fromkeys(
+        [*factors_of(runs, families), *conditions]))
+    need_columns(runs, [*equal, *([factor] if factor else []), *([by] if by else [])])
+    predictions = _predictions(runs, laws or {}, response, form, costs, configuration)
+    tables = {}
+    for name, reference in _contrasts(runs, equal, factor, baseline, families):
+        pairs, predicted = _pairs(runs, name, reference, response,
+                                  [f for f in equal if f != name], predictions)
+        if per_pair:
+            _warn_of_single(pairs)
+        for law in predicted:
+            table = pairs.assign(predicted_effect=predicted[law])
+            tables[law, name, reference] = table if per_pair else _summary(table, by)
+    names = ["law", "factor", "baseline"]
+    table = pd.concat(tables, names=names).reset_index(names).reset_index(drop=True)
+    return table if laws else table.drop(columns="law")
+
+
+def _contrasts(runs, equal, factor, baseline, families):
+    """Return (factor, baseline) of each contrast that is asked for."""
+    names = runs["family"].unique() if "family" in runs else ()
+    known = {f: pairs.baseline for name in names if name in families
+             for f, pairs in families[name].pairs.items()}
+    if factor is None:
+        contrasts = {f: b for f, b in known.items() if f in equal and b in set(runs[f])}
+        if not contrasts:
+            raise ValueError("factor: no matched pairs are known of these runs' family; name a "
+                             "factor and its baseline, 'activation' and 'relu' say")
+        return list(contrasts.items())
+    if baseline is None:
+        if factor not in known:
+            raise ValueError(f"baseline: none is known of {factor!r}; give one of its levels")
+        baseline = known[factor]
+    levels = list(dict.fromkeys(runs[factor]))
+    if baseline not in levels:
+        raise ValueError(f"baseline: {factor} is never {baseline!r}; it is one of "
+                         f"{', '.join(map(repr, levels))}")
+    return [(factor, baseline)]
+
+
+def _predictions(runs, laws, response, form, costs, configuration):
+    """Return law -> predictions of the runs; NaN under the empty name where there is no law."""
+    if not laws:
+        return {"": np.full(len(runs), np.nan)}
+    fitted = {name: law if isinstance(law, ScalingLaw) else fit_scaling_law(
+        runs, law, response, form, costs, configuration=configuration)
+        for name, law in laws.items()}
+    return {name: law.predict(runs).to_numpy(float) for name, law in fitted.items()}
+
+
+def _pairs(runs, factor, baseline, response, equal, predictions):
+    """Return the effect of each pair, and law -> the effects that it predicts."""
+    table = pd.DataFrame({
+        "level": runs[factor].to_numpy(), "y": np.log(runs[response].to_numpy(float)),
+        "repeat": runs["repeat"].to_numpy() if "repeat" in runs else 0})
+    predictions = pd.DataFrame(predictions)
+    rows, predicted = [], []
+    keys = [runs[c].to_numpy() for c in equal] or [np.zeros(len(runs))]
+    for values, part in table.groupby(keys, sort=False, dropna=False):
+        base = part[part.level == baseline]
+        if base.empty:
+            continue
+        for level, twins in part[part.level != baseline].groupby("level", sort=False):
+            rows.append(dict(zip(equal, values, strict=False)) | {"level": level}
+                        | _effect(twins, base))
+            predicted.append(predictions.loc[twins.index].mean()
+                             / predictions.loc[base.index].mean() - 1)
+    if not rows:
+        raise ValueError(f"factors: no two configurations differ in {factor!r} alone and are equal "
+                         f"in {', '.join(equal)}; name fewer columns by factors=, or add twins to "
+                         "the model set")
+    return pd.DataFrame(rows), pd.DataFrame(predicted).reset_index(drop=True)
+
+
+def _effect(twins, base):
+    """Return the effect of one pair, with its interval over repeats."""
+    y, z = twins.y.to_numpy(), base.y.to_numpy()
+    alike, i, j = np.intersect1d(twins["repeat"], base["repeat"], return_indices=True)
+    n = min(len(y), len(z))
+    if len(alike) == len(y) == len(z):  # the same repeats, each once
+        ratio, low, high = mean_interval(y[i] - z[j])
+    else:
+        a, b = (v.var(ddof=1) / len(v) if n > 1 else np.nan for v in (y, z))
+        freedom = (a + b) ** 2 / (a**2 / (len(y) - 1) + b**2 / (len(z) - 1)) if n > 1 else 0
+        ratio, low, high = t_interval(y.mean() - z.mean(), (a + b) ** 0.5, freedom)
+    return {"effect": np.expm1(ratio), "lower": np.expm1(low), "upper": np.expm1(high),
+            "log_ratio": ratio, "n_repeats": n}
+
+
+def _warn_of_single(pairs):
+    single = int(pairs.lower.isna().sum())
+    if single:
+        warnings.warn(f"repeat: {single} of {len(pairs)} pairs have a single repeat, so their "
+                      "intervals are missing; the summary over pairs needs none", stacklevel=3)
+
+
+def _summary(pairs, by=None):
+    """Return the mean effect of each level over its pairs, and of all levels together."""
+    from scipy.stats import binomtest
+
+    keys = ["level", *([by] if by else [])]
+    rows = []
+    for table in (pairs, pairs.assign(level=OTHERS)):
+        for values, part in table.groupby(keys, sort=False):
+            ratio, low, high = mean_interval(part.log_ratio)
+            positive = int((part.log_ratio > 0).sum())
+            predicted = np.log1p(part.predicted_effect.clip(lower=-1)).mean()
+            rows.append(dict(zip(keys, values, strict=True)) | {
+                "effect": np.expm1(ratio), "lower": np.expm1(low), "upper": np.expm1(high),
+                "n_pairs": len(part), "n_positive": positive,
+                "sign_p": binomtest(positive, len(part)).pvalue,
+                "predicted_effect": np.expm1(predicted)})
+    return pd.DataFrame(rows)

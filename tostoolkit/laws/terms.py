@@ -6,20 +6,24 @@ spaces stands between backquotes in a formula. Every law has a constant.
 """
 
 import re
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
+from ..costs.cost_table import CostTable
 from ..costs.predictors import find_predictor, unit
 from ..costs.pricing import named_columns
 
+#: A formula, one term, or several.
+Terms = str | Sequence[str]
 #: Function of one column in a term -> what computes it.
 FUNCTIONS = MappingProxyType({
     "sqrt": np.sqrt, "log": np.log, "square": np.square, "log1p": np.log1p})
 
 
-def parse_formula(predictors, response="energy_j") -> tuple[str, tuple[str, ...]]:
+def parse_formula(predictors: Terms, response: str = "energy_j") -> tuple[str, tuple[str, ...]]:
     """Return the response and the terms that a formula, or a list of terms, says.
 
     Raises
@@ -39,7 +43,8 @@ def parse_formula(predictors, response="energy_j") -> tuple[str, tuple[str, ...]
         response = response.strip().strip("`")
         terms = [part.strip() for part in right.split("+")]
         for term in terms:
-            if term in ("0", "-1", "1") or not term or re.search(r"[-*/^]", _bare(term)):
+            if term in ("0", "-1", "1") or not term or re.search(
+                    r"[-*/^]", re.sub(r"`[^`]*`", "", term)):  # signs of a quoted name are its own
                 raise ValueError(f"formula: cannot read {term or 'an empty term'!r} in {right!r}; "
                                  "join terms by +, multiply columns by :, quote names that hold "
                                  "signs in backquotes; the constant is always there")
@@ -55,11 +60,8 @@ def parse_formula(predictors, response="energy_j") -> tuple[str, tuple[str, ...]
     return response, terms
 
 
-def _bare(term):
-    return re.sub(r"`[^`]*`", "", term)
-
-
-def term_values(rows, terms, costs=None) -> tuple[pd.DataFrame, str | None]:
+def term_values(rows: pd.DataFrame, terms: Sequence[str], costs: str | CostTable | None = None
+                ) -> tuple[pd.DataFrame, str | None]:
     """Return the values of each term over `rows`, one column a term, and their cost table's name.
 
     A name that is not a column of the rows is computed from their counts where it is a predictor
@@ -90,10 +92,12 @@ def term_values(rows, terms, costs=None) -> tuple[pd.DataFrame, str | None]:
 
 def _factors(term):
     """Return (function or None, name) of each factor of a term."""
-    return [_split(factor) for factor in term.split(":")]
+    calls = [(factor.strip(), re.fullmatch(rf"({'|'.join(FUNCTIONS)})\((.*)\)", factor.strip()))
+             for factor in term.split(":")]
+    return [call.groups() if call else (None, name) for name, call in calls]
 
 
-def known_terms(rows, terms) -> bool:
+def known_terms(rows: pd.DataFrame, terms: Sequence[str]) -> bool:
     """Return whether each name of the terms is a column or a predictor."""
     def known(name):
         try:
@@ -103,12 +107,7 @@ def known_terms(rows, terms) -> bool:
     return all(term in rows or all(map(known, columns_of([term]))) for term in terms)
 
 
-def _split(factor):
-    found = re.fullmatch(rf"({'|'.join(FUNCTIONS)})\((.*)\)", factor.strip())
-    return found.groups() if found else (None, factor.strip())
-
-
-def columns_of(terms) -> list[str]:
+def columns_of(terms: Sequence[str]) -> list[str]:
     """Return the names of the columns that the terms are made of.
 
     Examples
@@ -119,7 +118,7 @@ def columns_of(terms) -> list[str]:
     return list(dict.fromkeys(name for term in terms for _, name in _factors(term)))
 
 
-def term_unit(term, costs="cmos") -> str:
+def term_unit(term: str, costs: str | CostTable | None = "cmos") -> str:
     """Return the unit of a term; empty where one of its columns has none that is known.
 
     Examples
@@ -136,7 +135,7 @@ def term_unit(term, costs="cmos") -> str:
     return " ".join(units)
 
 
-def by_table(terms) -> list[str]:
+def by_table(terms: Sequence[str]) -> list[str]:
     """Return those columns of the terms whose values depend on the cost table.
 
     Examples

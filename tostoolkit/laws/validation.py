@@ -3,6 +3,8 @@
 A fold never splits the repeats of one configuration.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -10,8 +12,12 @@ from .fits import FITS
 from .prepare import Prepared, design_matrix
 from .terms import term_values
 
+#: Row positions of the runs that a law is fitted to, and of those that it is tested on.
+Fold = tuple[np.ndarray, np.ndarray]
 
-def folds(runs, protocol, configuration="configuration", k=10, seed=0):
+
+def folds(runs: pd.DataFrame, protocol: str, configuration: str = "configuration", k: int = 10,
+          seed: int = 0) -> list[Fold]:
     """Return the (train, test) row positions of a validation protocol.
 
     Parameters
@@ -83,7 +89,7 @@ def _column(runs, column, protocol):
     return runs[column]
 
 
-def held_out(data: Prepared, parts) -> pd.Series:
+def held_out(data: Prepared, parts: Sequence[Fold]) -> pd.Series:
     """Return the prediction of each tested run by a law fitted without its fold.
 
     Only coefficients are fitted; a group of a mixed law that was not fitted is predicted at the
@@ -92,9 +98,8 @@ def held_out(data: Prepared, parts) -> pd.Series:
     Parameters
     ----------
     data : Prepared
-        Runs and terms, as `prepare` returns them.
     parts : list of (train, test)
-        Row positions, as `folds` returns them.
+        As `folds` returns them.
 
     Returns
     -------

@@ -151,6 +151,16 @@ def group_means(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return (np.bincount(codes, values) / np.maximum(np.bincount(codes), 1))[codes]
 
 
+def positions(codes: np.ndarray) -> list[np.ndarray]:
+    """Return the positions of each code, 0 to the largest.
+
+    >>> [members.tolist() for members in positions(np.array([0, 1, 0]))]
+    [[0, 2], [1]]
+    """
+    ends = np.cumsum(np.bincount(codes))
+    return np.split(np.argsort(codes, kind="stable"), ends[:-1])
+
+
 def _parts(x, codes, weights):
     """Return X_g'W_g X_g of each configuration, shape (G, k, k)."""
     k = x.shape[1]
@@ -200,9 +210,7 @@ def resamples(solve: Callable, x: np.ndarray, y: np.ndarray, codes: np.ndarray,
 
     A draw that cannot be fitted, as one without two values of a predictor, is left out.
     """
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes))
-    members = np.split(order, ends[:-1])
+    members = positions(codes)
     rng = np.random.default_rng(seed)
     for _ in range(n):
         drawn = [members[i] for i in rng.integers(0, len(members), len(members))]

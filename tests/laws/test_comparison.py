@@ -39,11 +39,11 @@ def test_the_weight_that_made_the_energies_is_found(weight):
 def test_error_at_one_is_that_of_the_table():
     runs = counted(10.0)
     table = tos.cost_sensitivity(runs, multipliers=[0, 2], bootstrap=10)
-    own = tos.compare_predictors(runs, {"TOs": "tos", "MACs": "macs"}, ["k-fold"])
+    laws = tos.compare_predictors(runs, {"TOs": "tos", "MACs": "macs"}, ["k-fold"])
     ones = table[table.multiplier == 1]
     assert len(ones) == 2
-    assert ones.mean_relative_error.to_numpy() == pytest.approx([own.mean_relative_error[0]] * 2)
-    assert ones.difference_macs.to_numpy() == pytest.approx([-own.difference[1]] * 2)
+    assert ones.mean_relative_error.to_numpy() == pytest.approx([laws.mean_relative_error[0]] * 2)
+    assert ones.difference_macs.to_numpy() == pytest.approx([-laws.difference[1]] * 2)
     assert (ones.difference == 0).all()
 
 

@@ -15,11 +15,11 @@ def test_collinear_terms_are_not_identified():
     runs["twin"] = runs.linear * np.exp(0.01 * rng.standard_normal(60))[runs.configuration]
     with pytest.warns(UserWarning, match="variance inflation"):
         law = tos.fit_scaling_law(runs, ["linear", "twin", "nonlinear"], form="power")
-    found = law.diagnostics()
-    assert found.terms.identified.to_dict() == {"linear": False, "twin": False, "nonlinear": True}
-    assert found.terms.variance_inflation["twin"] > 100
-    assert found.correlation.loc["linear", "twin"] > 0.99
-    assert found.condition_number > 100
+    report = law.diagnostics()
+    assert report.terms.identified.to_dict() == {"linear": False, "twin": False, "nonlinear": True}
+    assert report.terms.variance_inflation["twin"] > 100
+    assert report.correlation.loc["linear", "twin"] > 0.99
+    assert report.condition_number > 100
     plain = tos.fit_scaling_law(runs, ["linear", "nonlinear"]).diagnostics()
     assert plain.terms.identified.all()
     assert plain.condition_number < 10

@@ -221,12 +221,12 @@ def test_mixed_finds_the_exponent_and_the_devices():
     law = tos.fit_scaling_law(runs, "linear", form="mixed")
     assert law.metrics.mean_relative_error < 0.05
     one = tos.fit_scaling_law(runs[runs.device == "d3"], "linear", form="power")
-    own = runs[runs.device == "d3"]
-    assert law.predict(own).to_numpy() == pytest.approx(one.predict(own).to_numpy(), rel=0.05)
+    d3 = runs[runs.device == "d3"]
+    assert law.predict(d3).to_numpy() == pytest.approx(one.predict(d3).to_numpy(), rel=0.05)
     with pytest.raises(ValueError, match="not on d99"):
-        law.predict(own.assign(device="d99"))
+        law.predict(d3.assign(device="d99"))
     with pytest.raises(ValueError, match="say which"):
-        law.predict(own.drop(columns="device"))
+        law.predict(d3.drop(columns="device"))
 
 
 def test_random_slope_widens_the_exponent():

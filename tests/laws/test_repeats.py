@@ -113,9 +113,9 @@ def pairs_of(runs, **options):
 
 
 def test_planted_three_per_cent_is_found_and_nothing_where_there_is_none():
-    found = [summary(paired(0.03, seed)) for seed in range(60)]
-    assert sum(s.lower > 0 for s in found) >= 57  # 1.5 are expected to be missed of power 0.99
-    assert sum(s.lower <= 0.03 <= s.upper for s in found) >= 52
+    planted = [summary(paired(0.03, seed)) for seed in range(60)]
+    assert sum(s.lower > 0 for s in planted) >= 57  # 1.5 are expected to be missed of power 0.99
+    assert sum(s.lower <= 0.03 <= s.upper for s in planted) >= 52
     none = [summary(paired(0.0, seed)) for seed in range(100)]
     false = sum(not s.lower <= 0 <= s.upper for s in none)
     assert 1 <= false <= 11  # of 100 at 5 %, others happen once in 100

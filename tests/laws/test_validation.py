@@ -43,13 +43,13 @@ def test_top_quartile_is_larger_than_all_it_was_trained_on():
 def test_held_out_prediction_does_not_see_its_own_run():
     """A run that is wrong moves every law but the one that predicts it."""
     wrong = RUNS.copy()
-    own = wrong.configuration == 7
-    wrong.loc[own, "energy_j"] *= 50
+    outlier = wrong.configuration == 7
+    wrong.loc[outlier, "energy_j"] *= 50
     before, after = (
         tos.fit_scaling_law(r, "linear").held_out("k-fold", k=60) for r in (RUNS, wrong))
     moved = (after / before - 1).abs()
-    assert (moved[own[moved.index]] < 1e-12).all()
-    assert (moved[~own[moved.index]] > 1e-6).all()
+    assert (moved[outlier[moved.index]] < 1e-12).all()
+    assert (moved[~outlier[moved.index]] > 1e-6).all()
 
 
 def test_protocol_finds_nothing_where_there_is_nothing():
@@ -103,8 +103,8 @@ def test_held_out_predictions_are_those_of_laws_fitted_without_the_fold(form):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # beyond the range of the fold
             law = tos.fit_scaling_law(RUNS.iloc[train], terms, form=form)
-            own = law.predict(RUNS.iloc[test])
-        assert predicted[own.index].to_numpy() == pytest.approx(own.to_numpy())
+            refitted = law.predict(RUNS.iloc[test])
+        assert predicted[refitted.index].to_numpy() == pytest.approx(refitted.to_numpy())
 
 
 def shuffled_r2(terms, protocol, n=60):

@@ -141,8 +141,8 @@ def silent(code):
 
 def test_every_text_file_is_opened_in_an_encoding_that_is_said():
     """What is not said is the machine's code page on Windows."""
-    found = {path.name: silent(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
-    assert {name: lines for name, (lines, _) in found.items() if lines} == {}
-    assert sum(seen for _, seen in found.values()) > 8
+    opened = {path.name: silent(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+    assert {name: lines for name, (lines, _) in opened.items() if lines} == {}
+    assert sum(seen for _, seen in opened.values()) > 8
     assert silent('open(p)\np.read_text()\nopen(p, "rb")\np.open("r", encoding="utf-8")')[0] == [
         1, 2]

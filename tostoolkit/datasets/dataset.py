@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Counted once for a training step, forward and backward.
 ONCE = ["layers", "elements"]
-IN_PROCESSES = 200  # more models than these are counted in as many processes as there are cores
+IN_PROCESSES = 200  # more models than these are worth the seconds that processes take to start
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,8 @@ def count_dataset(dataset: Dataset, runs: pd.DataFrame, workers: int | None = No
     dataset : Dataset
     runs : pandas.DataFrame
         As ``dataset.load`` returns them.
-    workers : int, optional
-        Processes, where there are more than 200 models to count; as many as cores when left out,
-        none at 0. A script that counts in processes needs ``if __name__ == "__main__":``.
-    client : dask.distributed.Client, optional
-        Counts on its workers.
+    workers, client
+        As for `count_each`; fewer than `IN_PROCESSES` models are counted in this process.
 
     Returns
     -------

@@ -171,16 +171,12 @@ def runs_left(model_set: pd.DataFrame, out: str | Path, repeats: int = 3,
               meter: MeterChoice = "auto", retry_failed: bool = False) -> pd.DataFrame:
     """Return the runs that `run_sweep` of these arguments would make here now.
 
-    Parameters
-    ----------
-    model_set, out, repeats, meter, retry_failed
-        As for `run_sweep`.
+    Parameters as for `run_sweep`.
 
     Returns
     -------
     pandas.DataFrame
-        ``configuration``, ``repeat``: a row each; none where the block of this process' device,
-        meter, driver, backend, core count and versions is complete.
+        ``configuration``, ``repeat``: a row each; none where the block of this process is complete.
 
     Raises
     ------

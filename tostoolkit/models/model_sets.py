@@ -185,13 +185,8 @@ def model_set(family: str, size: str = "small", n: int | None = N, seed: int = S
     size : str
         One of the sizes of the family's record, whose levels those factors have that are not given.
         Where none is given, configurations are within its bounds.
-    n : int or None
-        Configurations to draw; None takes the whole grid.
-    seed : int
-        Of the draw.
-    phases : sequence of {"inference", "training"}
-    dtypes : sequence of str
-        Keras dtype policies: ``float32``, ``mixed_bfloat16``, ``bfloat16``, ``mixed_float16``.
+    n, seed, phases, dtypes
+        As in `feed_forward`.
     families : mapping of str to Family
         ``FAMILIES | {"mine": Family(...)}`` adds one of your own.
     afresh : bool

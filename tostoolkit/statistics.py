@@ -14,6 +14,9 @@ ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 IDENTIFIED = 10.0
 #: Columns shorter than this hold no variation that is more than rounding.
 SHORT = 1e-9
+#: Singular values up to these, of correlations (by the largest) and of their inverse, are
+#: rounding: the column that has one is determined by the others.
+ROUNDED, SINGULAR = 1e-13, 1e-9
 #: Added to the diagonal before it is inverted: collinear columns then get 1 / RIDGE, not an error.
 RIDGE = 1e-12
 
@@ -46,9 +49,9 @@ def variance_inflation(x: pd.DataFrame, weights: np.ndarray | None = None) -> di
     """
     if len(x.columns) < 2:
         return dict.fromkeys(x.columns, 1.0)
-    inverse = np.linalg.pinv(correlation(x, weights).to_numpy(), rcond=1e-13)
+    inverse = np.linalg.pinv(correlation(x, weights).to_numpy(), rcond=ROUNDED)
     # perfectly collinear columns have no inverse, and a pseudo-inverse would call them harmless
-    singular = np.linalg.matrix_rank(inverse, tol=1e-9) < len(x.columns)
+    singular = np.linalg.matrix_rank(inverse, tol=SINGULAR) < len(x.columns)
     values = [float("inf")] * len(x.columns) if singular else np.diag(inverse).tolist()
     return dict(zip(x.columns, values, strict=True))
 

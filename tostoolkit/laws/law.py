@@ -161,9 +161,7 @@ class ScalingLaw:
         if table and not (self.costs or costs):
             raise ValueError(f"costs: which table priced {table[0]!r} was not said when the law "
                              "was fitted; give tos.fit_scaling_law(..., costs='cmos')")
-        if phase != "inference":
-            counting = counting | {"phase": phase}
-        return pd.DataFrame([count_row(model, batch_size, **counting)]).assign(phase=phase)
+        return pd.DataFrame([count_row(model, batch_size, phase, **counting)]).assign(phase=phase)
 
     def _same(self, what, given, known):
         """Raise ValueError where `given` is not among what the law was fitted on."""
@@ -202,18 +200,10 @@ class ScalingLaw:
 
     def bootstrap(self, n: int = 1000, seed: int = 0, runs: pd.DataFrame | None = None
                   ) -> pd.DataFrame:
-        """Return percentile intervals of the coefficients over draws of the configurations.
+        """Return percentile intervals of the coefficients over `n` draws of the configurations.
 
-        Parameters
-        ----------
-        n, seed : int
-        runs : pandas.DataFrame, optional
-            The fitted runs; needed where the law was loaded.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Like `coefficients`, and ``draws``, the number of draws that could be fitted.
+        A table like `coefficients`, and ``draws``, the number of draws that could be fitted. The
+        `runs` are needed where the law was loaded.
         """
         data = self._fitted(runs)
         draws = np.array(list(resamples(

@@ -62,17 +62,17 @@ class Dataset:
     files: Mapping[str, tuple] = field(default_factory=dict)
 
 
-def forward(run) -> dict:
+def forward(run: SimpleNamespace) -> dict:
     """A step of `Dataset.steps`: a forward pass of the run's batch."""
     return {"batch_size": int(run.batch_size)}
 
 
-def forward_of_one(run) -> dict:
+def forward_of_one(run: SimpleNamespace) -> dict:
     """A step of `Dataset.steps`: a forward pass of one sample."""
     return {"batch_size": 1}
 
 
-def one_forward(runs) -> pd.DataFrame:
+def one_forward(runs: pd.DataFrame) -> pd.DataFrame:
     """The `Dataset.batches` of a measured forward pass."""
     return pd.DataFrame({"inference": 1}, index=runs.index)
 

@@ -126,7 +126,7 @@ def mlperf_tiny(path: str | Path | None = None) -> pd.DataFrame:
     })
 
 
-def result_paths():
+def result_paths() -> list[tuple[str, str, str, str, str]]:
     """Return (round, organisation, system, benchmark, path) of each published result."""
     return [
         (round_, organisation, folder.split("/")[0], benchmark,
@@ -147,7 +147,7 @@ def _result(file):
         raise damaged(file, f"it is damaged, or fetched in part ({error})") from None
 
 
-def parse_result(text) -> tuple[float, float]:
+def parse_result(text: str) -> tuple[float, float]:
     """Return (microjoules an inference, inferences a second) of an EnergyRunner log.
 
     Examples

@@ -40,10 +40,8 @@ def compare_predictors(
         several, which are then fitted one by one (all at once by ``form="mixed"``).
     predictors : dict of str to str or list of str
         Name of a law -> its term, terms or formula: ``{"MACs": "macs", "two": ["a", "b"]}``.
-    protocols : sequence of str
-        As for `folds`.
-    response, form, costs, configuration, group, k, seed
-        As for `fit_scaling_law` and `folds`.
+    protocols, response, form, costs, configuration, group, k, seed
+        As for `folds` and `fit_scaling_law`.
     bootstrap : int
         Resamples of the configurations for the interval of the mean relative error, and of its
         difference to the first predictor's.

@@ -101,10 +101,8 @@ def attempt(row: dict | None, seed: int = 0, seconds: float = 2.0, meter: MeterC
     ----------
     row : dict or None
         A configuration; None stands for the idle baseline.
-    seed, seconds, meter, families
-        As for `run_sweep`.
-    device_id : str
-        As `describe` returns.
+    seed, seconds, meter, families, device_id
+        As for `run_sweep`; as `describe` returns.
 
     Returns
     -------

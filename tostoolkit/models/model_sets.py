@@ -108,14 +108,7 @@ def convolutional(size: str = "small", n: int | None = N, seed: int = SEED,
     image_sizes : sequence of int, optional
         Side of the image, in pixels, with three channels.
 
-    Returns
-    -------
-    pandas.DataFrame
-
-    Raises
-    ------
-    ValueError
-        As `feed_forward`.
+    Returns and raises as `feed_forward`.
 
     Examples
     --------
@@ -152,14 +145,7 @@ def transformer(size: str = "small", n: int | None = N, seed: int = SEED,
     vocabulary : int, optional
         Tokens known; 1000 for small, 32000 for large sets.
 
-    Returns
-    -------
-    pandas.DataFrame
-
-    Raises
-    ------
-    ValueError
-        As `feed_forward`; heads none of which divides a width.
+    Returns and raises as `feed_forward`; a ValueError also for heads none of which divides a width.
 
     Examples
     --------

@@ -122,6 +122,11 @@ def write_tables(folder: str | Path) -> list[Path]:
     return paths
 
 
+@cache
+def _digest(op, dtype, adder="ripple"):
+    return unit(op, dtype, adder).digest()
+
+
 def _circuit_rows(pricing, expansions):
     price = cache(pricing.cost)
     for dtype in DTYPES:
@@ -146,13 +151,10 @@ def _priced(price, pricing, expansions, op, dtype):
     if op == "round" and dtype in INTEGERS:
         return 0, "wires", "an integer is round already"
     table = FLOAT_UNITS if dtype in FLOATS else INTEGER_UNITS
-    native = op in table or op.startswith("convert:")
-    if op == "erf" and dtype in FLOATS and op not in units(dtype):
-        native = False
-    if native:
+    if op in units(dtype):
         words = "" if op not in table else table[op][0].__doc__.splitlines()[0].rstrip(".")
         words = words.removeprefix("Return ") or f"from {op.partition(':')[2]}"
-        digest = unit(op, dtype, pricing.adder).digest()
+        digest = _digest(op, dtype, pricing.adder)
         return price(op, dtype), f"unit({op!r}, {dtype!r}), netlist {digest}", words
     if dtype in FLOATS and op in expansions:
         parts, words = expansions[op]
@@ -168,7 +170,7 @@ def _sum(price, pricing, parts, dtype, words):
         return None  # not a unit: nothing was simulated
     terms = " + ".join(f"{n} {part}" if n > 1 else part for part, n in parts.items())
     cost = sum(n * one(part) for part, n in parts.items())
-    digests = [unit(part, dtype, pricing.adder).digest()[:8] for part in parts if part != "xor"]
+    digests = [_digest(part, dtype, pricing.adder)[:8] for part in parts if part != "xor"]
     cost = float(f"{cost:.4g}") if pricing.stream else cost
     return cost, f"{dtype}: {terms}; netlists {' '.join(digests)}", words
 
@@ -179,7 +181,7 @@ def _instruction_rows(name):
     for dtype in DTYPES:
         for op in OP_KINDS:
             if op in instructions and dtype in FLOATS:
-                digest = unit("fma", dtype).digest()
+                digest = _digest("fma", dtype)
                 cost = instructions[op] * unit_transistors("fma", dtype)
                 yield (op, dtype, cost, "estimated", source, locator,
                        f"{instructions[op]} x fma ({GENERATOR}, netlist {digest})")

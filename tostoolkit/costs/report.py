@@ -42,6 +42,8 @@ class Report:
         How many layer calls were counted by ``rule``, by ``trace``, as ``zero``.
     kinds : mapping of str to str
         Layer call -> kind of layer: ``{"head": "Dense"}``.
+    notes : tuple of str
+        What was taken for granted in a trace: conditionals whose dearer branch was counted, say.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Report:
     unpriced: pd.Series
     coverage: dict
     kinds: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def table(self) -> pd.DataFrame:
@@ -268,7 +271,7 @@ def transistor_ops(
     unpriced = _gaps(model.name, counted.counts, costs, missing)
     return Report(
         model.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
-        counted.coverage, {call.path: call.kind for call in counted.calls})
+        counted.coverage, {call.path: call.kind for call in counted.calls}, counted.notes)
 
 
 def _gaps(model_name, counts, costs, missing):

@@ -42,19 +42,35 @@ Keras layer, and a layer that cannot be traced is an error there.
 
 from collections import Counter
 from functools import partial
+from math import prod
 from typing import NamedTuple
 
 import pandas as pd
 
 from ..op_kinds import OP_KINDS
-from .calls import CallCount, LayerCall
+from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
-from .introspection import compiled, compiled_optimizer, inspect, sublayers
+from .introspection import compiled, inspect, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, own_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
-from .walk import read_calls
+from .walk import check_phase, read_calls
+
+#: Which contraction a layer's MACs are: kind of layer -> name of the class of MACs.
+CONTRACTIONS = {
+    "Dense": "dense", "EinsumDense": "dense",
+    **{f"Conv{n}D": "conv" for n in (1, 2, 3)},
+    **{f"DepthwiseConv{n}D": "depthwise" for n in (1, 2)},
+    **{f"SeparableConv{n}D": "separable" for n in (1, 2)},
+    **dict.fromkeys(
+        ("MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention"),
+        "attention"),
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), "recurrent"),
+}
+
+#: Columns of the MACs of a convolution, by its kernel.
+KERNEL = r"mac conv\d+(x\d+)*"
 
 
 class Counted(NamedTuple):
@@ -110,7 +126,7 @@ def count(model, batch_size=1, phase="inference", *, input_shape=None, counters=
     elif rows is None:
         rows = trace_step(read, step, own)
     return Counted(
-        counts_table({key: row.counts for key, row in rows.items()}),
+        counts_table({key: row.counts for key, row in rows.items()}, phase),
         movement_table(read.calls, step.optimizer if step else None),
         dict(Counter(row.method for row in rows.values())), list(read.calls),
         tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
@@ -138,9 +154,9 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
     Returns
     -------
     pandas.DataFrame
-        Integers; one row a layer call, index ``(layer, kind)``; columns ``(dtype, op)``.
-        Every layer call has its row, all zero where it computes nothing. For training ``kind`` is
-        the part of the step: ``forward``, ``backward`` or ``update``.
+        Integers; columns ``(dtype, op)``; one row a layer call, all zero where it computes
+        nothing, index ``(layer, kind)``; for training one a part of it, index ``(layer, part)``,
+        where part is ``forward``, ``backward`` or ``update``.
 
     Raises
     ------
@@ -162,41 +178,61 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
                  optimizer=optimizer).counts
 
 
-def count_bytes(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
-                loss=None, optimizer=None) -> pd.DataFrame:
-    """Return the bytes that each layer call moves, as `data_movement` defines them.
+def count_row(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
+              loss=None, optimizer=None) -> dict:
+    """Return all that is counted of a model, as one flat row.
 
     Parameters
     ----------
-    model, batch_size, phase, input_shape, optimizer
+    model, batch_size, phase, input_shape, counters, loss, optimizer
         As for `count_ops`, with its errors.
-    counters, loss
-        Taken so that one set of arguments serves both; bytes do not depend on them.
 
     Returns
     -------
-    pandas.DataFrame
-        Index ``(layer, kind)``, for training ``kind`` being the part of the step, ``forward``,
-        ``backward`` or ``update``; integer columns ``weight_bytes`` (weights read),
-        ``read_bytes`` and ``written_bytes`` (all else).
+    dict
+        ``parameters`` (trainable), ``layers`` (calls that do arithmetic), ``elements`` (outputs
+        of those), ``bytes`` (weights and activations moved), ``mac <class>`` (MACs by
+        `contraction`), and ``<op> <dtype>`` for every op kind: ``"exp float32"``. All per step of
+        one batch; of a training step ``layers`` and ``elements`` are those of its forward pass,
+        MACs those of all of it, ``bytes`` as `count_bytes` defines them.
 
     Examples
     --------
     >>> import keras
-    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
-    >>> count_bytes(model, batch_size=2).loc["out"].to_numpy().tolist()
-    [[144, 64, 32]]
-    >>> count_bytes(model, batch_size=2, phase="training", optimizer="sgd").loc["out"]
-              weight_bytes  read_bytes  written_bytes
-    kind                                             
-    forward            144          64             32
-    backward           144          96            144
-    update             144         144            144
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    >>> count_row(model)
+    {'parameters': 36, 'layers': 1, 'elements': 4, 'bytes': 192, \
+'mac dense': 32, 'mac float32': 32, 'add float32': 4}
     """
-    check_phase(phase)
-    read = read_calls(inspect(model), batch_size, input_shape)
-    trained = phase == "training"
-    return movement_table(read.calls, compiled_optimizer(model, optimizer) if trained else None)
+    counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
+                    loss=loss, optimizer=optimizer)
+    counts, calls = counted.counts, counted.calls
+    forward = counts if phase == "inference" else counts.xs("forward", level="part")
+    working = set(forward[forward.any(axis=1)].index.get_level_values("layer"))
+    class_of = {call.path: f"mac {contraction(call)}" for call in calls}
+    macs = counts.loc[:, [op == "mac" for _, op in counts.columns]].sum(axis=1)
+    by_class = Counter()
+    for (layer, _), n in macs.items():
+        if n:  # a trace tells the parts of a layer apart: "attention/query"
+            while layer not in class_of and "/" in layer:
+                layer = layer.rpartition("/")[0]
+            by_class[class_of.get(layer, "mac other")] += int(n)
+    return {
+        "parameters": sum(prod(w.shape) for w in model.trainable_weights),
+        "layers": sum(call.path in working for call in calls),
+        "elements": sum(t.size for call in calls if call.path in working for t in call.outputs),
+        "bytes": int(counted.bytes.to_numpy().sum()),
+        **by_class,
+        **{f"{op} {dtype}": int(n) for (dtype, op), n in counts.sum().items()},
+    }
+
+
+def contraction(call) -> str:
+    """Return the class of a call's MACs; a convolution's kernel is part of it: ``conv3x3``."""
+    name = CONTRACTIONS.get(call.kind, "other")
+    if name == "conv":
+        return name + "x".join(map(str, call.layer.kernel_size))
+    return name
 
 
 def count_call(call, counters=OP_COUNTERS) -> Counter:
@@ -275,19 +311,13 @@ def _computes_otherwise(call):
                    for t in call.inputs))
 
 
-def check_phase(phase):
-    """Raise ValueError unless `phase` is one that can be counted."""
-    if phase not in ("inference", "training"):
-        raise ValueError(f"phase: {phase!r} is unknown; use phase='inference' or 'training'")
-
-
-def counts_table(counts):
-    """Return the DataFrame of a dict ``(layer, kind) -> Counter``; columns in a fixed order."""
+def counts_table(counts, phase="inference") -> pd.DataFrame:
+    """Return the DataFrame of a dict of row -> Counter; columns in the order of `OP_KINDS`."""
     kinds = {op: i for i, op in enumerate(OP_KINDS)}
     columns = sorted({key for c in counts.values() for key in c}, key=lambda k: (k[0], kinds[k[1]]))
     return pd.DataFrame(
         [[c[key] for key in columns] for c in counts.values()],
-        index=pd.MultiIndex.from_tuples(counts, names=["layer", "kind"]),
+        index=pd.MultiIndex.from_tuples(counts, names=LEVELS[phase]),
         columns=pd.MultiIndex.from_arrays(
             [[dtype for dtype, _ in columns], [op for _, op in columns]], names=["dtype", "op"]),
         dtype="int64",

@@ -15,7 +15,7 @@ from .calls import CallCount, LayerCall, Tensor
 from .introspection import abstract, compiled, inspect, is_operator, sublayers
 from .op_graph import BACKWARD_SCOPE, LOSS_SCOPE, UPDATE_SCOPE, OpCounts, TraceError, mark
 from .trace_ops import TRACE_COUNTERS
-from .walk import read_calls
+from .walk import check_phase, read_calls
 
 
 def _none(layer, kind):
@@ -120,8 +120,7 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
     >>> step["float32", "mac"].groupby("part").sum().to_dict()
     {'backward': 32, 'forward': 32, 'update': 0}
     """
-    if phase not in ("inference", "training"):
-        raise ValueError(f"phase: {phase!r} is unknown; use 'inference' or 'training'")
+    check_phase(phase)
     read = read_calls(inspect(model), batch_size, input_shape)
     if phase == "training":
         rows = trace_step(read, compiled(model, loss, optimizer), trace_counters=trace_counters)

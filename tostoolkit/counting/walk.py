@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from .calls import LayerCall, Tensor
+from .calls import LEVELS, LayerCall, Tensor
 from .introspection import inspect
 
 
@@ -94,6 +94,12 @@ def check_batch_size(batch_size):
         raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
     if batch_size < 1:
         raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
+
+
+def check_phase(phase):
+    """Raise ValueError unless `phase` is one that can be counted."""
+    if phase not in LEVELS:
+        raise ValueError(f"phase: {phase!r} is unknown; use phase='inference' or 'training'")
 
 
 def _input_tensors(model, graph, batch_size, input_shape):

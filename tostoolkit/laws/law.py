@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ..counting.rows import count_row
+from ..counting.count import count_row
 from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose
 from .fits import FITS, resamples

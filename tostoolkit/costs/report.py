@@ -128,7 +128,7 @@ class Report:
             names=["layer", "kind", "part"])
 
     def _kind(self, layer, part):
-        """Return the kind of a layer; ``loss``, ``optimizer``, ``operators`` of what is none."""
+        """Return the kind of a layer; all else is ``loss``, ``optimizer`` or ``operators``."""
         if part == "update":  # whatever layer is called "optimizer"
             return "optimizer"
         call = layer
@@ -284,6 +284,5 @@ def _gaps(model_name, counts, costs, missing):
         raise ValueError(
             f"costs: table {costs.name!r} has no cost for {ops}, which {model_name!r} needs; use "
             "another table (tos.cost_tables()), add the rows to a CSV file of your own, or leave "
-            "them out with missing='skip'"
-        )
+            "them out with missing='skip'")
     return counts.sum()[gaps]

@@ -15,7 +15,7 @@ Conventions
   exponential and a division, and per row of n, n - 1 comparisons and n - 1 additions.
 * The dtype is part of the op: that in which the layer computes; a comparison's is that of its
   operands, a conversion's that of its source.
-* A constant that changes nothing (x 1, x + 0) is no work.
+* A constant that changes nothing (x 1, x + 0) does not count.
 * Where a layer computes in another dtype than it stores (mixed precision) or is quantised, it is
   counted from its traced graph, conversions and scaling included, and so is a layer without a rule.
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4
@@ -41,9 +41,10 @@ Keras layer, and a layer that cannot be traced is an error there.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from math import prod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
@@ -51,11 +52,14 @@ from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
 from .introspection import compiled, inspect, sublayers
-from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, own_counter
+from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
 from .walk import check_phase, read_calls
+
+if TYPE_CHECKING:
+    import keras
 
 #: Which contraction a layer's MACs are: kind of layer -> name of the class of MACs.
 CONTRACTIONS = {
@@ -99,8 +103,11 @@ class Counted(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def count(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
-          loss=None, optimizer=None) -> Counted:
+def count(
+    model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
+    input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
+    loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+) -> Counted:
     """Return the op counts and the bytes moved of `model`, and how they were found.
 
     The parameters, and the errors, are those of `count_ops`.
@@ -119,12 +126,12 @@ def count(model, batch_size=1, phase="inference", *, input_shape=None, counters=
     inspected = inspect(model)
     step = compiled(model, loss, optimizer) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
-    own = partial(_own, counters=counters)
-    rows = count_step(read, step, count_call, own) if step else None
+    by_user = partial(_by_user, counters=counters)
+    rows = count_step(read, step, count_call, by_user) if step else None
     if step is None:
         rows = {(call.path, call.kind): counted(call, counters) for call in read.calls}
     elif rows is None:
-        rows = trace_step(read, step, own)
+        rows = trace_step(read, step, by_user)
     return Counted(
         counts_table({key: row.counts for key, row in rows.items()}, phase),
         movement_table(read.calls, step.optimizer if step else None),
@@ -132,8 +139,11 @@ def count(model, batch_size=1, phase="inference", *, input_shape=None, counters=
         tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
 
 
-def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
-              loss=None, optimizer=None) -> pd.DataFrame:
+def count_ops(
+    model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
+    input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
+    loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+) -> pd.DataFrame:
     """Return the op counts of `model`, layer by layer.
 
     Parameters
@@ -178,8 +188,11 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
                  optimizer=optimizer).counts
 
 
-def count_row(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
-              loss=None, optimizer=None) -> dict:
+def count_row(
+    model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
+    input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
+    loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+) -> dict:
     """Return all that is counted of a model, as one flat row.
 
     Parameters
@@ -227,7 +240,7 @@ def count_row(model, batch_size=1, phase="inference", *, input_shape=None, count
     }
 
 
-def contraction(call) -> str:
+def contraction(call: LayerCall) -> str:
     """Return the class of a call's MACs; a convolution's kernel is part of it: ``conv3x3``."""
     name = CONTRACTIONS.get(call.kind, "other")
     if name == "conv":
@@ -235,7 +248,7 @@ def contraction(call) -> str:
     return name
 
 
-def count_call(call, counters=OP_COUNTERS) -> Counter:
+def count_call(call: LayerCall, counters: Mapping = OP_COUNTERS) -> Counter:
     """Return the op counts of one layer call: by its rule, else from its traced graph.
 
     Raises
@@ -254,32 +267,32 @@ def count_call(call, counters=OP_COUNTERS) -> Counter:
     return counted(call, counters).counts
 
 
-def counted(call, counters=OP_COUNTERS, traced=True) -> CallCount:
+def counted(call: LayerCall, counters: Mapping = OP_COUNTERS, traced: bool = True) -> CallCount:
     """Return the op counts of a call and how they were found; NoRule unless it may be `traced`."""
     counter = find_counter(call.layer, call.kind, counters)
     if counter is zero:
         return CallCount(Counter(), "zero")
-    own = own_counter(call.layer, call.kind, counters)
+    given = user_counter(call.layer, call.kind, counters)
     try:
-        if own or not (_computes_otherwise(call) or _holds_own(call, counter, counters)):
+        if given or not (_computes_otherwise(call) or _holds_user_counted(call, counter, counters)):
             return _by_rule(call, counter, counters)
     except NoRule:
         pass
     if not traced:
         raise NoRule(f"{call.path!r} ({call.kind})")
-    return trace_call(call, partial(_own, counters=counters))
+    return trace_call(call, partial(_by_user, counters=counters))
 
 
-def _holds_own(call, counter, counters):
+def _holds_user_counted(call, counter, counters):
     """Whether a rule would pass over a counter of the user's, of a layer inside this one."""
     if counters is OP_COUNTERS or counter in WRAPPERS.values():
         return False
-    return any(own_counter(layer, kind, counters) for kind, layer in sublayers(call.layer))
+    return any(user_counter(layer, kind, counters) for kind, layer in sublayers(call.layer))
 
 
-def _own(layer, kind, counters):
+def _by_user(layer, kind, counters):
     """Return the function of a call that counts it by the user's counter, None without one."""
-    counter = own_counter(layer, kind, counters)
+    counter = user_counter(layer, kind, counters)
     return counter and (lambda call: _by_rule(call, counter, counters).counts)
 
 

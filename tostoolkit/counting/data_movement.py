@@ -15,12 +15,18 @@ computed anew, statistics of normalisation and the copies of mixed precision are
 bound.
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from .calls import LEVELS, Tensor
 from .introspection import compiled_optimizer, inspect
 from .rules import OP_COUNTERS
 from .walk import check_phase, read_calls
+
+if TYPE_CHECKING:
+    import keras
 
 #: Kinds that hand their input on without touching it, in inference.
 VIEWS = frozenset({
@@ -45,8 +51,11 @@ _PROBE = (7, 11)
 COLUMNS = ["weight_bytes", "read_bytes", "written_bytes"]
 
 
-def count_bytes(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
-                loss=None, optimizer=None) -> pd.DataFrame:
+def count_bytes(
+    model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
+    input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
+    loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+) -> pd.DataFrame:
     """Return the bytes that each layer call moves.
 
     Parameters
@@ -143,7 +152,7 @@ def movement_table(calls, optimizer=None) -> pd.DataFrame:
     return _table(parts, "training")
 
 
-def movement_on_rows(movement, rows) -> pd.DataFrame:
+def movement_on_rows(movement: pd.DataFrame, rows: pd.MultiIndex) -> pd.DataFrame:
     """Return bytes moved on the rows of op counts, and on rows of their own after them.
 
     Op counts of a training step have one row for the update of all weights, ``optimizer``; the

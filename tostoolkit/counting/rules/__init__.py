@@ -86,7 +86,7 @@ def find_counter(layer, kind, counters=OP_COUNTERS):
     return counters.get(type(layer)) or counters.get(kind, lc.no_rule)
 
 
-def own_counter(layer, kind, counters):
+def user_counter(layer, kind, counters):
     """Return the counter that the user gave for a layer, None where it is the toolkit's own."""
     if counters is OP_COUNTERS:
         return None
@@ -95,4 +95,4 @@ def own_counter(layer, kind, counters):
 
 
 __all__ = ["OP_COUNTERS", "TRACED_LAYERS", "WRAPPERS", "ZERO_LAYERS", "NoRule", "find_counter",
-           "own_counter"]
+           "user_counter"]

@@ -211,18 +211,15 @@ def batch_normalization(call):
         neg=0 if layer.center else channels)
 
 
-def _moments(dtype, n, rows):
-    """Mean and variance of `rows` groups, `n` elements in all: mean(x), mean((x - mean)^2)."""
-    return ops(dtype, add=2 * (n - rows) + n, div=2 * rows, mul=n)
-
-
 def _standardize(call, rows, scaled, shifted):
     """Moments, then x s + (beta - mean s); s has `scaled` elements, beta - mean s `shifted`.
 
-    The two products with s run at the size of s; beta is added at the size of the result.
+    mean(x) and mean((x - mean)^2) of `rows` groups; the two products with s run at the size of s,
+    beta is added at the size of the result.
     """
     n, layer = call.inputs[0].size, call.layer
-    return _moments(call.dtype, n, rows) + ops(
+    moments = ops(call.dtype, add=2 * (n - rows) + n, div=2 * rows, mul=n)
+    return moments + ops(
         call.dtype, rsqrt=rows, neg=rows,
         mul=n + (2 if layer.scale else 1) * scaled,
         add=rows + n + (shifted if layer.center else 0))

@@ -123,14 +123,14 @@ def _convolved(cell, sides):
 
 # Wrappers ------------------------------------------------------------------------------------
 
-def _held(call, layer, **shapes):
+def _inner(call, layer, **shapes):
     """Return the call of what is held: the wrapper's own arguments are not handed on."""
     return replace(call, kind=kind_of(layer), layer=layer, kwargs={}, **shapes)
 
 
 def as_wrapped(call, count):
     """The layer inside, and nothing else: in inference the weights are normalised already."""
-    return count(_held(call, call.layer.layer))
+    return count(_inner(call, call.layer.layer))
 
 
 def bidirectional(call, count):
@@ -139,7 +139,7 @@ def bidirectional(call, count):
     width = y.shape[-1] // 2 if mode == "concat" else y.shape[-1]
     one = Tensor((*y.shape[:-1], width), y.dtype)
     for layer in (call.layer.forward_layer, call.layer.backward_layer):
-        counts += count(_held(call, layer, outputs=(one,)))
+        counts += count(_inner(call, layer, outputs=(one,)))
     n = y.size
     merge = {"sum": {"add": n}, "ave": {"add": n, "div": n}, "mul": {"mul": n}}
     return counts + ops(call.dtype, **merge.get(mode, {}))
@@ -148,7 +148,7 @@ def bidirectional(call, count):
 def time_distributed(call, count):
     """steps x the inner layer."""
     x, y = call.inputs[0], call.outputs[0]
-    step = _held(call, call.layer.layer,
+    step = _inner(call, call.layer.layer,
                  inputs=(Tensor((x.shape[0], *x.shape[2:]), x.dtype),),
                  outputs=(Tensor((y.shape[0], *y.shape[2:]), y.dtype),))
     return times(count(step), x.shape[1])

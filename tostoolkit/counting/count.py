@@ -108,9 +108,7 @@ def count(
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
 ) -> Counted:
-    """Return the op counts and the bytes moved of `model`, and how they were found.
-
-    The parameters, and the errors, are those of `count_ops`.
+    """Return what is counted of `model`, and how; parameters and errors as `count_ops`.
 
     Examples
     --------
@@ -193,12 +191,7 @@ def count_row(
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
 ) -> dict:
-    """Return all that is counted of a model, as one flat row.
-
-    Parameters
-    ----------
-    model, batch_size, phase, input_shape, counters, loss, optimizer
-        As for `count_ops`, with its errors.
+    """Return all that is counted of a model, as one flat row; parameters and errors as `count_ops`.
 
     Returns
     -------

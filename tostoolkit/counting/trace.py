@@ -84,31 +84,16 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
 
     Parameters
     ----------
-    model : keras.Model or keras.Layer
-        Built; its weights need not be allocated.
-    batch_size : int
-    phase : {"inference", "training"}
-        A training step is the forward pass in training mode and the loss, the backward pass, and
-        the optimizer's update.
-    input_shape : tuple of int, optional
-        As for `layer_calls`.
-    loss, optimizer : str or Keras object, optional
-        Those of the compiled model, when left out.
+    model, batch_size, phase, input_shape, loss, optimizer
+        As for `count_ops`, with its errors; weights need not be allocated.
     trace_counters : mapping
-        As for `trace_call`.
+        As for `trace_call`, with its errors.
 
     Returns
     -------
     pandas.DataFrame
         Integers; columns ``(dtype, op)``; index ``layer``, or ``(part, layer)`` for training, where
         part is ``forward``, ``backward`` or ``update``.
-
-    Raises
-    ------
-    TraceError
-        As `trace_call`.
-    ValueError
-        As `layer_calls`; an unknown phase; training without a loss or an optimizer.
 
     Examples
     --------

@@ -9,15 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ..op_kinds import OP_KINDS
-from .style import (
-    OKABE_ITO,
-    ONE_COLUMN,
-    TWO_COLUMNS,
-    WORK_COLOURS,
-    in_style,
-    looks,
-    new_figure,
-)
+from .style import OKABE_ITO, ONE_COLUMN, TWO_COLUMNS, WORK_COLOURS, in_style, looks, new_figure
 
 LEGEND = 20  # groups that a legend under the panels has room for
 

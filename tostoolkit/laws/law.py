@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..costs.cost_table import CostTable
-from ..counting.rows import count_row
+from ..counting.count import count_row
 from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose
 from .fits import FITS, mean_response, resamples, response_intervals

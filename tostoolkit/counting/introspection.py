@@ -121,6 +121,14 @@ def sublayers(layer) -> tuple:
     return tuple((kind_of(x), x) for x in flatten(include_self=False)) if flatten else ()
 
 
+def operators(layer) -> tuple:
+    """Return (kind, operator) of the bare operators in the graphs inside a layer, each once."""
+    graphs = [_graph(part) for part in (layer, *(part for _, part in sublayers(layer)))]
+    held = {id(node.operation): (node.kind, node.operation) for graph in graphs if graph
+            for node in graph.nodes if is_operator(node.operation)}
+    return tuple(held.values())
+
+
 def _graph(model):
     """Return the functional graph that `model` executes, or None where it is not one."""
     import keras

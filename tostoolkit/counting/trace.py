@@ -12,7 +12,7 @@ from inspect import signature
 import pandas as pd
 
 from .calls import CallCount, LayerCall, Tensor
-from .introspection import abstract, compiled, inspect, is_operator, sublayers
+from .introspection import abstract, compiled, inspect, is_operator, operators, sublayers
 from .op_graph import BACKWARD_SCOPE, LOSS_SCOPE, UPDATE_SCOPE, OpCounts, TraceError, mark
 from .trace_ops import TRACE_COUNTERS
 from .walk import read_calls
@@ -49,7 +49,8 @@ def trace_call(call, own=_none, trace_counters=TRACE_COUNTERS) -> CallCount:
     >>> sorted(trace_call(layer_calls(model)[0]).counts.items())
     [(('float32', 'add'), 4), (('float32', 'mac'), 32), (('float32', 'tanh'), 4)]
     """
-    with _by_hand(sublayers(call.layer), own) as by_hand:
+    held = (*sublayers(call.layer), *operators(call.layer))
+    with _by_hand(held, own) as by_hand:
         graph = _traced(call.layer, call.inputs, call.path, call.kwargs)
     ops = OpCounts(trace_counters, by_hand)
     with _says_how_to_count(call.path, call.kind):
@@ -70,7 +71,7 @@ def trace_step(read, step, own=_none, trace_counters=TRACE_COUNTERS) -> dict:
         As for `trace_call`; a counter of the user's gives a layer's forward pass, and the graph
         its gradient.
     """
-    with _by_hand(read.layers, own) as by_hand:
+    with _by_hand((*read.layers, *operators(read.model)), own) as by_hand:
         graph, note = _traced_step(read.model, read.inputs, step)
     ops = OpCounts(trace_counters, by_hand, notes=note)
     with _says_how_to_count(read.model.name, type(read.model).__name__):
@@ -201,7 +202,8 @@ def _by_hand(layers, own):
     with ExitStack() as stack:
         for kind, layer in layers:
             counter = own(layer, kind)
-            for name in ("call", "quantized_call") if counter else ():
+            names = ("call", *(() if is_operator(layer) else ("quantized_call",)))
+            for name in names if counter else ():
                 marked = _marked(layer, kind, getattr(layer, name), counter, by_hand)
                 object.__setattr__(layer, name, marked)  # Keras would track it as state
                 stack.callback(object.__delattr__, layer, name)
@@ -226,9 +228,11 @@ def _marked(layer, kind, call, counter, by_hand):
             args, tensor_kwargs = keras.tree.map_structure(
                 lambda t: tf.identity(t, name) if isinstance(t, tf.Tensor) else t, (args, kwargs))
             outputs = call(*args, **tensor_kwargs)
+        written = tensors(outputs)
         by_hand[number] = partial(counter, LayerCall(
-            layer.name, kind, layer, tensors((args, kwargs)), tensors(outputs),
-            layer.compute_dtype, {k: v for k, v in kwargs.items() if not tensors(v)}))
+            layer.name, kind, layer, tensors((args, kwargs)), written,
+            written[0].dtype if is_operator(layer) else layer.compute_dtype,
+            {k: v for k, v in kwargs.items() if not tensors(v)}))
         return outputs
 
     return marked

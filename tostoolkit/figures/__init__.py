@@ -7,10 +7,10 @@ from importlib import import_module
 
 import lazy_loader
 
-_listed, _, _NAMES = lazy_loader.attach(__name__, submodules=["paper", "explore", "style"], submod_attrs={
-    "explore": ["circuit", "comparison", "report_overview"],
-    "style": ["caption", "new_figure", "save", "styled"],
-})
+_listed, _, _NAMES = lazy_loader.attach(
+    __name__, submodules=["paper", "explore", "style"], submod_attrs={
+        "explore": ["circuit", "comparison", "report_overview"],
+        "style": ["caption", "new_figure", "save", "styled"]})
 
 
 def __getattr__(name):

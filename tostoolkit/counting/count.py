@@ -34,10 +34,11 @@ that borrows a Keras name does not take Keras' rule, and its class is the key th
 
 The counter holds wherever the layer is called: in a model, nested at any depth, inside
 ``TimeDistributed``, ``Bidirectional``, ``SpectralNormalization`` and other wrappers, as the cell of
-an ``RNN``, as a bare operator of a graph (``"ops.Cumsum"``), and inside layers and models that are traced, as often as they call it. A layer with a
-counter inside one with a counter is part of that. In a training step the counter gives the
-layer's forward pass; its gradient is counted from the traced graph, or by Keras' rule for a
-Keras layer, and a layer that cannot be traced is an error there.
+an ``RNN``, as a bare operator of a graph (``"ops.Cumsum"``), and inside layers and models that are
+traced, as often as they call it. A layer with a counter inside one with a counter is part of that.
+In a training step the counter gives the layer's forward pass; its gradient is counted from the
+traced graph, or by Keras' rule for a Keras layer, and a layer that cannot be traced is an error
+there.
 """
 
 from collections import Counter
@@ -49,7 +50,7 @@ import pandas as pd
 from ..op_kinds import OP_KINDS
 from .calls import CallCount, LayerCall
 from .data_movement import movement_table
-from .introspection import compiled, compiled_optimizer, inspect, operators, sublayers
+from .introspection import compiled, compiled_optimizer, inspect, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, own_counter
 from .rules.layers import zero
 from .rules.training import count_step
@@ -238,8 +239,7 @@ def _holds_own(call, counter, counters):
     """Whether a rule would pass over a counter of the user's, of a layer inside this one."""
     if counters is OP_COUNTERS or counter in WRAPPERS.values():
         return False
-    held = (*sublayers(call.layer), *operators(call.layer))
-    return any(own_counter(layer, kind, counters) for kind, layer in held)
+    return any(own_counter(layer, kind, counters) for kind, layer in sublayers(call.layer))
 
 
 def _own(layer, kind, counters):

@@ -12,7 +12,7 @@ from inspect import signature
 import pandas as pd
 
 from .calls import CallCount, LayerCall, Tensor
-from .introspection import abstract, compiled, inspect, is_operator, operators, sublayers
+from .introspection import abstract, compiled, inspect, is_operator, sublayers
 from .op_graph import BACKWARD_SCOPE, LOSS_SCOPE, UPDATE_SCOPE, OpCounts, TraceError, mark
 from .trace_ops import TRACE_COUNTERS
 from .walk import read_calls
@@ -49,8 +49,7 @@ def trace_call(call, own=_none, trace_counters=TRACE_COUNTERS) -> CallCount:
     >>> sorted(trace_call(layer_calls(model)[0]).counts.items())
     [(('float32', 'add'), 4), (('float32', 'mac'), 32), (('float32', 'tanh'), 4)]
     """
-    held = (*sublayers(call.layer), *operators(call.layer))
-    with _by_hand(held, own) as by_hand:
+    with _by_hand(sublayers(call.layer), own) as by_hand:
         graph = _traced(call.layer, call.inputs, call.path, call.kwargs)
     ops = OpCounts(trace_counters, by_hand)
     with _says_how_to_count(call.path, call.kind):
@@ -71,12 +70,12 @@ def trace_step(read, step, own=_none, trace_counters=TRACE_COUNTERS) -> dict:
         As for `trace_call`; a counter of the user's gives a layer's forward pass, and the graph
         its gradient.
     """
-    with _by_hand((*read.layers, *operators(read.model)), own) as by_hand:
+    with _by_hand(read.layers, own) as by_hand:
         graph, note = _traced_step(read.model, read.inputs, step)
     ops = OpCounts(trace_counters, by_hand, notes=note)
     with _says_how_to_count(read.model.name, type(read.model).__name__):
         ops.add_graph(graph)
-    return ops.by_layer(read.model.name, {layer.name for _, layer in read.layers})
+    return ops.by_layer(read.model.name, _layer_names(read))
 
 
 def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=None,
@@ -130,7 +129,7 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
         graph = _traced(model, read.inputs, model.name)
         with _says_how_to_count(model.name, type(model).__name__):
             rows = OpCounts(trace_counters).add_graph(graph).by_layer(
-                model.name, {layer.name for _, layer in read.layers})
+                model.name, _layer_names(read))
     table = pd.DataFrame.from_records([row.counts for row in rows.values()])
     table = table.fillna(0).astype("int64").sort_index(axis=1)
     table.columns = pd.MultiIndex.from_tuples(table.columns, names=["dtype", "op"])
@@ -149,6 +148,10 @@ def _says_how_to_count(path, kind):
             f"{path!r} ({kind}) cannot be traced: {error}. Count it by hand: tos.count_ops(model, "
             f"counters=tos.OP_COUNTERS | {{{kind!r}: lambda call: Counter({{(call.dtype, 'add'): "
             "call.outputs[0].size})}), with collections.Counter") from None
+
+
+def _layer_names(read):
+    return {layer.name for _, layer in read.layers if not is_operator(layer)}
 
 
 def _specs(tensors):

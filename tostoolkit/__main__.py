@@ -173,7 +173,8 @@ def _show_warning(message, *_, **__):
 #: Parameter of a model set -> how the command line takes it.
 SET_OPTIONS = {
     "n": ("--n", {"type": int, "help": "configurations"}),
-    "size": ("--size", {"choices": ["small", "large"], "help": "for a CPU, for a GPU"}),
+    "size": ("--size", {"help": "small, for a CPU (the default); large, for a GPU; or another "
+                                "of the family's"}),
     "phases": ("--phase", {"nargs": "+", "choices": ["inference", "training"]}),
     "dtypes": ("--dtype", {"nargs": "+", "help": "Keras dtype policies"}),
 }

@@ -64,7 +64,7 @@ def _asker(frame):
         return ""
     public = sys.modules["tostoolkit"].__all__
     part = module.split(".")[1] if "." in module else ""
-    if name == "<module>":
+    if name in ("<module>", "__getattr__"):  # as it is imported, or a name of it is asked for
         return f"tos.{part}" if part in public else module
     if name.partition(".")[0] in public:
         return f"tos.{name}"

@@ -14,7 +14,7 @@ from tostoolkit.counting.rules.training import LOSSES, OPTIMIZERS
 from tostoolkit.counting.trace import trace_ops
 
 #: Activations whose gradient has a rule.
-RULED = [*(name for name, a in ACTIVATIONS.items() if a.gradient is not None), "softmax"]
+RULED = [name for name, a in ACTIVATIONS.items() if a.gradient is not None]
 PARTS = ("forward", "backward", "update")
 
 

@@ -362,7 +362,7 @@ def test_law_of_tos_asks_for_its_table():
     law = tos.fit_scaling_law(timed, "time_s ~ macs")
     assert law.unit == "s"
     assert "law of time" in str(law)
-    with pytest.raises(ValueError, match="measured time"):
+    with pytest.raises(ValueError, match="needs it measured"):
         tos.fit_scaling_law(timed, "energy_j ~ time_s").predict(model)
 
 

@@ -153,5 +153,5 @@ def test_tokens_need_a_vocabulary():
             "own": Family(lambda row: tos.models.encoder(1, 8, 2, 10, 4))})
 
 
-def test_every_backend_trains_that_runs_forward():
-    assert set(steps.FORWARD) == set(steps.TRAIN) == {"tensorflow", "jax", "torch"}
+def test_the_backends_of_keras_that_train_have_steps():
+    assert set(steps.STEPS) == {"tensorflow", "jax", "torch"}

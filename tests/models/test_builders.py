@@ -59,5 +59,5 @@ def test_normalization_of_an_encoder(normalization, per_vector):
 
 
 def test_unknown_normalization_is_named():
-    with pytest.raises(ValueError, match="normalization: 'batch' is unknown; use one of layer"):
+    with pytest.raises(ValueError, match="normalization: 'batch' is unknown; use one of none"):
         tos.models.encoder(1, 8, 2, 10, 4, normalization="batch")

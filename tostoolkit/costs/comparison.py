@@ -125,7 +125,8 @@ def activation_costs(
     if (dtype, "mac") not in table.costs.index:
         raise ValueError(f"costs: table {table.name!r} has no cost for mac in {dtype}")
     rows = {}
-    elementwise = [name for name, a in ACTIVATIONS.items() if getattr(a, "rows", None) is None]
+    elementwise = [name for name, activation in ACTIVATIONS.items()
+                   if not activation.rows and hasattr(keras.activations, name)]
     for name in elementwise:
         report = transistor_ops(
             keras.Sequential([keras.Input((1,), dtype=dtype),

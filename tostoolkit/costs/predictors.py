@@ -30,12 +30,18 @@ class Predictor:
         Counted rows and a CostTable -> Series.
     by_table : bool
         The values depend on the cost table that is asked for.
+    costs : str or None
+        Cost table that it is priced by, whichever is asked for.
+    measured : bool
+        No count of a model tells it.
     """
 
     definition: str
     unit: str | None
     values: Callable
     by_table: bool = False
+    costs: str | None = None
+    measured: bool = False
 
 
 class NoCost(ValueError):
@@ -52,15 +58,15 @@ class NoCost(ValueError):
         self.rows = rows
 
 
-def _column(name, zero=False):
+def _column(name, zero=False, measured=False):
     """Return the function that takes a counted column; of a class that no model has, zeros."""
     def values(rows, table):
         if name in rows and (zero or rows.empty or rows[name].notna().any()):
             return rows[name].fillna(0) if zero else rows[name]
         if zero and any(map(_is_op, rows.columns)):
             return pd.Series(0, rows.index)
-        raise ValueError(f"{name}: the rows have no such column; tos.count_models(rows) counts it"
-                         if name != "time_s" else "time_s: the rows have no measured time")
+        raise ValueError(f"{name}: the rows do not hold it, and it is measured" if measured else
+                         f"{name}: the rows have no such column; tos.count_models(rows) counts it")
     return values
 
 
@@ -118,7 +124,7 @@ PREDICTORS = {
     "tos_elementwise": Predictor("all ops but MACs at the cost table's costs", None,
                                  _priced(_elementwise), True),
     **{f"tos_{name}": Predictor(f"all ops at the costs of table {name}", None,
-                                _priced(costs=name))
+                                _priced(costs=name), costs=name)
        for name in shipped_names()},
     **{f"ops_{work}": Predictor(f"number of {work} ops", "op", _number(_of(work)))
        for work in (LINEAR, ELEMENTARY, COMPARISON)},
@@ -134,7 +140,7 @@ PREDICTORS = {
     "parameters": Predictor("trainable weights", "parameter", _column("parameters")),
     "layers": Predictor("layer calls that do arithmetic", "layer", _column("layers")),
     "time_s": Predictor("measured time of a step: not a count, and not known before", "s",
-                        _column("time_s")),
+                        _column("time_s", measured=True), measured=True),
 }
 
 
@@ -182,8 +188,17 @@ def unit(name: str, costs: str | Path | CostTable | None = "cmos") -> str:
         return ""
     if predictor.unit is not None:
         return predictor.unit
-    table = costs if predictor.by_table else name.removeprefix("tos_")
+    table = costs if predictor.by_table else predictor.costs
     return load_cost_table(table).unit if table else "TO"
+
+
+def is_measured(name: str) -> bool:
+    """Return whether a column is a predictor that no count of a model tells.
+
+    >>> is_measured("time_s"), is_measured("macs"), is_measured("temperature")
+    (True, False, False)
+    """
+    return name in PREDICTORS and PREDICTORS[name].measured
 
 
 def _is_op(column):

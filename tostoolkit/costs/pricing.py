@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..op_kinds import LINEAR
 from .cost_table import CostTable, load_cost_table
-from .predictors import PREDICTORS, NoCost, _of, _op_counts, find_predictor
+from .predictors import PREDICTORS, NoCost, _of, _op_counts, find_predictor, is_measured
 
 #: Cost table of what nobody says the table of.
 DEFAULT = "cmos"
@@ -88,7 +88,7 @@ def price(rows: pd.DataFrame, costs: str | Path | CostTable = "cmos",
         except ValueError as error:
             if names is not None and name in named:
                 raise
-            if name != "time_s":
+            if not is_measured(name):
                 columns[name] = _where_known(rows, name, table, error)
             if gap is None and find_predictor(name).by_table:
                 gap = error
@@ -161,12 +161,12 @@ def named_columns(rows: pd.DataFrame, names: Sequence[str],
     """
     dependent = [name for name in names if name in PREDICTORS and PREDICTORS[name].by_table]
     standing = [name for name in dependent if name in rows]
-    table = costs.name if isinstance(costs, CostTable) else costs
+    table = costs.name if isinstance(costs, CostTable) else str(costs) if costs else None
     said = priced_by(rows) if standing else None
     if said is not None and not isinstance(said, str):
         raise ValueError(f"costs: this column names the cost table of the runs, and {said!r} is "
                          "not the name of one; rename the column")
-    if said and table and said != table:
+    if said and table and said not in (table, Path(table).stem):  # of a file, its stem
         raise ValueError(f"costs: {table!r}, but {standing[0]!r} of the runs was priced by "
                          f"{said!r}; use tos.price(runs, {table!r})")
     table = table or said or (None if standing else DEFAULT)

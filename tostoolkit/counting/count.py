@@ -34,10 +34,11 @@ that borrows a Keras name does not take Keras' rule, and its class is the key th
 
 The counter holds wherever the layer is called: in a model, nested at any depth, inside
 ``TimeDistributed``, ``Bidirectional``, ``SpectralNormalization`` and other wrappers, as the cell of
-an ``RNN``, and inside layers and models that are traced, as often as they call it. A layer with a
-counter inside one with a counter is part of that. In a training step the counter gives the
-layer's forward pass; its gradient is counted from the traced graph, or by Keras' rule for a
-Keras layer, and a layer that cannot be traced is an error there.
+an ``RNN``, as a bare operator of a graph (``"ops.Cumsum"``), and inside layers and models that are
+traced, as often as they call it. A layer with a counter inside one with a counter is part of that.
+In a training step the counter gives the layer's forward pass; its gradient is counted from the
+traced graph, or by Keras' rule for a Keras layer, and a layer that cannot be traced is an error
+there.
 """
 
 from collections import Counter

@@ -37,12 +37,12 @@ class Graph:
 
 @dataclass(frozen=True)
 class Inspected:
-    """A model or layer, its graph where it is one, and the layers in it, at any depth."""
+    """A model or layer, its graph where it is one, and what is in it, at any depth."""
 
     model: Any
     kind: str
     graph: Graph | None
-    layers: tuple[tuple[str, Any], ...]  # (kind, layer)
+    layers: tuple[tuple[str, Any], ...]  # (kind, layer or operator)
 
 
 def inspect(model) -> Inspected:
@@ -116,9 +116,19 @@ def _is_shipped_operator(cls):
 
 
 def sublayers(layer) -> tuple:
-    """Return (kind, layer) of the layers inside a layer or model, at any depth, each once."""
+    """Return (kind, layer) of the layers inside a layer or model, at any depth, each once.
+
+    And those of the bare operators of the graphs in it.
+    """
+    import keras
+
     flatten = getattr(layer, "_flatten_layers", None)
-    return tuple((kind_of(x), x) for x in flatten(include_self=False)) if flatten else ()
+    if flatten is None:
+        return ()
+    graphs = [_graph(x) for x in flatten() if isinstance(x, keras.Model)]
+    held = {id(node.operation): node.operation for graph in graphs if graph for node in graph.nodes
+            if node.dtype is None}
+    return tuple((kind_of(x), x) for x in (*flatten(include_self=False), *held.values()))
 
 
 def _graph(model):

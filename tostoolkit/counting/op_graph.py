@@ -136,8 +136,8 @@ class OpCounts:
         elif op.type in _BRANCHES:
             self._add_branches(op, flow, times)
         elif op.type not in self.counters:
-            raise TraceError(f"the op {op.type} at {op.name!r} has no counter; add one to "
-                             "counters=TRACE_COUNTERS | {...} of tostoolkit.counting.trace_ops")
+            raise TraceError(f"the op {op.type} at {op.name!r} has no counter; it is "
+                             "an entry of TRACE_COUNTERS of tostoolkit.counting.trace_ops")
         else:
             try:
                 self._add_ops(op.name, self.counters[op.type](op), times)

@@ -75,7 +75,7 @@ def trace_step(read, step, by_user=_none, trace_counters=TRACE_COUNTERS) -> dict
     ops = OpCounts(trace_counters, by_hand, notes=note)
     with _says_how_to_count(read.model.name, type(read.model).__name__):
         ops.add_graph(graph)
-    return ops.by_layer(read.model.name, {layer.name for _, layer in read.layers})
+    return ops.by_layer(read.model.name, _layer_names(read))
 
 
 def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=None,
@@ -113,7 +113,7 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
         graph = _traced(model, read.inputs, model.name)
         with _says_how_to_count(model.name, type(model).__name__):
             rows = OpCounts(trace_counters).add_graph(graph).by_layer(
-                model.name, {layer.name for _, layer in read.layers})
+                model.name, _layer_names(read))
     table = pd.DataFrame.from_records([row.counts for row in rows.values()])
     table = table.fillna(0).astype("int64").sort_index(axis=1)
     table.columns = pd.MultiIndex.from_tuples(table.columns, names=["dtype", "op"])
@@ -132,6 +132,10 @@ def _says_how_to_count(path, kind):
             f"{path!r} ({kind}) cannot be traced: {error}. Count it by hand: tos.count_ops(model, "
             f"counters=tos.OP_COUNTERS | {{{kind!r}: lambda call: Counter({{(call.dtype, 'add'): "
             "call.outputs[0].size})}), with collections.Counter") from None
+
+
+def _layer_names(read):
+    return {layer.name for _, layer in read.layers if not is_operator(layer)}
 
 
 def _specs(tensors):
@@ -185,7 +189,8 @@ def _by_hand(layers, by_user):
     with ExitStack() as stack:
         for kind, layer in layers:
             counter = by_user(layer, kind)
-            for name in ("call", "quantized_call") if counter else ():
+            names = ("call", *(() if is_operator(layer) else ("quantized_call",)))
+            for name in names if counter else ():
                 marked = _marked(layer, kind, getattr(layer, name), counter, by_hand)
                 object.__setattr__(layer, name, marked)  # Keras would track it as state
                 stack.callback(object.__delattr__, layer, name)
@@ -210,9 +215,11 @@ def _marked(layer, kind, call, counter, by_hand):
             args, tensor_kwargs = keras.tree.map_structure(
                 lambda t: tf.identity(t, name) if isinstance(t, tf.Tensor) else t, (args, kwargs))
             outputs = call(*args, **tensor_kwargs)
+        written = tensors(outputs)
         by_hand[number] = partial(counter, LayerCall(
-            layer.name, kind, layer, tensors((args, kwargs)), tensors(outputs),
-            layer.compute_dtype, {k: v for k, v in kwargs.items() if not tensors(v)}))
+            layer.name, kind, layer, tensors((args, kwargs)), written,
+            written[0].dtype if is_operator(layer) else layer.compute_dtype,
+            {k: v for k, v in kwargs.items() if not tensors(v)}))
         return outputs
 
     return marked

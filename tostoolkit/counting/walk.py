@@ -69,7 +69,7 @@ class ModelCalls:
         Numbers of the model's outputs, among what the calls write; empty where the model is not a
         graph of layers.
     layers : tuple of (str, keras.Layer)
-        Kind and object of the layers in it, at any depth.
+        Kind and object of the layers and operators in it, at any depth.
     """
 
     model: Any

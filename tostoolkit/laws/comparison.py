@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..costs.cost_table import CostTable
 from ..statistics import group_sums, percentiles, precision_metrics, resampled_means
+from .fits import FITS
 from .prepare import check_response, prepare
 from .terms import known_terms, parse_formula
 from .validation import folds, held_out
@@ -115,7 +116,7 @@ def by_device(runs, form="relative"):
     for dataset, table in runs.items():
         if "device" not in table:
             yield dataset, "", table
-        elif form == "mixed" or table.device.nunique() == 1:
+        elif (form in FITS and FITS[form].grouped) or table.device.nunique() == 1:
             names = table.device.astype(str).unique()
             yield dataset, ", ".join(names) if len(names) <= 3 else f"{len(names)} devices", table
         else:

@@ -1,13 +1,13 @@
 """What may be wrong with a law: collinear terms, runs that decide it, factors it misses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from ..models.design import factors_of
-from ..models.families import FAMILIES
+from ..models.families import FAMILIES, Family
 from ..statistics import IDENTIFIED, correlation, mean_interval, variance_inflation
 from .fits import FITS, Solution, left_out
 from .prepare import Prepared
@@ -56,7 +56,8 @@ class Diagnostics:
         return ["residuals by factor, largest first:", largest.to_string(index=False)]
 
 
-def diagnose(law, data: Prepared, factors: Sequence[str] | None = None) -> Diagnostics:
+def diagnose(law, data: Prepared, factors: Sequence[str] | None = None,
+             families: Mapping[str, Family] = FAMILIES) -> Diagnostics:
     """Return the diagnostics of a law on the runs that it was fitted to.
 
     Parameters
@@ -65,8 +66,9 @@ def diagnose(law, data: Prepared, factors: Sequence[str] | None = None) -> Diagn
     data : Prepared
         The runs, as `prepare` returns them.
     factors : sequence of str, optional
-        Columns to sort residuals by. If not given, those of the runs' family (one of `FAMILIES`),
+        Columns to sort residuals by. If not given, those of the runs' family (one of `families`),
         and the device where there are several.
+    families : mapping of str to Family
 
     Raises
     ------
@@ -74,15 +76,14 @@ def diagnose(law, data: Prepared, factors: Sequence[str] | None = None) -> Diagn
         A factor that is not a column.
     """
     runs = data.runs
-    factors = _factors(runs) if factors is None else factors
+    factors = _factors(runs, families) if factors is None else factors
     factors = [factors] if isinstance(factors, str) else list(factors)
     missing = [f for f in factors if f not in runs]
     if missing:
         raise ValueError(f"factors: no column {missing[0]!r}; there are "
                          f"{', '.join(map(str, runs.columns))}")
     mean = law.evaluate(data.x, data.groups)[0]
-    fitted = data.design @ law.solution  # without a device's effect, which no term explains
-    weights = _weights(law, data, fitted)
+    weights = _weights(law, data)
     root = np.sqrt(weights)
     weighted = data.design * root[:, None]
     x = np.log(data.x) if FITS[law.form].scale == "log" else data.x
@@ -96,21 +97,19 @@ def diagnose(law, data: Prepared, factors: Sequence[str] | None = None) -> Diagn
         _influence(law, runs, data, mean, weights), _residuals(law, runs, data, mean, factors))
 
 
-def _factors(runs):
+def _factors(runs, families):
     """Return the factors of the runs' family, where it is known, and the device, if several."""
-    known = "family" in runs and set(runs["family"]) <= set(FAMILIES)
-    factors = factors_of(runs) if known else []
+    known = "family" in runs and set(runs["family"]) <= set(families)
+    factors = factors_of(runs, families) if known else []
     several = "device" in runs and runs["device"].nunique() > 1
     return [*factors, *(["device"] if several else [])]
 
 
-def _weights(law, data, fitted):
+def _weights(law, data):
     """Return the weights of the fit, of order 1."""
-    if FITS[law.form].scale != "relative":
-        return np.ones(len(data.y))
-    if law.form == "gamma":
-        return (data.y.mean() / fitted) ** 2
-    return FITS[law.form].solve(*data.arrays(), law.random).weights
+    kind = FITS[law.form]  # a device's effect weighs nothing: no term explains it
+    return (np.ones(len(data.y)) if kind.grouped
+            else kind.solve(*data.arrays(), law.random).weights)
 
 
 def _ratio(law, data, mean):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..costs.cost_table import CostTable
 from ..statistics import IDENTIFIED
-from .fits import fitted
+from .fits import FITS, fitted
 from .law import ScalingLaw
 from .prepare import prepare
 
@@ -71,7 +71,7 @@ def fit_scaling_law(runs: pd.DataFrame, predictors: str | Sequence[str] = ("tos"
     """
     data = prepare(runs, predictors, response, form, costs, configuration=configuration,
                    group=group, unit=unit)
-    if slope is not None and (form != "mixed" or slope not in data.terms):
+    if slope is not None and not (FITS[form].grouped and slope in data.terms):
         raise ValueError(f"slope: {slope!r} is for form='mixed' and one of "
                          f"{', '.join(data.terms)}")
     random = (0,) if slope is None else (0, 1 + data.terms.index(slope))
@@ -84,7 +84,7 @@ def fit_scaling_law(runs: pd.DataFrame, predictors: str | Sequence[str] = ("tos"
                 "it, so its coefficient is not identified; leave one out, or vary them apart",
                 stacklevel=2)
     return ScalingLaw(
-        form, data.response, data.unit, data.terms, table, metrics, len(runs),
+        form, data.response, data.unit, data.terms, data.units, table, metrics, len(runs),
         int(data.codes.max()) + 1, tuple(runs["device"].unique()) if "device" in runs else (),
         tuple(runs["phase"].unique()) if "phase" in runs else ("inference",), data.costs,
         pd.DataFrame({"lower": data.x.min(), "upper": data.x.max()}),
@@ -97,7 +97,7 @@ def _notes(coefficients, inflation, form, solution):
     notes = []
     for name, c in coefficients.drop("constant").iterrows():
         ends = f"[{c.lower:.3g}, {c.upper:.3g}]"
-        if form == "nonnegative" and c.estimate == 0:
+        if FITS[form].nonnegative and c.estimate == 0:
             notes.append(f"the coefficient of {name} is held at 0, {ends}: the runs ask for none")
         elif c.estimate < 0:
             notes.append(f"the coefficient of {name} is negative, {c.estimate:.3g} {ends}: no "

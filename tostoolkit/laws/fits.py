@@ -54,12 +54,18 @@ class Fit:
     scale : {"absolute", "relative", "log"}
         On which the scatter of runs is alike, so on which a new run's interval is built.
     intervals : {"jackknife", "bootstrap", "model"}
+    grouped : bool
+        It has an effect of each group, so it takes the runs of several devices.
+    nonnegative : bool
+        It holds coefficients at 0 that would be below.
     """
 
     description: str
     solve: Callable
     scale: str
     intervals: str = "jackknife"
+    grouped: bool = False
+    nonnegative: bool = False
 
 
 def _wls(x, y, weights):
@@ -141,9 +147,9 @@ FITS = MappingProxyType({
     "power": Fit("least squares of the log error", _linear, "log"),
     "gamma": Fit("generalised linear model, gamma with identity link", _gamma, "relative"),
     "nonnegative": Fit("least squares of the relative error, no coefficient below 0", _nonnegative,
-                       "relative", "bootstrap"),
+                       "relative", "bootstrap", nonnegative=True),
     "mixed": Fit("linear mixed model of the logs, random intercept (and slope) by group", _mixed,
-                 "log", "model"),
+                 "log", "model", grouped=True),
 })
 
 
@@ -286,11 +292,12 @@ def _uncertainty(form, design, y, codes, groups, solution, random):
         draws = np.array(list(resamples(
             FITS[form].solve, design, y, codes, groups, random, BOOTSTRAP, SEED)))
         lower, upper = np.quantile(draws, ENDS, axis=0)
-        free = solution.coefficients > 0
+        free = (solution.coefficients > 0) | (not FITS[form].nonnegative)
         inner = Solution(solution.coefficients[free], solution.weights)
         covariance, freedom[free] = jackknife(design[:, free], y, codes, inner)
         half = t.ppf(ENDS[1], freedom[free]) * np.sqrt(np.diag(covariance))
-        lower[free] = np.minimum(lower[free], (inner.coefficients - half).clip(0))
+        least = 0 if FITS[form].nonnegative else -np.inf
+        lower[free] = np.minimum(lower[free], (inner.coefficients - half).clip(least))
         upper[free] = np.maximum(upper[free], inner.coefficients + half)
         return np.atleast_2d(np.cov(draws.T)), freedom, lower, upper
     if kind == "model":
@@ -331,6 +338,6 @@ def response_intervals(form, mean, error, spread, freedom, loose) -> pd.DataFram
     run = np.hypot(half, t.ppf(ENDS[1], loose) * spread)
     frame = pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half,
                           "run_lower": mean - run, "run_upper": mean + run})
-    if form == "nonnegative":
+    if FITS[form].nonnegative:
         frame = frame.clip(lower=0)
     return np.exp(frame) if FITS[form].scale == "log" else frame

@@ -10,7 +10,7 @@ decades, so every law reports relative error too.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,15 @@ import numpy as np
 import pandas as pd
 
 from ..costs.cost_table import CostTable
+from ..costs.predictors import is_measured
 from ..counting.count import count_row
+from ..models.families import FAMILIES, Family
 from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose
 from .fits import FITS, mean_response, resamples, response_intervals
 from .law_files import read_law, save_law
 from .prepare import QUANTITIES, Prepared, coefficient_table, design_matrix, prepare
-from .terms import by_table, columns_of, term_unit, term_values
+from .terms import by_table, columns_of, term_values
 from .validation import folds, held_out
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class ScalingLaw:
         Of what it predicts: J; s for a law of time.
     predictors : tuple of str
         Its terms.
+    units : tuple of str
+        Of the terms; empty where one is not known.
     coefficients : pandas.DataFrame
         Index: ``constant`` and the predictors; ``estimate``, ``std_error``, ``lower``, ``upper``
         (95 %). In units of the response per unit of the predictor; exponents where the law is one
@@ -67,6 +71,7 @@ class ScalingLaw:
     response: str
     unit: str
     predictors: tuple[str, ...]
+    units: tuple[str, ...]
     coefficients: pd.DataFrame
     metrics: pd.Series
     n_runs: int
@@ -153,9 +158,10 @@ class ScalingLaw:
                 raise ValueError(f"phase: the law is of {', '.join(self.phases)}; say which")
             phase = self.phases[0]
         self._same("phase", {phase}, self.phases)
-        if "time_s" in columns_of(self.predictors):
-            raise ValueError("time_s: this law needs the measured time, which no count of a model "
-                             "tells; fit one without it")
+        measured = [name for name in columns_of(self.predictors) if is_measured(name)]
+        if measured:
+            raise ValueError(f"{measured[0]}: this law needs it measured, which no count of a "
+                             "model tells; fit one without it")
         table = by_table(self.predictors)
         if table and not (self.costs or costs):
             raise ValueError(f"costs: which table priced {table[0]!r} was not said when the law "
@@ -258,9 +264,10 @@ class ScalingLaw:
         return self.data
 
     def diagnostics(self, runs: pd.DataFrame | None = None,
-                    factors: Sequence[str] | None = None) -> Diagnostics:
+                    factors: Sequence[str] | None = None,
+                    families: Mapping[str, Family] = FAMILIES) -> Diagnostics:
         """Return what may be wrong with the law: see `diagnostics.diagnose`."""
-        return diagnose(self, self._fitted(runs), factors)
+        return diagnose(self, self._fitted(runs), factors, families)
 
     def save(self, path: str | Path) -> None:
         """Write the law to a JSON file; see `law_files.save_law`."""
@@ -282,7 +289,7 @@ class ScalingLaw:
         ``energy_j = 0.0123 J + 4.56e-15 J/TO tos``
         """
         c = self.coefficients["estimate"]
-        units = {n: term_unit(n, self.costs) for n in self.predictors}
+        units = dict(zip(self.predictors, self.units, strict=True))
         if FITS[self.form].scale == "log":
             terms = " ".join(f"({n}{f' / {units[n]}' if units[n] else ''})^{c[n]:.3g}"
                              for n in self.predictors)

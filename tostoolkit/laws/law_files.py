@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from .fits import FITS
+from .terms import term_unit
 
 #: Key that makes a JSON file one of ours, with the version of its layout.
 KEY, VERSION = "tostoolkit scaling law", 2
-_PLAIN = ("form", "response", "unit", "predictors", "n_runs", "n_configurations", "devices",
-          "phases", "costs", "notes", "configuration", "group", "random", "sigma", "freedom")
+_PLAIN = ("form", "response", "unit", "predictors", "units", "n_runs", "n_configurations",
+          "devices", "phases", "costs", "notes", "configuration", "group", "random", "sigma",
+          "freedom")
 _ARRAYS = ("solution", "covariance", "scales")
 
 
@@ -65,6 +67,7 @@ def read_law(path: str | Path) -> dict:
                          "again to its runs")
     try:
         terms = record["predictors"]
+        record.setdefault("units", [term_unit(term, record["costs"]) for term in terms])
         plain = {name: tuple(v) if isinstance(v := record[name], list) else v for name in _PLAIN}
         law = dict(
             **plain, **{name: np.array(record[name], float) for name in _ARRAYS},
@@ -75,7 +78,7 @@ def read_law(path: str | Path) -> dict:
             metrics=pd.Series(record["metrics"], dtype=float),
             effects={group: np.array(values) for group, values in record["effects"]})
         k = len(terms) + 1
-        if (law["form"] not in FITS or law["solution"].shape != (k,)
+        if (law["form"] not in FITS or law["solution"].shape != (k,) or len(law["units"]) != k - 1
                 or law["covariance"].shape != (k, k) or law["scales"].shape != (k - 1,)
                 or law["ranges"].isna().any(axis=None)):
             raise ValueError("its parts do not fit together")

@@ -15,7 +15,7 @@ import pandas as pd
 from ..costs.cost_table import CostTable
 from ..statistics import precision_metrics, variance_inflation
 from .fits import FITS, Fitted
-from .terms import parse_formula, term_values
+from .terms import parse_formula, term_unit, term_values
 
 #: Last part of a measured column's name -> unit.
 UNITS = {"j": "J", "mj": "mJ", "uj": "µJ", "kj": "kJ", "wh": "Wh", "kwh": "kWh",
@@ -38,7 +38,7 @@ class Prepared:
         As they were given, n rows.
     response, unit, form, configuration, group, costs : str
         As `prepare` was asked, or found out.
-    terms : tuple of str
+    terms, units : tuple of str
     x : pandas.DataFrame, shape (n, k)
         Values of the terms.
     scales : array, shape (k,)
@@ -56,6 +56,7 @@ class Prepared:
     response: str
     unit: str
     terms: tuple[str, ...]
+    units: tuple[str, ...]
     form: str
     configuration: str
     group: str
@@ -96,7 +97,7 @@ class Prepared:
         x, runs, groups = self.x.iloc[rows], self.runs.iloc[rows], self.groups[rows]
         _check_terms(x, self.form)
         _check_size(runs[self.configuration], x, self.configuration)
-        if self.form == "mixed" and len(set(groups)) < 2:
+        if FITS[self.form].grouped and len(set(groups)) < 2:
             raise ValueError(f"{self.group}: one value has no random effect")
         scales = x.abs().mean().to_numpy()
         return replace(self, runs=runs, x=x, scales=scales,
@@ -129,17 +130,19 @@ def prepare(runs: pd.DataFrame, formula: str | Sequence[str], response: str = "e
     """
     response, terms = parse_formula(formula, response)
     check_response(runs, response, form, configuration, group)
-    x, costs = term_values(runs, terms, costs)
+    x, table = term_values(runs, terms, costs)
+    units = tuple(term_unit(term, table if costs is None else costs) for term in terms)
     _check_terms(x, form)
     _check_size(runs[configuration], x, configuration)
-    groups = runs[group].to_numpy() if form == "mixed" else np.zeros(len(runs), int)
+    grouped = FITS[form].grouped
+    groups = runs[group].to_numpy() if grouped else np.zeros(len(runs), int)
     labels = runs[configuration]
-    if form == "mixed":  # the same network on two devices is not a repeat
+    if grouped:  # the same network on two devices is not a repeat
         labels = pd.MultiIndex.from_arrays([labels, groups])
     y, scales = runs[response].to_numpy(float), x.abs().mean().to_numpy()
     return Prepared(
-        runs, response, response_unit(response, unit), terms, form,
-        configuration, group, costs, x, scales, design_matrix(x, form, scales),
+        runs, response, response_unit(response, unit), terms, units, form,
+        configuration, group, table, x, scales, design_matrix(x, form, scales),
         np.log(y) if FITS[form].scale == "log" else y, pd.factorize(labels)[0], groups)
 
 
@@ -219,7 +222,7 @@ def check_response(runs, response, form="relative", configuration="configuration
     if not positive.all():
         raise ValueError(f"{response}: {int((~positive).sum())} of {len(runs)} values are not "
                          "positive (a counter that wrapped or failed); drop those runs")
-    if form == "mixed":
+    if FITS[form].grouped:
         need_columns(runs, [group])
         if runs[group].nunique() < 2:
             raise ValueError(f"{group}: one value, {runs[group].iloc[0]!r}, has no random effect; "

@@ -123,7 +123,7 @@ def columns_of(terms: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for term in terms for _, name in _factors(term)))
 
 
-def term_unit(term: str, costs: str = "cmos") -> str:
+def term_unit(term: str, costs: str | CostTable | None = "cmos") -> str:
     """Return the unit of a term; empty where one of its columns has none that is known.
 
     Examples

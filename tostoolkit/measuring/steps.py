@@ -7,12 +7,12 @@ its work, so that bringing it to the host waits for the step to end.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..models.counting import LOSS, OPTIMIZER
-from ..models.families import FAMILIES, Family, build
+from ..models.families import FAMILIES, PHASES, Family, build
 
 #: So small that no network of a set diverges (stable below 2 / curvature, which grows with the
 #: width), and in float32 large enough to move the weights: no step works on infinities or NaN.
@@ -57,12 +57,11 @@ def step(row: Mapping[str, Any], seed: int = 0, families: Mapping[str, Family] =
     import keras
 
     phase, backend = row.get("phase", "inference"), keras.backend.backend()
-    kinds = {"inference": FORWARD, "training": TRAIN}
-    if phase not in kinds:
+    if phase not in PHASES:
         raise ValueError(f"phase: {phase!r} is unknown; use 'inference' or 'training'")
-    if backend not in kinds[phase]:
+    if backend not in STEPS:
         raise ValueError(f"KERAS_BACKEND: there are no steps for {backend!r}; use one of "
-                         f"{', '.join(kinds[phase])}")
+                         f"{', '.join(STEPS)}")
     keras.backend.clear_session(free_memory=True)
     keras.utils.set_random_seed(seed)
     model = build(row, families)
@@ -70,7 +69,7 @@ def step(row: Mapping[str, Any], seed: int = 0, families: Mapping[str, Family] =
     x = [_random(rng, tensor, row) for tensor in model.inputs]
     x = x[0] if len(x) == 1 else x
     if phase == "inference":
-        return FORWARD[backend](model, x)
+        return STEPS[backend].forward(model, x)
     optimizer = keras.optimizers.get(row.get("optimizer", OPTIMIZER))
     optimizer.learning_rate = LEARNING_RATE
     if row.get("dtype") == "mixed_float16":  # as model.compile does
@@ -78,7 +77,7 @@ def step(row: Mapping[str, Any], seed: int = 0, families: Mapping[str, Family] =
     optimizer.build(model.trainable_variables)
     y = _random(rng, model.outputs[0], row)
     loss = keras.losses.get(LOSS)
-    return TRAIN[backend](model, x, lambda out: keras.ops.mean(loss(y, out)), optimizer)
+    return STEPS[backend].train(model, x, lambda out: keras.ops.mean(loss(y, out)), optimizer)
 
 
 def _random(rng, tensor, row):
@@ -188,8 +187,24 @@ def _train_torch(model, x, loss, optimizer):
     return train
 
 
-#: Keras backend -> function of (model, inputs) that compiles a forward pass.
-FORWARD = {"tensorflow": _forward_tensorflow, "jax": _forward_jax, "torch": _forward_torch}
+class Steps(NamedTuple):
+    """How a backend runs.
 
-#: Keras backend -> function of (model, inputs, loss of the output, optimizer) that compiles a step.
-TRAIN = {"tensorflow": _train_tensorflow, "jax": _train_jax, "torch": _train_torch}
+    Attributes
+    ----------
+    forward : function
+        (model, inputs) -> a function that runs one forward pass.
+    train : function
+        (model, inputs, loss of the output, optimizer) -> a function that runs one training step.
+    """
+
+    forward: Callable
+    train: Callable
+
+
+#: Keras backend -> how it runs.
+STEPS = {
+    "tensorflow": Steps(_forward_tensorflow, _train_tensorflow),
+    "jax": Steps(_forward_jax, _train_jax),
+    "torch": Steps(_forward_torch, _train_torch),
+}

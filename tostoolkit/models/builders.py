@@ -6,8 +6,8 @@ network, each of the two behind a skip connection (Radford et al., "Language Mod
 Multitask Learners", 2019, section 2.3). Built under `tos.abstract`, they take no memory to count.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import keras
@@ -19,16 +19,36 @@ GROUPS = 8
 #: Side of an image in pixels from which on it is pooled.
 LEAST_POOLED = 4
 
-#: Level of a normalisation -> Keras layer and its arguments; "none" leaves its input as it is.
+
+
+class Normalization(NamedTuple):
+    """A level of a normalisation.
+
+    Attributes
+    ----------
+    layer : str, function, or None
+        Name of the layer in ``keras.layers``, or a class or function that returns one, with
+        ``name=``; None leaves its input as it is.
+    arguments : mapping
+        Of the layer.
+    of_a_token : bool
+        It normalises the vector of a token, so that transformers have it too.
+    """
+
+    layer: str | Callable | None
+    arguments: Mapping[str, Any] = {}
+    of_a_token: bool = False
+
+
+#: Level -> what it puts there.
 NORMALIZATIONS = {
-    "none": None,
-    "batch": ("BatchNormalization", {}),
-    "layer": ("LayerNormalization", {}),
-    "rms": ("RMSNormalization", {}),
-    "group": ("GroupNormalization", {"groups": GROUPS}),
+    "none": Normalization(None, of_a_token=True),
+    "batch": Normalization("BatchNormalization"),
+    "layer": Normalization("LayerNormalization", of_a_token=True),
+    "rms": Normalization("RMSNormalization", of_a_token=True),
+    "group": Normalization("GroupNormalization", {"groups": GROUPS}),
 }
-#: Those that normalise the vector of a token.
-OF_A_TOKEN = ("layer", "rms", "none")
+OF_A_TOKEN = tuple(level for level, record in NORMALIZATIONS.items() if record.of_a_token)
 POOLINGS = {"none": None, "max": "MaxPooling2D", "average": "AveragePooling2D"}
 
 
@@ -36,10 +56,11 @@ def _normalization(level, **arguments):
     """Return the layer of a level of `NORMALIZATIONS`; None of "none"."""
     import keras
 
-    if NORMALIZATIONS[level] is None:
+    layer, always, _ = NORMALIZATIONS[level]
+    if layer is None:
         return None
-    kind, always = NORMALIZATIONS[level]
-    return getattr(keras.layers, kind)(**always, **arguments)
+    make = getattr(keras.layers, layer) if isinstance(layer, str) else layer
+    return make(**always, **arguments)
 
 
 def feed_forward_model(row: Mapping[str, Any]) -> "keras.Model":

@@ -72,6 +72,8 @@ class Family:
         Factor -> all the levels that `build` knows; of a factor left out, any goes.
     arguments : mapping of str to str, optional
         Factor -> keyword by which `model_set` takes its levels; its own name, when left out.
+    shipped : sequence of str, optional
+        Sizes whose default set is a file of ``default_sets/``; of the others it is drawn.
     possible : function, optional
         Grid of factors -> mask of the rows that are models; ValueError where none is.
 
@@ -91,6 +93,7 @@ class Family:
     pairs: Mapping[str, Pairs] = field(default_factory=dict)
     words: Mapping[str, Iterable[str]] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
+    shipped: Sequence[str] = ()
     possible: Callable[["pd.DataFrame"], "pd.Series"] | None = None
 
     @property
@@ -123,6 +126,7 @@ FAMILIES: Mapping[str, Family] = {
                       "input_size": (64, 512, 4096, 32768), "batch_size": (1024, 4096, 16384)}},
         bounds={"small": Bounds(1e6, 1.5e9, 1e8), "large": Bounds(1e9, 1e12, 6e9)},
         pairs={"activation": Pairs("relu", one_in=6), "batch_norm": Pairs(False)},
+        shipped=("small", "large"),
         arguments={"depth": "depths", "width": "widths", "activation": "activations",
                    "batch_norm": "batch_norms", "input_size": "input_sizes",
                    "batch_size": "batch_sizes"}),
@@ -142,6 +146,7 @@ FAMILIES: Mapping[str, Family] = {
         bounds={"small": Bounds(1e6, 1e9, 1e8), "large": Bounds(1e8, 1e12, 4e9)},
         pairs={"activation": Pairs("relu", one_in=6), "normalization": Pairs("none")},
         words={"normalization": NORMALIZATIONS, "pooling": POOLINGS},
+        shipped=("small", "large"),
         arguments={"depth": "depths", "kernel": "kernels", "normalization": "normalizations",
                    "pooling": "poolings", "activation": "activations",
                    "image_size": "image_sizes", "batch_size": "batch_sizes"}),
@@ -158,7 +163,7 @@ FAMILIES: Mapping[str, Family] = {
                       "vocabulary": (32000,)}},
         bounds={"small": Bounds(1e6, 1.5e9, 1e8), "large": Bounds(1e9, 1e12, 6e9)},
         pairs={"activation": Pairs("relu", one_in=6), "normalization": Pairs("none")},
-        words={"normalization": OF_A_TOKEN},
+        words={"normalization": OF_A_TOKEN}, shipped=("small", "large"),
         arguments={"width": "widths", "sequence": "sequences", "normalization": "normalizations",
                    "activation": "activations", "batch_size": "batch_sizes"},
         possible=_heads_divide_width),

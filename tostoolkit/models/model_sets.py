@@ -218,7 +218,7 @@ def model_set(family: str, size: str = "small", n: int | None = N, seed: int = S
         _check_levels(factor, values, record)
     whole = not asked and (n, seed, grid_levels["phase"], grid_levels["dtype"]) == (
         N, SEED, PHASES, DTYPES)
-    if whole and not afresh and record is FAMILIES.get(family):
+    if whole and not afresh and size in record.shipped and record is FAMILIES.get(family):
         return default_set(family, size, grid_levels, n)
     rng = np.random.default_rng(seed)
     grid = candidates(grid_levels, rng, everything=n is None)

@@ -31,18 +31,32 @@ class Activation(NamedTuple):
     ----------
     forward : dict of str to int
         Ops per element; empty where it works on rows.
-    gradient : dict of str to int, or None
-        Ops per element of its gradient, as TensorFlow computes it; None where only the trace knows.
+    gradient : dict of str to int, function, or None
+        Ops per element of its gradient, as TensorFlow computes it, or a function as `rows`; None
+        where only the trace knows.
     operator : str, or None
-        Name of the operator of ``keras.ops`` that is the same function without options.
+        Name of the operator of ``keras.ops`` that is the same function; it has no options but the
+        axis of the rows.
     rows : function, or None
         Of an activation that works on rows: (dtype, elements, length of a row) -> Counter.
     """
 
     forward: dict
-    gradient: dict | None = None
+    gradient: dict | Callable | None = None
     operator: str | None = None
     rows: Callable | None = None
+
+    def count(self, dtype, n, length) -> Counter:
+        """Return the counts of `n` elements, in rows of `length`."""
+        return _per(self.rows or self.forward, dtype, n, length)
+
+    def count_gradient(self, dtype, n, length) -> Counter:
+        """Return the counts of the gradient of `n` elements, in rows of `length`."""
+        return _per(self.gradient, dtype, n, length)
+
+
+def _per(work, dtype, n, length):
+    return work(dtype, n, length) if callable(work) else elementwise(dtype, n, work)
 
 
 #: Ops per element of the tanh form of GELU: x/2 (1 + tanh(c (x + a x^3))).
@@ -62,6 +76,11 @@ def softmax(dtype, n, length):
     """
     rows = n // length
     return ops(dtype, max=n - rows, add=2 * n - rows, exp=n, div=n)
+
+
+def softmax_gradient(dtype, n, length):
+    """Return the counts of g y - y sum(g y) over rows of `length`, the gradient of a softmax."""
+    return ops(dtype, add=2 * n - n // length, mul=2 * n)
 
 
 def log_softmax(dtype, n, length):
@@ -101,7 +120,7 @@ ACTIVATIONS = MappingProxyType({
         {"mul": 3, "neg": 1, "erf": 1}, {"exp": 1, "neg": 2, "add": 1, "mul": 7}),
     "silu": Activation(  # x sigmoid(x); gradient: g s (1 + x (1 - s)), s computed anew
         {"sigmoid": 1, "mul": 1}, {"sigmoid": 1, "add": 2, "mul": 3}, "Silu"),
-    "softmax": Activation({}, rows=softmax),
+    "softmax": Activation({}, softmax_gradient, "Softmax", softmax),
     "elu": Activation(  # x > 0 ? x : exp(x) - 1
         {"exp": 1, "max": 1}, {"add": 1, "max": 1, "mul": 1, "select": 1}),
     "selu": Activation(  # scale * (x > 0 ? x : a * expm1(x))
@@ -122,7 +141,7 @@ ACTIVATIONS = MappingProxyType({
         {"max": 2}, {"max": 2, "logic": 1, "select": 1}, "Relu6"),
     "hard_silu": Activation(  # x hard_sigmoid(x)
         {"add": 1, "max": 2, "div": 1, "mul": 1}, None, "HardSilu"),
-    "log_softmax": Activation({}, rows=log_softmax),
+    "log_softmax": Activation({}, None, "LogSoftmax", log_softmax),
     "celu": Activation({"max": 2, "div": 1, "exp": 1, "mul": 1, "add": 1}, None, "Celu"),
     "squareplus": Activation(  # (x + sqrt(x x + b)) / 2
         {"mul": 1, "add": 2, "sqrt": 1, "div": 1}, None, "Squareplus"),
@@ -136,7 +155,7 @@ ACTIVATIONS = MappingProxyType({
     "threshold": Activation({"max": 1, "select": 1}, None, "Threshold"),
     "sparse_plus": Activation(
         {"max": 2, "add": 1, "pow": 1, "mul": 1, "select": 2}, None, "SparsePlus"),
-    "sparsemax": Activation({}, rows=sparsemax),
+    "sparsemax": Activation({}, None, "Sparsemax", sparsemax),
     "glu": Activation({}, rows=glu),
 })
 
@@ -162,7 +181,8 @@ def _names():
     """Function of ``keras.activations`` -> name of its record."""
     import keras
 
-    return {getattr(keras.activations, name): name for name in ACTIVATIONS}
+    return {getattr(keras.activations, name): name for name in ACTIVATIONS
+            if hasattr(keras.activations, name)}  # some are newer than the oldest Keras we take
 
 
 def name_of(function) -> str | None:
@@ -207,7 +227,4 @@ def activation(function, dtype, shape):
     name = name_of(function)
     if name is None:
         return None
-    record, n = ACTIVATIONS[name], prod(shape)
-    if record.rows:
-        return record.rows(dtype, n, shape[-1])
-    return elementwise(dtype, n, record.forward)
+    return ACTIVATIONS[name].count(dtype, prod(shape), shape[-1])

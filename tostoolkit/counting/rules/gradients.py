@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from . import layers as lc
-from .activations import ACTIVATIONS, elementwise, name_of, ops
+from .activations import ACTIVATIONS, name_of, ops
 
 DTYPE = "float32"
 
@@ -40,7 +40,7 @@ def _held_activation(call):
     """The activation argument of a layer; "linear" where it has none."""
     function = call.layer.activation
     name = name_of(function)
-    if name is None or (name != "softmax" and ACTIVATIONS[name].gradient is None):
+    if name is None or ACTIVATIONS[name].gradient is None:
         raise lc.NoRule(f"the activation {function!r}")
     return name
 
@@ -64,10 +64,7 @@ def _activation_gradient(call, is_logits):
     name, output = GRADIENTS[call.kind].activation(call), call.outputs[0]
     if is_logits:
         return Counter()
-    if name == "softmax":  # g y - y sum(g y)
-        return ops(DTYPE, add=2 * output.size - output.size // output.shape[-1],
-                   mul=2 * output.size)
-    return elementwise(DTYPE, output.size, ACTIVATIONS[name].gradient)
+    return ACTIVATIONS[name].count_gradient(DTYPE, output.size, output.shape[-1])
 
 
 def _activation(call, wanted, is_logits):
@@ -76,20 +73,22 @@ def _activation(call, wanted, is_logits):
     return _activation_gradient(call, is_logits)
 
 
-def _contraction(call, wanted, is_logits):
-    """As many MACs as forward for the kernel's gradient, and again for the input's."""
-    if getattr(call.layer, "lora_enabled", False) or len(call.inputs) > 1:
-        raise lc.NoRule("low-rank adaptation")
-    forward, output = _forward_contraction(call), call.outputs[0]
-    bias = output.size - output.shape[-1] if call.layer.use_bias else 0
-    return (ops(DTYPE, mac=forward[DTYPE, "mac"] * (1 + wanted[0]), add=bias)
-            + _activation_gradient(call, is_logits))
+def _contraction(forward):
+    """Return the record of a contraction that `forward` counts, with its bias and activation.
 
+    As many MACs as forward for the kernel's gradient, and again for the input's.
+    """
+    def backward(call, wanted, is_logits):
+        layer, output = call.layer, call.outputs[0]
+        if getattr(layer, "lora_enabled", False) or len(call.inputs) > 1:
+            raise lc.NoRule("low-rank adaptation")
+        if getattr(layer, "data_format", "channels_last") != "channels_last":
+            raise lc.NoRule("channels first")
+        bias = output.size - output.shape[-1] if layer.use_bias else 0
+        return (ops(DTYPE, mac=forward(call)[DTYPE, "mac"] * (1 + wanted[0]), add=bias)
+                + _activation_gradient(call, is_logits))
 
-def _forward_contraction(call):
-    if getattr(call.layer, "data_format", "channels_last") != "channels_last":
-        raise lc.NoRule("channels first")
-    return {"Dense": lc.dense, "DepthwiseConv2D": lc.depthwise_conv}.get(call.kind, lc.conv)(call)
+    return Gradient(backward, activation=_held_activation)
 
 
 def _batch_normalization_gradient(call, wanted, is_logits):
@@ -148,11 +147,10 @@ def _check_pool(call):
         raise lc.NoRule("channels first")
 
 
-_CONTRACTION = Gradient(_contraction, activation=_held_activation)
-
 #: Kind of layer -> what is known of it in training.
 GRADIENTS = MappingProxyType({
-    **dict.fromkeys(("Dense", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv2D"), _CONTRACTION),
+    "Dense": _contraction(lc.dense), "DepthwiseConv2D": _contraction(lc.depthwise_conv),
+    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D"), _contraction(lc.conv)),
     "BatchNormalization": Gradient(_batch_normalization_gradient, _batch_normalization_forward),
     "Activation": Gradient(_activation, activation=_held_activation),
     "ReLU": Gradient(_activation, activation=_relu_layer),

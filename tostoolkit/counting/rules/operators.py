@@ -4,6 +4,7 @@ from collections import Counter
 from math import prod
 
 from .activations import ACTIVATIONS, GELU_TANH, elementwise, ops, relu
+from .layers import NoRule
 
 #: keras.ops operation -> ops per output element.
 PER_ELEMENT = {
@@ -56,12 +57,15 @@ def _gelu(call):
     return elementwise(call.dtype, call.outputs[0].size, form)
 
 
-def _row(name):
+def _activation(record):
+    """Counter of the operator that is an activation; its rows are along its axis."""
     def counter(call):
-        shape = call.outputs[0].shape
-        axis = call.layer.axis
-        length = prod(shape) if axis is None else shape[axis]
-        return ACTIVATIONS[name].rows(call.dtype, prod(shape), length)
+        shape, axis = call.outputs[0].shape, getattr(call.layer, "axis", -1)
+        axes = range(len(shape)) if axis is None else [axis]
+        if record.rows and not all(isinstance(axis, int) for axis in axes):
+            raise NoRule(f"{call.path!r} ({call.kind}): rows over several axes")
+        length = prod(shape[axis] for axis in axes) if record.rows else 1
+        return record.count(call.inputs[0].dtype, prod(shape), length)
     return counter
 
 
@@ -90,13 +94,11 @@ def _convert(call):
 
 OPERATOR_COUNTERS = (
     {f"ops.{name}": _same(per_element) for name, per_element in PER_ELEMENT.items()}
-    | {f"ops.{record.operator}": _same(record.forward)
+    | {f"ops.{record.operator}": _activation(record)
        for record in ACTIVATIONS.values() if record.operator}
     | {f"ops.{name}": lambda call: Counter() for name in MOVEMENT}
     | {
         "ops.ReLU": _operator_relu, "ops.Elu": _elu, "ops.Gelu": _gelu, "ops.Glu": _glu,
-        "ops.Softmax": _row("softmax"), "ops.LogSoftmax": _row("log_softmax"),
-        "ops.Sparsemax": _row("sparsemax"),
         "ops.Sum": _reduce("add"), "ops.Mean": _reduce("add", "div"),
         "ops.Max": _reduce("max"), "ops.Min": _reduce("max"), "ops.Prod": _reduce("mul"),
         "ops.Argmax": _reduce("max"), "ops.Argmin": _reduce("max"),

@@ -67,7 +67,7 @@ def totals(table):
 
 def by_part(table):
     """Return the counts of a training step by its part and op."""
-    parts = table.groupby("kind").sum().stack(["dtype", "op"])
+    parts = table.groupby("part").sum().stack(["dtype", "op"])
     return {key: int(n) for key, n in parts.items() if n}
 
 

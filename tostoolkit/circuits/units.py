@@ -63,6 +63,7 @@ def units(dtype: str) -> list[str]:
     return [*ops, *(f"convert:{name}" for name in (*FLOATS, *INTEGERS) if name != dtype)]
 
 
+@cache
 def unit(op: str, dtype: str, adder: str = "ripple") -> Netlist:
     """Return the netlist of an arithmetic unit; its output is called ``result``.
 
@@ -84,11 +85,6 @@ def unit(op: str, dtype: str, adder: str = "ripple") -> Netlist:
     >>> unit("add", "int8").transistors()
     204
     """
-    return _built(op, dtype, adder)
-
-
-@cache  # by all three, so that a default that is spelt out builds nothing anew
-def _built(op, dtype, adder):
     f = find_format(dtype)
     n = Netlist(adder)
     if op not in units(dtype):

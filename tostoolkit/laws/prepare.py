@@ -38,7 +38,9 @@ class Prepared:
         As they were given, n rows.
     response, unit, form, configuration, group, costs : str
         As `prepare` was asked, or found out.
-    terms, units : tuple of str
+    terms : tuple of str
+    prices : str or CostTable
+        What priced those terms that depend on a cost table; `costs` is its name.
     x : pandas.DataFrame, shape (n, k)
         Values of the terms.
     scales : array, shape (k,)
@@ -56,17 +58,22 @@ class Prepared:
     response: str
     unit: str
     terms: tuple[str, ...]
-    units: tuple[str, ...]
     form: str
     configuration: str
     group: str
     costs: str | None
+    prices: str | CostTable | None
     x: pd.DataFrame
     scales: np.ndarray
     design: np.ndarray
     y: np.ndarray
     codes: np.ndarray
     groups: np.ndarray
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units of the terms, empty where one is not known."""
+        return tuple(term_unit(term, self.prices) for term in self.terms)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return design, response, codes and groups, as a kind of fit takes them."""
@@ -131,7 +138,6 @@ def prepare(runs: pd.DataFrame, formula: str | Sequence[str], response: str = "e
     response, terms = parse_formula(formula, response)
     check_response(runs, response, form, configuration, group)
     x, table = term_values(runs, terms, costs)
-    units = tuple(term_unit(term, table if costs is None else costs) for term in terms)
     _check_terms(x, form)
     _check_size(runs[configuration], x, configuration)
     grouped = FITS[form].grouped
@@ -141,8 +147,8 @@ def prepare(runs: pd.DataFrame, formula: str | Sequence[str], response: str = "e
         labels = pd.MultiIndex.from_arrays([labels, groups])
     y, scales = runs[response].to_numpy(float), x.abs().mean().to_numpy()
     return Prepared(
-        runs, response, response_unit(response, unit), terms, units, form,
-        configuration, group, table, x, scales, design_matrix(x, form, scales),
+        runs, response, response_unit(response, unit), terms, form, configuration,
+        group, table, table if costs is None else costs, x, scales, design_matrix(x, form, scales),
         np.log(y) if FITS[form].scale == "log" else y, pd.factorize(labels)[0], groups)
 
 

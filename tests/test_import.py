@@ -1,11 +1,16 @@
 """``import tostoolkit`` is light: it loads neither Keras nor TensorFlow."""
 
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
+
 import tostoolkit
+
+ROOT = Path(__file__).parent.parent
 
 CHECK = "import sys; {}; print(sorted({{'keras', 'tensorflow', 'pandas'}} & set(sys.modules)))"
 
@@ -29,10 +34,20 @@ def test_the_check_can_fail():
     assert loaded("import keras") != "[]"
 
 
-def test_every_public_name_exists_and_no_module_hides_one():
+def test_every_public_name_exists_and_stands_in_a_notebook_or_how_to():
+    cells = [cell.source for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+             for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    pages = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
+    assert len(cells) > 50
+    assert len(pages) >= 7
+    shown = "\n".join([*cells, *pages])
+    assert len(tostoolkit.__all__) <= 36
     for name in tostoolkit.__all__:
         assert getattr(tostoolkit, name) is not None
+        assert re.search(rf"\btos\.{name}\b|from tostoolkit import .*\b{name}\b", shown), name
+
+
+def test_no_module_hides_a_public_name():
     functions = {name for names in tostoolkit._NAMES.values() for name in names}
     modules = {m.name for m in pkgutil.iter_modules(tostoolkit.__path__)}
-    folders = {p.name for p in Path(tostoolkit.__file__).parent.iterdir() if p.is_dir()}
-    assert not functions & (modules | folders)
+    assert not functions & modules

@@ -15,13 +15,13 @@ _NAMES = {
     # what does a model compute?
     "counting.introspection": ["abstract"],
     "counting.walk": ["layer_calls"],
-    "counting.count": ["count_ops", "count_bytes"],
+    "counting.count": ["count_ops"],
+    "counting.data_movement": ["count_bytes"],
     "counting.rules": ["OP_COUNTERS"],
     # what does an op cost?
     "costs.cost_table": ["cost_tables", "load_cost_table"],
-    "costs.activations": ["activation_costs"],
     "costs.report": ["transistor_ops"],
-    "costs.comparison": ["compare"],
+    "costs.comparison": ["compare", "activation_costs"],
     "costs.predictors": ["predictors"],
     "costs.pricing": ["price"],
     # which models tell it apart?

@@ -88,7 +88,7 @@ def _message(asker, name, by_keras):
     return f"{asker} needs a backend of Keras, and {name} is not installed: {install}{instead}"
 
 
-def install():
+def install() -> None:
     """Have failing imports explained, once a process."""
     if Finder not in sys.meta_path:
         sys.meta_path.append(Finder)

@@ -180,7 +180,7 @@ def training_report():
 
 def test_training_report_has_its_parts_and_their_bytes():
     report = training_report()
-    parts = report.table.sum(axis=1).groupby("kind").sum()
+    parts = report.table.sum(axis=1).groupby("part").sum()
     assert set(parts.index) == {"forward", "backward", "update"}
     assert parts["backward"] > parts["forward"] > 0
     moved = tos.count_bytes(small_classifier(), phase="training", optimizer="adam")
@@ -352,3 +352,21 @@ def test_embedding_reads_the_rows_that_it_looks_up():
     model = keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Embedding(1000, 8)])
     moved = tos.count_bytes(model, batch_size=2).iloc[0]
     assert moved.tolist() == [2 * 5 * 8 * 4, 2 * 5 * 4, 2 * 5 * 8 * 4]
+
+
+def test_a_report_says_what_its_trace_took_for_granted():
+    class Either(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.cond(
+                keras.ops.max(x) > 0, lambda: keras.ops.exp(keras.ops.exp(x)), lambda: x + 1)
+
+    plain = tos.transistor_ops(keras.Sequential([keras.Input((3,)), keras.layers.ReLU()]))
+    either = tos.transistor_ops(keras.Sequential([keras.Input((3,)), Either(name="either")]))
+    assert either.counts["float32", "exp"].sum() == 6
+    assert plain.notes == ()
+    assert "note:" not in str(plain)
+    (note,) = either.notes
+    assert "dearer branch" in note
+    for report in (either, either.under("flops", "skip")):
+        assert f"note: {note}" in str(report)
+        assert f"note: {note}" in report._repr_html_()

@@ -17,9 +17,8 @@ from structure import Structure
 
 import tostoolkit as tos
 from tostoolkit.counting.calls import LayerCall, Tensor
-from tostoolkit.counting.count import count, count_call
+from tostoolkit.counting.count import count, count_call, count_row
 from tostoolkit.counting.op_graph import TraceError
-from tostoolkit.counting.rows import count_row
 from tostoolkit.counting.rules import ZERO_LAYERS
 from tostoolkit.op_kinds import OP_KINDS
 

@@ -70,7 +70,7 @@ def test_a_shared_layer_is_updated_once_and_a_frozen_one_not():
     model = keras.Model(x, frozen(shared(shared(x))))
     frozen.trainable = False
     moved = bytes_of(model, "sgd")
-    assert moved.index[moved.index.get_level_values("kind") == "update"].tolist() == [
+    assert moved.index[moved.index.get_level_values("part") == "update"].tolist() == [
         ("shared", "update")]
     assert moved.loc[("frozen", "backward"), "written_bytes"] == 4 * 2 * 8  # its input's alone
 

@@ -10,8 +10,7 @@ import pytest
 from keras import layers
 
 import tostoolkit as tos
-from tostoolkit.counting.count import count
-from tostoolkit.counting.rows import count_row
+from tostoolkit.counting.count import count, count_row
 from tostoolkit.counting.trace import trace_ops
 
 F = "float32"

@@ -153,7 +153,7 @@ def test_it_gives_the_forward_pass_of_a_training_step_and_the_graph_the_rest(pla
     step = STEP | {"input_shape": shape_of(model)}
     own = count(model, 2, counters=tos.OP_COUNTERS | {key: sines}, **step)
     traced = trace_ops(model, 2, **step).groupby("part").sum()
-    parts = own.counts.groupby(level="kind").sum()
+    parts = own.counts.groupby(level="part").sum()
     assert parts.loc["forward", (F, "sin")] == sine
     assert own.coverage["rule"] >= 1
     for part in ("backward", "update"):

@@ -352,7 +352,7 @@ def test_adam_update_by_hand():
 def test_resnet50_step_has_three_times_the_contractions_but_for_the_first():
     model = application("ResNet50")
     macs = tos.count_ops(model, phase="training", loss="sparse_categorical_crossentropy",
-                         optimizer="sgd")["float32", "mac"].groupby("kind").sum()
+                         optimizer="sgd")["float32", "mac"].groupby("part").sum()
     first = 112 * 112 * 64 * 49 * 3
     assert macs["forward"] == 3_857_973_248
     assert macs["backward"] == 2 * macs["forward"] - first
@@ -362,7 +362,7 @@ def test_compiled_model_brings_its_own_loss_and_optimizer():
     model = keras.Sequential([keras.Input((5,)), layers.Dense(1)])
     model.compile("adam", "mse")
     table = tos.count_ops(model, phase="training")
-    assert set(table.index.get_level_values("kind")) == {"forward", "backward", "update"}
+    assert set(table.index.get_level_values("part")) == {"forward", "backward", "update"}
     variables = len(model.optimizer.variables)
     tos.count_ops(model, phase="training")
     assert len(model.optimizer.variables) == variables  # the user's own is left alone

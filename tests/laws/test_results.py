@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from runs import synthetic
 
+import tostoolkit as tos
 from tostoolkit import figures
 from tostoolkit.laws import results
 
@@ -134,3 +136,36 @@ def test_verdicts_and_captions_say_what_is_carried_over():
     assert caption == f"{first} Carried over from an earlier run: d."
     assert figures.caption(figures.heldout_error, table.assign(carried=False)) == first
     assert figures.caption(figures.heldout_error, table.drop(columns="carried")) == first
+
+
+def test_held_out_runs_have_the_errors_that_the_comparison_says():
+    runs = synthetic(noise=0.1)
+    joined = pd.concat([runs[:90], runs[90:].set_axis(range(90))])  # labels repeat
+    laws = {"one": "linear", "two": ["linear", "nonlinear"]}
+    table = results.held_out_runs(joined, laws)
+    errors = tos.compare_predictors(runs, laws, ["k-fold"], bootstrap=10).set_index("predictor")
+    found = (table.predicted / table.measured - 1).abs().groupby(table.predictor).mean()
+    assert found.to_dict() == pytest.approx(errors.mean_relative_error.to_dict())
+    assert table.groupby("predictor").configuration.nunique().tolist() == [60, 60]
+
+
+def test_joules_of_every_run_make_a_law_of_energy_and_one_gap_makes_it_one_of_time():
+    runs = pd.DataFrame({"energy_j": [1.0, 2.0], "time_s": [0.1, 0.2]})
+    gap = runs.assign(energy_j=[1.0, None])
+    assert results.response_of(runs, runs) == "energy_j"
+    assert results.response_of(runs, gap) == results.response_of(gap) == "time_s"
+    assert [results.QUANTITIES[r] for r in ("energy_j", "time_s")] == ["energy", "time"]
+
+
+def test_pairs_and_weights_in_words_are_those_of_their_tables():
+    runs = synthetic().assign(family="f", width=lambda r: r.configuration // 3)
+    effects = tos.pair_effects({"ours": runs}, "activation", "relu", factors=["width"])
+    together = effects[effects.level == "all others"]
+    (sentence,) = results.pair_verdicts(together, "energy")
+    row = together.iloc[0]
+    assert sentence.startswith(f"ours: another activation than relu at equal MACs changes the "
+                               f"energy by {row.effect:+.1%} [{row.lower:+.1%}, {row.upper:+.1%}]")
+    assert "the law of" not in sentence
+    priced = tos.pair_effects({"ours": runs}, "activation", "relu", laws={"L": "linear"},
+                              factors=["width"])
+    assert all("the law of L predicts" in s for s in results.pair_verdicts(priced, "energy"))

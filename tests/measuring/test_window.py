@@ -132,7 +132,7 @@ def test_a_window_closes_what_it_opened_and_nothing_else(monkeypatch):
         with Window(meter):
             pass
     assert closed == ["own", "own"]
-    with pytest.raises(MeterError, match="None of the list is no meter here"):
+    with pytest.raises(MeterError, match="None of the list is not a meter here"):
         Window([mine, None])
 
 

@@ -1,5 +1,7 @@
 """Drawing on grids whose work is a formula; the order of a sweep with little time."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,3 +89,26 @@ def test_the_order_needs_a_family():
         informative_order(mixed_set().drop(columns="family"))
     with pytest.raises(ValueError, match="family: 'a' is unknown"):
         informative_order(mixed_set(), families=FAMILIES)
+
+
+def test_informative_rows_come_first():
+    factors = {"depth": (1, 2, 4), "width": (64, 256, 1024), "batch_norm": (False, True),
+               "activation": ("relu", "tanh", "gelu", "softmax"), "batch_size": (256,)}
+    models = pd.DataFrame(product(*factors.values()), columns=list(factors))
+    models.insert(0, "configuration", [f"c{i}" for i in models.index])
+    models["family"] = "feed_forward"
+    order = informative_order(models, 3)
+    assert sorted(order) == list(range(len(models)))
+    assert (order == informative_order(models, 3)).all()
+    assert (order != informative_order(models, 4)).any()
+
+    def information(rows):
+        terms = optimal_design._terms(models[list(factors)])[rows]
+        return np.linalg.slogdet(terms.T @ terms + 1e-3 * np.eye(terms.shape[1]))[1]
+
+    chance = [information(np.random.default_rng(i).permutation(len(models))[:32])
+              for i in range(20)]
+    assert information(order[:32]) > max(chance)
+    first = models.iloc[order[:24]]
+    for factor in factors:
+        assert set(first[factor]) == set(models[factor])

@@ -24,9 +24,9 @@ from tostoolkit.measuring import runs as runs_file
 from tostoolkit.measuring import sweep
 from tostoolkit.measuring.measure import Measurement
 
-SET = pd.DataFrame({"configuration": [f"width={i}" for i in range(400)], "batch_size": 1,
-                    "width": range(400), "family": "feed_forward"})
-REPEATS = 20
+SET = pd.DataFrame({"configuration": [f"width={i}" for i in range(200)], "batch_size": 1,
+                    "width": range(200), "family": "feed_forward"})
+REPEATS = 40
 MEASURED = Measurement(
     energy_j=0.5, time_s=0.25, missing="", steps=3, window_s=2.0, time_spread=0.1, warmup_steps=5,
     counter_updates=7, meter="fake", device="a device", driver="1", temperature_c=math.nan,

@@ -7,9 +7,9 @@ computes it, registers, clock, wires, memories and control left out.
 from .formats import FLOATS, INTEGERS, from_float, to_float
 from .layers import layer_switching
 from .netlist import ADDERS, CELL_LIBRARIES, Netlist
-from .published import agreement, published_energies
 from .simulation import simulate
 from .switching import STREAMS, Switching, op_switching, switching, switching_table
+from .tables import agreement, published_energies
 from .units import compute, unit, unit_transistors, units
 
 __all__ = [

@@ -245,11 +245,12 @@ def multiply_constant(n, a, value, drop=0):
         if digit < 0:  # -x = not x + 1 - 2^width
             dropped = max(0, drop - place)
             correction -= ((1 << len(a)) - (1 << dropped)) << place
-    _add_constant(columns, correction, width)
+    place_constant(columns, correction, width)
     return reduce_columns(n, {i - drop: c for i, c in columns.items()}, width - drop)
 
 
-def _add_constant(columns, value, width):
+def place_constant(columns, value, width):
+    """Add the bits of a constant, modulo 2^width, to columns of bits by weight."""
     for i in range(width):
         if value >> i & 1:
             columns[i].append(1)

@@ -9,9 +9,9 @@ from math import erf
 import numpy as np
 
 from .blocks import add, any_of, choose, constant, multiply, pad, subtract
-from .exponential_units import fixed_point
 from .float_fields import denormalised, effective, finish, normalised, unpack
 from .integer_units import signed_product
+from .shift_and_add import fixed_point
 
 
 def float_erf(n, f, x):

@@ -34,11 +34,6 @@ class Format:
         return 2 ** (self.exponent_bits - 1) - 1
 
     @property
-    def container(self) -> str:
-        """NumPy's unsigned integer that holds it."""
-        return next(f"uint{b}" for b in (8, 16, 32, 64) if b >= self.width)
-
-    @property
     def nan(self) -> int:
         """Bits of the NaN that the units return."""
         exponent = (1 << self.exponent_bits) - 1

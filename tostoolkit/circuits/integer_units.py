@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from .blocks import add, any_of, choose, negate_if, pad, reduce_columns, subtract
+from .blocks import add, any_of, choose, negate_if, pad, place_constant, reduce_columns, subtract
 
 ACCUMULATOR = 32  # bits of the sum that a multiply-accumulate adds to
 
@@ -28,9 +28,7 @@ def signed_product(n, x, y, width, addend=()):
     for i, bit in enumerate(addend):
         columns[i].append(bit)
     correction = (1 << len(x) - 1) + (1 << len(y) - 1) - (1 << len(x) + len(y) - 1)
-    for i in range(width):
-        if correction >> i & 1:
-            columns[i].append(1)
+    place_constant(columns, correction, width)
     return reduce_columns(n, columns, width)
 
 

@@ -143,7 +143,7 @@ def _lower(netlist):
     for net, nets in enumerate(netlist.fanins):
         for x in nets:
             last[x] = net
-    kept = {x for word in netlist.outputs.values() for x in word} | {0, 1}
+    lasting = {x for word in netlist.outputs.values() for x in word} | {0, 1}
     slot_of, free, n_slots = {0: 0, 1: 1}, [], 4  # 2 and 3 are scratch
     inputs = []
     for name, word in netlist.inputs.items():
@@ -180,7 +180,7 @@ def _lower(netlist):
                 calls += [(band, 3, c, 2), (band, a, b, out), (bor, 2, out, out)]
         steps.append((net, calls, slots))
         for x in set(nets):
-            if last[x] == net and x not in kept:
+            if last[x] == net and x not in lasting:
                 free.append(slot_of[x])
     outputs = {name: [slot_of[x] for x in word] for name, word in netlist.outputs.items()}
     return (inputs, outputs, steps), n_slots

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..op_kinds import DTYPES, OP_KINDS
@@ -121,6 +122,11 @@ def write_tables(folder: str | Path) -> list[Path]:
     return paths
 
 
+@cache
+def _digest(op, dtype, adder="ripple"):
+    return unit(op, dtype, adder).digest()
+
+
 def _circuit_rows(pricing, expansions):
     price = cache(pricing.cost)
     for dtype in DTYPES:
@@ -145,13 +151,10 @@ def _priced(price, pricing, expansions, op, dtype):
     if op == "round" and dtype in INTEGERS:
         return 0, "wires", "an integer is round already"
     table = FLOAT_UNITS if dtype in FLOATS else INTEGER_UNITS
-    native = op in table or op.startswith("convert:")
-    if op == "erf" and dtype in FLOATS and op not in units(dtype):
-        native = False
-    if native:
+    if op in units(dtype):
         words = "" if op not in table else table[op][0].__doc__.splitlines()[0].rstrip(".")
         words = words.removeprefix("Return ") or f"from {op.partition(':')[2]}"
-        digest = unit(op, dtype, pricing.adder).digest()
+        digest = _digest(op, dtype, pricing.adder)
         return price(op, dtype), f"unit({op!r}, {dtype!r}), netlist {digest}", words
     if dtype in FLOATS and op in expansions:
         parts, words = expansions[op]
@@ -167,7 +170,7 @@ def _sum(price, pricing, parts, dtype, words):
         return None  # not a unit: nothing was simulated
     terms = " + ".join(f"{n} {part}" if n > 1 else part for part, n in parts.items())
     cost = sum(n * one(part) for part, n in parts.items())
-    digests = [unit(part, dtype, pricing.adder).digest()[:8] for part in parts if part != "xor"]
+    digests = [_digest(part, dtype, pricing.adder)[:8] for part in parts if part != "xor"]
     cost = float(f"{cost:.4g}") if pricing.stream else cost
     return cost, f"{dtype}: {terms}; netlists {' '.join(digests)}", words
 
@@ -178,9 +181,74 @@ def _instruction_rows(name):
     for dtype in DTYPES:
         for op in OP_KINDS:
             if op in instructions and dtype in FLOATS:
-                digest = unit("fma", dtype).digest()
+                digest = _digest("fma", dtype)
                 cost = instructions[op] * unit_transistors("fma", dtype)
                 yield (op, dtype, cost, "estimated", source, locator,
                        f"{instructions[op]} x fma ({GENERATOR}, netlist {digest})")
             elif (dtype, op) in base and (op in _NATIVE or dtype not in FLOATS):
                 yield base[dtype, op]
+
+
+# Beside published energies ---------------------------------------------------------------------
+
+def published_energies(energies: pd.DataFrame) -> pd.DataFrame:
+    """Return the additions and multiplications of an energy table beside the units' transistors.
+
+    Parameters
+    ----------
+    energies : pandas.DataFrame
+        Rows of a cost table in pJ, as ``tos.load_cost_table("horowitz45").rows``: index
+        ``(dtype, op)``, columns ``cost`` and ``status``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``op``, ``dtype``, ``energy_pj``, ``transistors``, ``status`` of the energy, and ``factor``:
+        transistors over energy, relative to the geometric mean of the table. An 8-bit product is
+        8 by 8 bits.
+
+    Raises
+    ------
+    ValueError
+        No addition or multiplication with an energy above 0; a format without units.
+
+    Examples
+    --------
+    >>> import tostoolkit as tos
+    >>> points = published_energies(tos.load_cost_table("horowitz45").rows)
+    >>> points[points.op == "mul"].set_index("dtype").energy_pj["float32"]
+    np.float64(3.7)
+    """
+    rows = energies.reset_index().rename(columns={"cost": "energy_pj"})
+    rows = rows[rows.op.isin(["add", "mul"])]
+    if rows.empty or not (rows.energy_pj > 0).all():
+        raise ValueError("energies: they need an energy above 0 for each addition and "
+                         "multiplication, and one at least; pass "
+                         "tos.load_cost_table('horowitz45').rows")
+    points = rows[["op", "dtype", "energy_pj", "status"]].reset_index(drop=True)
+    points["transistors"] = [unit_transistors(op, dtype)
+                             for op, dtype in zip(points.op, points.dtype, strict=True)]
+    ratio = np.log(points.transistors / points.energy_pj)
+    return points.assign(factor=np.exp(ratio - ratio.mean()))
+
+
+def agreement(points: pd.DataFrame) -> pd.Series:
+    """Return how far counts follow energies, as `published_energies` returns them.
+
+    ``r`` and ``slope`` of log energy on log transistors, ``rms_factor`` (exponential of the root
+    mean square of the log factor: 1 is perfect), ``worst_factor`` and ``worst``, the op of it.
+
+    Examples
+    --------
+    >>> points = pd.DataFrame({"energy_pj": [1.0, 10.0], "transistors": [100, 1000],
+    ...                        "factor": [1.0, 1.0], "op": "add", "dtype": ["int8", "int32"]})
+    >>> round(float(agreement(points).slope), 6)
+    1.0
+    """
+    x, y = np.log(points.transistors), np.log(points.energy_pj)
+    error = np.abs(np.log(points.factor))
+    worst = points.loc[error.idxmax()]
+    return pd.Series({
+        "n": len(points), "r": np.corrcoef(x, y)[0, 1], "slope": np.polyfit(x, y, 1)[0],
+        "rms_factor": np.exp(np.sqrt((error**2).mean())), "worst_factor": np.exp(error.max()),
+        "worst": f"{worst['op']} {worst['dtype']}"})

@@ -7,13 +7,11 @@ from functools import cache
 
 import numpy as np
 
-from . import conversions
-from . import exponential_units as exponentials
 from . import float_units as floats
 from . import integer_units as integers
+from . import shift_and_add as elementary
 from .erf_unit import float_erf
 from .formats import FLOATS, INTEGERS, find_format, from_float, to_float
-from .log_unit import float_log
 from .netlist import Netlist, cell_library
 from .simulation import simulate
 
@@ -27,8 +25,8 @@ FLOAT_UNITS = {
     "max": (floats.float_max, "xy"), "relu": (floats.float_relu, "x"),
     "neg": (floats.float_neg, "x"), "abs": (floats.float_abs, "x"),
     "round": (floats.float_round, "x"), "select": (floats.float_select, "xyp"),
-    "exp": (exponentials.float_exp, "x"), "log": (float_log, "x"),
-    "sigmoid": (exponentials.float_sigmoid, "x"), "tanh": (exponentials.float_tanh, "x"),
+    "exp": (elementary.float_exp, "x"), "log": (elementary.float_log, "x"),
+    "sigmoid": (elementary.float_sigmoid, "x"), "tanh": (elementary.float_tanh, "x"),
     "erf": (float_erf, "x"),
 }
 #: Op -> (function, operands) of the integer units.
@@ -65,7 +63,6 @@ def units(dtype: str) -> list[str]:
     return [*ops, *(f"convert:{name}" for name in (*FLOATS, *INTEGERS) if name != dtype)]
 
 
-@cache
 def unit(op: str, dtype: str, adder: str = "ripple") -> Netlist:
     """Return the netlist of an arithmetic unit; its output is called ``result``.
 
@@ -87,6 +84,11 @@ def unit(op: str, dtype: str, adder: str = "ripple") -> Netlist:
     >>> unit("add", "int8").transistors()
     204
     """
+    return _built(op, dtype, adder)
+
+
+@cache  # by all three, so that a default that is spelt out builds nothing anew
+def _built(op, dtype, adder):
     f = find_format(dtype)
     n = Netlist(adder)
     if op not in units(dtype):
@@ -97,11 +99,11 @@ def unit(op: str, dtype: str, adder: str = "ripple") -> Netlist:
         source = op.partition(":")[2]
         x = n.input("x", INTEGERS[source] if source in INTEGERS else FLOATS[source].width)
         if dtype in INTEGERS:
-            result = conversions.to_integer(n, FLOATS[source], f, x)
+            result = floats.float_to_integer(n, FLOATS[source], f, x)
         elif source in INTEGERS:
-            result = conversions.from_integer(n, f, INTEGERS[source], x)
+            result = floats.float_from_integer(n, f, INTEGERS[source], x)
         else:
-            result = conversions.convert(n, FLOATS[source], f, x)
+            result = floats.float_convert(n, FLOATS[source], f, x)
     else:
         function, letters = (INTEGER_UNITS if dtype in INTEGERS else FLOAT_UNITS)[op]
         words = [32 if letter == "x" and op == "requantise" else width for letter in letters]

@@ -102,8 +102,7 @@ def load_cost_table(name: str | Path | CostTable) -> CostTable:
     raise ValueError(
         f"costs: no cost table {str(name)!r}{did_you_mean(str(name), shipped)}; there are "
         f"{', '.join(shipped)}, or give the path of a CSV file with the columns "
-        f"{', '.join(COLUMNS)}"
-    )
+        f"{', '.join(COLUMNS)}")
 
 
 def shipped_names() -> tuple[str, ...]:

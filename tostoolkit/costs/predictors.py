@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..counting.rows import CONTRACTIONS, KERNEL
+from ..counting.count import CONTRACTIONS, KERNEL
 from ..op_kinds import COMPARISON, DTYPES, ELEMENTARY, LINEAR, OP_KINDS
 from .cost_table import CostTable, did_you_mean, load_cost_table, shipped_names
 

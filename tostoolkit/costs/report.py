@@ -42,6 +42,8 @@ class Report:
         How many layer calls were counted by ``rule``, by ``trace``, as ``zero``.
     kinds : mapping of str to str
         Layer call -> kind of layer: ``{"head": "Dense"}``.
+    notes : tuple of str
+        What was taken for granted in a trace: conditionals whose dearer branch was counted, say.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Report:
     unpriced: pd.Series
     coverage: dict
     kinds: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def table(self) -> pd.DataFrame:
@@ -125,7 +128,7 @@ class Report:
             names=["layer", "kind", "part"])
 
     def _kind(self, layer, part):
-        """Return the kind of a layer; ``loss``, ``optimizer``, ``operators`` of what is none."""
+        """Return the kind of a layer; all else is ``loss``, ``optimizer`` or ``operators``."""
         if part == "update":  # whatever layer is called "optimizer"
             return "optimizer"
         call = layer
@@ -268,7 +271,7 @@ def transistor_ops(
     unpriced = _gaps(model.name, counted.counts, costs, missing)
     return Report(
         model.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
-        counted.coverage, {call.path: call.kind for call in counted.calls})
+        counted.coverage, {call.path: call.kind for call in counted.calls}, counted.notes)
 
 
 def _gaps(model_name, counts, costs, missing):
@@ -281,6 +284,5 @@ def _gaps(model_name, counts, costs, missing):
         raise ValueError(
             f"costs: table {costs.name!r} has no cost for {ops}, which {model_name!r} needs; use "
             "another table (tos.cost_tables()), add the rows to a CSV file of your own, or leave "
-            "them out with missing='skip'"
-        )
+            "them out with missing='skip'")
     return counts.sum()[gaps]

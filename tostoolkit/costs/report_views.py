@@ -59,6 +59,7 @@ def _head(report):
         "layer calls counted by " + ", by ".join(
             f"{how} {n}" for how, n in report.coverage.items()).replace("by zero", "as zero"),
         *([f"not priced by {report.costs.name}: {unpriced}"] if unpriced else []),
+        *(f"note: {note}" for note in report.notes),
     ]
 
 

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+#: Phase -> what the rows of a model's tables are told by.
+LEVELS = MappingProxyType({"inference": ("layer", "kind"), "training": ("layer", "part")})
 
 
 @dataclass(frozen=True)

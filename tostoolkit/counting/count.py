@@ -15,7 +15,7 @@ Conventions
   exponential and a division, and per row of n, n - 1 comparisons and n - 1 additions.
 * The dtype is part of the op: that in which the layer computes; a comparison's is that of its
   operands, a conversion's that of its source.
-* A constant that changes nothing (x 1, x + 0) is no work.
+* A constant that changes nothing (x 1, x + 0) does not count.
 * Where a layer computes in another dtype than it stores (mixed precision) or is quantised, it is
   counted from its traced graph, conversions and scaling included, and so is a layer without a rule.
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4
@@ -42,20 +42,40 @@ there.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from ..op_kinds import OP_KINDS
-from .calls import CallCount, LayerCall
+from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
-from .introspection import compiled, compiled_optimizer, inspect, sublayers
-from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, own_counter
+from .introspection import compiled, inspect, sublayers
+from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
-from .walk import read_calls
+from .walk import check_phase, read_calls
+
+if TYPE_CHECKING:
+    import keras
+
+#: Which contraction a layer's MACs are: kind of layer -> name of the class of MACs.
+CONTRACTIONS = {
+    "Dense": "dense", "EinsumDense": "dense",
+    **{f"Conv{n}D": "conv" for n in (1, 2, 3)},
+    **{f"DepthwiseConv{n}D": "depthwise" for n in (1, 2)},
+    **{f"SeparableConv{n}D": "separable" for n in (1, 2)},
+    **dict.fromkeys(
+        ("MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention"),
+        "attention"),
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), "recurrent"),
+}
+
+#: Columns of the MACs of a convolution, by its kernel.
+KERNEL = r"mac conv\d+(x\d+)*"
 
 
 class Counted(NamedTuple):
@@ -84,11 +104,12 @@ class Counted(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def count(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
-          loss=None, optimizer=None) -> Counted:
-    """Return the op counts and the bytes moved of `model`, and how they were found.
-
-    The parameters, and the errors, are those of `count_ops`.
+def count(
+    model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
+    input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
+    loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+) -> Counted:
+    """Return what is counted of `model`, and how; parameters and errors as `count_ops`.
 
     Examples
     --------
@@ -104,21 +125,24 @@ def count(model, batch_size=1, phase="inference", *, input_shape=None, counters=
     inspected = inspect(model)
     step = compiled(model, loss, optimizer) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
-    own = partial(_own, counters=counters)
-    rows = count_step(read, step, count_call, own) if step else None
+    by_user = partial(_by_user, counters=counters)
+    rows = count_step(read, step, count_call, by_user) if step else None
     if step is None:
         rows = {(call.path, call.kind): counted(call, counters) for call in read.calls}
     elif rows is None:
-        rows = trace_step(read, step, own)
+        rows = trace_step(read, step, by_user)
     return Counted(
-        counts_table({key: row.counts for key, row in rows.items()}),
+        counts_table({key: row.counts for key, row in rows.items()}, phase),
         movement_table(read.calls, step.optimizer if step else None),
         dict(Counter(row.method for row in rows.values())), list(read.calls),
         tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
 
 
-def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
-              loss=None, optimizer=None) -> pd.DataFrame:
+def count_ops(
+    model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
+    input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
+    loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+) -> pd.DataFrame:
     """Return the op counts of `model`, layer by layer.
 
     Parameters
@@ -139,9 +163,9 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
     Returns
     -------
     pandas.DataFrame
-        Integers; one row a layer call, index ``(layer, kind)``; columns ``(dtype, op)``.
-        Every layer call has its row, all zero where it computes nothing. For training ``kind`` is
-        the part of the step: ``forward``, ``backward`` or ``update``.
+        Integers; columns ``(dtype, op)``; one row a layer call, all zero where it computes
+        nothing, index ``(layer, kind)``; for training one a part of it, index ``(layer, part)``,
+        where part is ``forward``, ``backward`` or ``update``.
 
     Raises
     ------
@@ -163,44 +187,62 @@ def count_ops(model, batch_size=1, phase="inference", *, input_shape=None, count
                  optimizer=optimizer).counts
 
 
-def count_bytes(model, batch_size=1, phase="inference", *, input_shape=None, counters=OP_COUNTERS,
-                loss=None, optimizer=None) -> pd.DataFrame:
-    """Return the bytes that each layer call moves, as `data_movement` defines them.
-
-    Parameters
-    ----------
-    model, batch_size, phase, input_shape, optimizer
-        As for `count_ops`, with its errors.
-    counters, loss
-        Taken so that one set of arguments serves both; bytes do not depend on them.
+def count_row(
+    model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
+    input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
+    loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+) -> dict:
+    """Return all that is counted of a model, as one flat row; parameters and errors as `count_ops`.
 
     Returns
     -------
-    pandas.DataFrame
-        Index ``(layer, kind)``, for training ``kind`` being the part of the step, ``forward``,
-        ``backward`` or ``update``; integer columns ``weight_bytes`` (weights read),
-        ``read_bytes`` and ``written_bytes`` (all else).
+    dict
+        ``parameters`` (trainable), ``layers`` (calls that do arithmetic), ``elements`` (outputs
+        of those), ``bytes`` (weights and activations moved), ``mac <class>`` (MACs by
+        `contraction`), and ``<op> <dtype>`` for every op kind: ``"exp float32"``. All per step of
+        one batch; of a training step ``layers`` and ``elements`` are those of its forward pass,
+        MACs those of all of it, ``bytes`` as `count_bytes` defines them.
 
     Examples
     --------
     >>> import keras
-    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
-    >>> count_bytes(model, batch_size=2).loc["out"].to_numpy().tolist()
-    [[144, 64, 32]]
-    >>> count_bytes(model, batch_size=2, phase="training", optimizer="sgd").loc["out"]
-              weight_bytes  read_bytes  written_bytes
-    kind                                             
-    forward            144          64             32
-    backward           144          96            144
-    update             144         144            144
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    >>> count_row(model)
+    {'parameters': 36, 'layers': 1, 'elements': 4, 'bytes': 192, \
+'mac dense': 32, 'mac float32': 32, 'add float32': 4}
     """
-    check_phase(phase)
-    read = read_calls(inspect(model), batch_size, input_shape)
-    trained = phase == "training"
-    return movement_table(read.calls, compiled_optimizer(model, optimizer) if trained else None)
+    counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
+                    loss=loss, optimizer=optimizer)
+    counts, calls = counted.counts, counted.calls
+    forward = counts if phase == "inference" else counts.xs("forward", level="part")
+    working = set(forward[forward.any(axis=1)].index.get_level_values("layer"))
+    class_of = {call.path: f"mac {contraction(call)}" for call in calls}
+    macs = counts.loc[:, [op == "mac" for _, op in counts.columns]].sum(axis=1)
+    by_class = Counter()
+    for (layer, _), n in macs.items():
+        if n:  # a trace tells the parts of a layer apart: "attention/query"
+            while layer not in class_of and "/" in layer:
+                layer = layer.rpartition("/")[0]
+            by_class[class_of.get(layer, "mac other")] += int(n)
+    return {
+        "parameters": sum(prod(w.shape) for w in model.trainable_weights),
+        "layers": sum(call.path in working for call in calls),
+        "elements": sum(t.size for call in calls if call.path in working for t in call.outputs),
+        "bytes": int(counted.bytes.to_numpy().sum()),
+        **by_class,
+        **{f"{op} {dtype}": int(n) for (dtype, op), n in counts.sum().items()},
+    }
 
 
-def count_call(call, counters=OP_COUNTERS) -> Counter:
+def contraction(call: LayerCall) -> str:
+    """Return the class of a call's MACs; a convolution's kernel is part of it: ``conv3x3``."""
+    name = CONTRACTIONS.get(call.kind, "other")
+    if name == "conv":
+        return name + "x".join(map(str, call.layer.kernel_size))
+    return name
+
+
+def count_call(call: LayerCall, counters: Mapping = OP_COUNTERS) -> Counter:
     """Return the op counts of one layer call: by its rule, else from its traced graph.
 
     Raises
@@ -219,32 +261,32 @@ def count_call(call, counters=OP_COUNTERS) -> Counter:
     return counted(call, counters).counts
 
 
-def counted(call, counters=OP_COUNTERS, traced=True) -> CallCount:
+def counted(call: LayerCall, counters: Mapping = OP_COUNTERS, traced: bool = True) -> CallCount:
     """Return the op counts of a call and how they were found; NoRule unless it may be `traced`."""
     counter = find_counter(call.layer, call.kind, counters)
     if counter is zero:
         return CallCount(Counter(), "zero")
-    own = own_counter(call.layer, call.kind, counters)
+    given = user_counter(call.layer, call.kind, counters)
     try:
-        if own or not (_computes_otherwise(call) or _holds_own(call, counter, counters)):
+        if given or not (_computes_otherwise(call) or _holds_user_counted(call, counter, counters)):
             return _by_rule(call, counter, counters)
     except NoRule:
         pass
     if not traced:
         raise NoRule(f"{call.path!r} ({call.kind})")
-    return trace_call(call, partial(_own, counters=counters))
+    return trace_call(call, partial(_by_user, counters=counters))
 
 
-def _holds_own(call, counter, counters):
+def _holds_user_counted(call, counter, counters):
     """Whether a rule would pass over a counter of the user's, of a layer inside this one."""
     if counters is OP_COUNTERS or counter in WRAPPERS.values():
         return False
-    return any(own_counter(layer, kind, counters) for kind, layer in sublayers(call.layer))
+    return any(user_counter(layer, kind, counters) for kind, layer in sublayers(call.layer))
 
 
-def _own(layer, kind, counters):
+def _by_user(layer, kind, counters):
     """Return the function of a call that counts it by the user's counter, None without one."""
-    counter = own_counter(layer, kind, counters)
+    counter = user_counter(layer, kind, counters)
     return counter and (lambda call: _by_rule(call, counter, counters).counts)
 
 
@@ -276,19 +318,13 @@ def _computes_otherwise(call):
                    for t in call.inputs))
 
 
-def check_phase(phase):
-    """Raise ValueError unless `phase` is one that can be counted."""
-    if phase not in ("inference", "training"):
-        raise ValueError(f"phase: {phase!r} is unknown; use phase='inference' or 'training'")
-
-
-def counts_table(counts):
-    """Return the DataFrame of a dict ``(layer, kind) -> Counter``; columns in a fixed order."""
+def counts_table(counts, phase="inference") -> pd.DataFrame:
+    """Return the DataFrame of a dict of row -> Counter; columns in the order of `OP_KINDS`."""
     kinds = {op: i for i, op in enumerate(OP_KINDS)}
     columns = sorted({key for c in counts.values() for key in c}, key=lambda k: (k[0], kinds[k[1]]))
     return pd.DataFrame(
         [[c[key] for key in columns] for c in counts.values()],
-        index=pd.MultiIndex.from_tuples(counts, names=["layer", "kind"]),
+        index=pd.MultiIndex.from_tuples(counts, names=LEVELS[phase]),
         columns=pd.MultiIndex.from_arrays(
             [[dtype for dtype, _ in columns], [op for _, op in columns]], names=["dtype", "op"]),
         dtype="int64",

@@ -15,9 +15,18 @@ computed anew, statistics of normalisation and the copies of mixed precision are
 bound.
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
-from .calls import Tensor
+from .calls import LEVELS, Tensor
+from .introspection import compiled_optimizer, inspect
+from .rules import OP_COUNTERS
+from .walk import check_phase, read_calls
+
+if TYPE_CHECKING:
+    import keras
 
 #: Kinds that hand their input on without touching it, in inference.
 VIEWS = frozenset({
@@ -27,7 +36,7 @@ VIEWS = frozenset({
     "ops.StopGradient",
 })
 
-#: Those of them that are none in training.
+#: Those of them that compute in training.
 NOISE = frozenset({
     "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D",
     "SpatialDropout2D", "SpatialDropout3D",
@@ -40,6 +49,45 @@ LOOK_UPS = frozenset({"Embedding", "ReversibleEmbedding"})
 _PROBE = (7, 11)
 
 COLUMNS = ["weight_bytes", "read_bytes", "written_bytes"]
+
+
+def count_bytes(
+    model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
+    input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
+    loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+) -> pd.DataFrame:
+    """Return the bytes that each layer call moves.
+
+    Parameters
+    ----------
+    model, batch_size, phase, input_shape, optimizer
+        As for `count_ops`, with its errors.
+    counters, loss
+        Taken so that one set of arguments serves both; bytes do not depend on them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index as that of `count_ops`; integer columns ``weight_bytes`` (weights read),
+        ``read_bytes`` and ``written_bytes`` (all else).
+
+    Examples
+    --------
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
+    >>> count_bytes(model, batch_size=2).loc["out"].to_numpy().tolist()
+    [[144, 64, 32]]
+    >>> count_bytes(model, batch_size=2, phase="training", optimizer="sgd").loc["out"]
+              weight_bytes  read_bytes  written_bytes
+    part                                             
+    forward            144          64             32
+    backward           144          96            144
+    update             144         144            144
+    """
+    check_phase(phase)
+    read = read_calls(inspect(model), batch_size, input_shape)
+    trained = phase == "training"
+    return movement_table(read.calls, compiled_optimizer(model, optimizer) if trained else None)
 
 
 def call_bytes(call, views=VIEWS) -> tuple[int, int, int]:
@@ -83,7 +131,7 @@ def movement_table(calls, optimizer=None) -> pd.DataFrame:
         As `count_bytes`.
     """
     if optimizer is None:
-        return _table({(call.path, call.kind): call_bytes(call) for call in calls})
+        return _table({(call.path, call.kind): call_bytes(call) for call in calls}, "inference")
     slots = _slots(optimizer)
     parts, trained, updated = {}, set(), set()
     for call in calls:
@@ -101,10 +149,10 @@ def movement_table(calls, optimizer=None) -> pd.DataFrame:
             updated.add(id(call.layer))
             state = gradients * (1 + slots)
             parts[call.path, "update"] = gradients, state, state
-    return _table(parts)
+    return _table(parts, "training")
 
 
-def movement_on_rows(movement, rows) -> pd.DataFrame:
+def movement_on_rows(movement: pd.DataFrame, rows: pd.MultiIndex) -> pd.DataFrame:
     """Return bytes moved on the rows of op counts, and on rows of their own after them.
 
     Op counts of a training step have one row for the update of all weights, ``optimizer``; the
@@ -146,7 +194,7 @@ def _slots(optimizer):
     return sum(tuple(v.shape) == _PROBE for v in copy.variables)
 
 
-def _table(parts):
+def _table(parts, phase):
     return pd.DataFrame(
         list(parts.values()), columns=COLUMNS, dtype="int64",
-        index=pd.MultiIndex.from_tuples(parts, names=["layer", "kind"]))
+        index=pd.MultiIndex.from_tuples(parts, names=LEVELS[phase]))

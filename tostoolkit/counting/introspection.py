@@ -6,7 +6,7 @@ Nothing is executed and no weight is read. Every private name has a test of its 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -241,7 +241,7 @@ def _raise_not_compiled(model, name):
 
 
 @contextmanager
-def abstract():
+def abstract() -> Iterator[None]:
     """Return a context in which Keras models are built without allocating their weights.
 
     A model of any size can then be counted: only shapes are kept. It cannot be called on data.

@@ -15,21 +15,21 @@ from .calls import CallCount, LayerCall, Tensor
 from .introspection import abstract, compiled, inspect, is_operator, sublayers
 from .op_graph import BACKWARD_SCOPE, LOSS_SCOPE, UPDATE_SCOPE, OpCounts, TraceError, mark
 from .trace_ops import TRACE_COUNTERS
-from .walk import read_calls
+from .walk import check_phase, read_calls
 
 
 def _none(layer, kind):
     """No counter of the user's."""
 
 
-def trace_call(call, own=_none, trace_counters=TRACE_COUNTERS) -> CallCount:
+def trace_call(call, by_user=_none, trace_counters=TRACE_COUNTERS) -> CallCount:
     """Return the op counts of one layer call, from its traced graph.
 
     Parameters
     ----------
     call : LayerCall
         Of a Keras layer or operator.
-    own : function
+    by_user : function
         (layer, kind) -> the counter that the user gave for a layer, or None. A layer inside this
         one that has one is counted by it, as often as it is called.
     trace_counters : mapping
@@ -49,7 +49,7 @@ def trace_call(call, own=_none, trace_counters=TRACE_COUNTERS) -> CallCount:
     >>> sorted(trace_call(layer_calls(model)[0]).counts.items())
     [(('float32', 'add'), 4), (('float32', 'mac'), 32), (('float32', 'tanh'), 4)]
     """
-    with _by_hand(sublayers(call.layer), own) as by_hand:
+    with _by_hand(sublayers(call.layer), by_user) as by_hand:
         graph = _traced(call.layer, call.inputs, call.path, call.kwargs)
     ops = OpCounts(trace_counters, by_hand)
     with _says_how_to_count(call.path, call.kind):
@@ -57,7 +57,7 @@ def trace_call(call, own=_none, trace_counters=TRACE_COUNTERS) -> CallCount:
     return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes))
 
 
-def trace_step(read, step, own=_none, trace_counters=TRACE_COUNTERS) -> dict:
+def trace_step(read, step, by_user=_none, trace_counters=TRACE_COUNTERS) -> dict:
     """Return (layer, part) -> CallCount of a training step, from its traced graph.
 
     Parameters
@@ -66,11 +66,11 @@ def trace_step(read, step, own=_none, trace_counters=TRACE_COUNTERS) -> dict:
         Of the model, from `read_calls`.
     step : Compiled
         Loss and optimizer.
-    own, trace_counters
+    by_user, trace_counters
         As for `trace_call`; a counter of the user's gives a layer's forward pass, and the graph
         its gradient.
     """
-    with _by_hand(read.layers, own) as by_hand:
+    with _by_hand(read.layers, by_user) as by_hand:
         graph, note = _traced_step(read.model, read.inputs, step)
     ops = OpCounts(trace_counters, by_hand, notes=note)
     with _says_how_to_count(read.model.name, type(read.model).__name__):
@@ -84,31 +84,16 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
 
     Parameters
     ----------
-    model : keras.Model or keras.Layer
-        Built; its weights need not be allocated.
-    batch_size : int
-    phase : {"inference", "training"}
-        A training step is the forward pass in training mode and the loss, the backward pass, and
-        the optimizer's update.
-    input_shape : tuple of int, optional
-        As for `layer_calls`.
-    loss, optimizer : str or Keras object, optional
-        Those of the compiled model, when left out.
+    model, batch_size, phase, input_shape, loss, optimizer
+        As for `count_ops`, with its errors; weights need not be allocated.
     trace_counters : mapping
-        As for `trace_call`.
+        As for `trace_call`, with its errors.
 
     Returns
     -------
     pandas.DataFrame
         Integers; columns ``(dtype, op)``; index ``layer``, or ``(part, layer)`` for training, where
         part is ``forward``, ``backward`` or ``update``.
-
-    Raises
-    ------
-    TraceError
-        As `trace_call`.
-    ValueError
-        As `layer_calls`; an unknown phase; training without a loss or an optimizer.
 
     Examples
     --------
@@ -120,8 +105,7 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
     >>> step["float32", "mac"].groupby("part").sum().to_dict()
     {'backward': 32, 'forward': 32, 'update': 0}
     """
-    if phase not in ("inference", "training"):
-        raise ValueError(f"phase: {phase!r} is unknown; use 'inference' or 'training'")
+    check_phase(phase)
     read = read_calls(inspect(model), batch_size, input_shape)
     if phase == "training":
         rows = trace_step(read, compiled(model, loss, optimizer), trace_counters=trace_counters)
@@ -195,7 +179,7 @@ def _python_errors(path, step=False):
 
 
 @contextmanager
-def _by_hand(layers, own):
+def _by_hand(layers, by_user):
     """Return a context in which the user's counters stand for those of the layers that have one.
 
     A call of such a layer puts a mark in the graph. What is yielded says what the marks stand for:
@@ -204,7 +188,7 @@ def _by_hand(layers, own):
     by_hand = {}
     with ExitStack() as stack:
         for kind, layer in layers:
-            counter = own(layer, kind)
+            counter = by_user(layer, kind)
             names = ("call", *(() if is_operator(layer) else ("quantized_call",)))
             for name in names if counter else ():
                 marked = _marked(layer, kind, getattr(layer, name), counter, by_hand)

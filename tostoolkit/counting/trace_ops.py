@@ -162,7 +162,7 @@ def _einsum(op):
     n, dtype = size(op.outputs[0]), _dtype(op.inputs[0])
     if len(op.inputs) == 1:
         return ops(dtype, add=n * (contracted - 1))
-    return ops(dtype, mac=n * contracted) if contracted > 1 else ops(dtype, mac=n)
+    return ops(dtype, mac=n * contracted)
 
 
 def _conv(output, kernel, depthwise=False):
@@ -171,11 +171,11 @@ def _conv(output, kernel, depthwise=False):
         shape = list(_place(op, kernel).shape)
         taps = prod(shape[:-2]) * (1 if depthwise else shape[-2])
         tensor = _place(op, output)
-        return ops(_dtype(tensor), mac=_kept(tensor) * taps)
+        return ops(_dtype(tensor), mac=_used(tensor) * taps)
     return count
 
 
-def _kept(tensor):
+def _used(tensor):
     """Return the elements of a convolution's result that are used.
 
     TensorFlow moves a dilated convolution's pixels to the batch (SpaceToBatchND), and cuts off
@@ -226,15 +226,8 @@ def _add_n(op):
     return ops(_dtype(op.inputs[0]), add=(len(op.inputs) - 1) * size(op.outputs[0]))
 
 
-def _scan(kind):
-    def count(op):
-        n = size(op.inputs[0])
-        return ops(_dtype(op.inputs[0]), **{kind: n})
-    return count
-
-
-def _scatter_add(op):
-    return ops(_dtype(op.inputs[0]), add=size(op.inputs[0]))
+def _per_input(kind):
+    return lambda op: ops(_dtype(op.inputs[0]), **{kind: size(op.inputs[0])})
 
 
 def _l2_loss(op):
@@ -279,7 +272,8 @@ TRACE_COUNTERS = {
                      "StatelessTruncatedNormalV2", "StatelessRandomUniformFullIntV2",
                      "StatelessRandomUniformIntV2", "StatelessRandomUniformInt",
                      "StatelessRandomUniformFullInt"), _random),
-    "AddN": _add_n, "AccumulateNV2": _add_n, "Cumsum": _scan("add"), "Cumprod": _scan("mul"),
-    "UnsortedSegmentSum": _scatter_add, "TensorScatterAdd": _scatter_add, "L2Loss": _l2_loss,
+    "AddN": _add_n, "AccumulateNV2": _add_n, "L2Loss": _l2_loss,
+    **dict.fromkeys(("Cumsum", "UnsortedSegmentSum", "TensorScatterAdd"), _per_input("add")),
+    "Cumprod": _per_input("mul"),
     "TopKV2": _sorted, "Sort": _sorted,
 }

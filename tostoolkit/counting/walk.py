@@ -8,13 +8,19 @@ stand beside the layers. Nothing is executed and no weight is read.
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .calls import LayerCall, Tensor
+from .calls import LEVELS, LayerCall, Tensor
 from .introspection import inspect
 
+if TYPE_CHECKING:
+    import keras
 
-def layer_calls(model, batch_size=1, input_shape=None) -> list[LayerCall]:
+
+def layer_calls(
+    model: "keras.Layer", batch_size: int = 1,
+    input_shape: tuple[int, ...] | list[tuple[int, ...]] | None = None,
+) -> list[LayerCall]:
     """Return the layer calls of one forward pass, in the order of execution.
 
     Parameters
@@ -96,6 +102,12 @@ def check_batch_size(batch_size):
         raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
 
 
+def check_phase(phase):
+    """Raise ValueError unless `phase` is one that can be counted."""
+    if phase not in LEVELS:
+        raise ValueError(f"phase: {phase!r} is unknown; use phase='inference' or 'training'")
+
+
 def _input_tensors(model, graph, batch_size, input_shape):
     """Return the model's input Tensors, every dimension known; errors as `layer_calls`."""
     recorded = _recorded_inputs(model, graph, input_shape)
@@ -105,34 +117,29 @@ def _input_tensors(model, graph, batch_size, input_shape):
         if len(given) != len(recorded):
             raise ValueError(
                 f"input_shape: {len(given)} shapes for {len(recorded)} inputs of {model.name!r}; "
-                "pass one shape per input, without the batch dimension"
-            )
+                "pass one shape per input, without the batch dimension")
         for built, asked in zip(shapes, given, strict=True):
             fits = len(built) == len(asked) + 1 and all(
                 b in (None, a) for b, a in zip(built[1:], asked, strict=True))
             if not fits:
                 raise ValueError(
                     f"input_shape: {tuple(asked)} does not fit the model's input {built[1:]}; "
-                    "give one sample's shape, without the batch dimension"
-                )
+                    "give one sample's shape, without the batch dimension")
         shapes = [(built[0], *asked) for built, asked in zip(shapes, given, strict=True)]
     for shape in shapes:
         if None in shape[1:]:
             raise ValueError(
                 f"input_shape: {model.name!r} leaves a dimension of its input open, "
                 f"{shape[1:]}; say what to count, for example "
-                f"input_shape={tuple(100 if d is None else d for d in shape[1:])}"
-            )
+                f"input_shape={tuple(100 if d is None else d for d in shape[1:])}")
         if shape[0] not in (None, batch_size):
             raise ValueError(
                 f"batch_size: {batch_size} differs from the batch size that {model.name!r} was "
-                f"built with; call with batch_size={shape[0]}"
-            )
+                f"built with; call with batch_size={shape[0]}")
     dtypes = [dtype for _, dtype in recorded]
     return tuple(
         Tensor((batch_size, *shape[1:]), dtype)
-        for shape, dtype in zip(shapes, dtypes, strict=True)
-    )
+        for shape, dtype in zip(shapes, dtypes, strict=True))
 
 
 def _recorded_inputs(model, graph, input_shape):
@@ -153,8 +160,7 @@ def _recorded_inputs(model, graph, input_shape):
     if not shapes:
         raise ValueError(
             f"input_shape: {model.name!r} does not record its input's shape; pass "
-            "input_shape=(784,) with your input's shape, without the batch dimension"
-        )
+            "input_shape=(784,) with your input's shape, without the batch dimension")
     return [(tuple(shape), dtype) for shape in shapes]
 
 
@@ -179,8 +185,7 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
     """
     recorded = {
         id(t): Tensor(_with_batch(t.shape, batch_size), t.dtype)
-        for node in graph.nodes for t in (*node.inputs, *node.outputs)
-    }
+        for node in graph.nodes for t in (*node.inputs, *node.outputs)}
     as_built = _recorded_shapes_hold(graph, inputs, batch_size)
     known = recorded if as_built else _propagate_graph(graph, inputs)
     number = {id(t): n for t, n in zip(graph.inputs, sources, strict=True)}
@@ -233,8 +238,7 @@ def _propagate_graph(graph, inputs):
 
     specs = {
         id(built): keras.KerasTensor(asked.shape, asked.dtype)
-        for built, asked in zip(graph.inputs, inputs, strict=True)
-    }
+        for built, asked in zip(graph.inputs, inputs, strict=True)}
     for node in graph.nodes:
         args, kwargs = node.arguments.fill_in(specs)
         outputs = node.operation.compute_output_spec(*args, **kwargs)
@@ -244,8 +248,7 @@ def _propagate_graph(graph, inputs):
             if None in new.shape:
                 raise ValueError(
                     f"model: the output shape {tuple(new.shape)} of {node.operation.name!r} "
-                    "depends on the data, so its work is unknown; count the model up to there"
-                )
+                    "depends on the data, so its work is unknown; count the model up to there")
             specs[id(built)] = new
     return {key: Tensor(tuple(t.shape), t.dtype) for key, t in specs.items()}
 

@@ -138,12 +138,7 @@ def count(name: str | Dataset, path: str | Path | None = None, workers: int | No
           client: "Client | None" = None) -> "pd.DataFrame":
     """Return what is counted of each model of a data set, to be stored with ``to_csv``.
 
-    The parameters are those of `load`, and so are the errors.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a model and part of its work, per batch.
+    One row a model and part of its work, per batch. Parameters and errors as for `load`.
 
     Examples
     --------

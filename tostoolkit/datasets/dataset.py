@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Counted once for a training step, forward and backward.
 ONCE = ["layers", "elements"]
-IN_PROCESSES = 200  # more models than these are counted in as many processes as there are cores
+IN_PROCESSES = 200  # more models than these are worth the seconds that processes take to start
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,17 @@ class Dataset:
                 for title, phase in zip(self.titles, self.phases, strict=True)}
 
 
-def forward(run) -> dict:
+def forward(run: SimpleNamespace) -> dict:
     """A step of `Dataset.steps`: a forward pass of the run's batch."""
     return {"batch_size": int(run.batch_size)}
 
 
-def forward_of_one(run) -> dict:
+def forward_of_one(run: SimpleNamespace) -> dict:
     """A step of `Dataset.steps`: a forward pass of one sample."""
     return {"batch_size": 1}
 
 
-def one_forward(runs) -> pd.DataFrame:
+def one_forward(runs: pd.DataFrame) -> pd.DataFrame:
     """The `Dataset.batches` of a measured forward pass."""
     return pd.DataFrame({"inference": 1}, index=runs.index)
 
@@ -104,11 +104,8 @@ def count_dataset(dataset: Dataset, runs: pd.DataFrame, workers: int | None = No
     dataset : Dataset
     runs : pandas.DataFrame
         As ``dataset.load`` returns them.
-    workers : int, optional
-        Processes, where there are more than 200 models to count; as many as cores when left out,
-        none at 0. A script that counts in processes needs ``if __name__ == "__main__":``.
-    client : dask.distributed.Client, optional
-        Counts on its workers.
+    workers, client
+        As for `count_each`; fewer than `IN_PROCESSES` models are counted in this process.
 
     Returns
     -------

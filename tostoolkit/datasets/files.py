@@ -11,6 +11,7 @@ import os
 import re
 import tarfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 #: Environment variable that names the folder of published data.
@@ -22,12 +23,13 @@ class NotAtHandError(FileNotFoundError):
     """There is no local copy of a published file."""
 
 
-def raw_url(repository, commit, path):
+def raw_url(repository: str, commit: str, path: str) -> str:
     """Return the address of one file of a GitHub repository at a commit."""
     return f"https://raw.githubusercontent.com/{repository}/{commit}/{path}"
 
 
-def locate(path, pattern, name, url, sha256=None) -> Path:
+def locate(path: str | Path | None, pattern: str, name: str, url: str, sha256: str | None = None
+           ) -> Path:
     """Return the local file that matches `pattern`, checked.
 
     Parameters
@@ -65,7 +67,7 @@ def locate(path, pattern, name, url, sha256=None) -> Path:
     return file
 
 
-def check_file(file, sha256, url):
+def check_file(file: Path, sha256: str, url: str) -> None:
     """Raise ValueError unless the file is the one that was published."""
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if digest != sha256:
@@ -74,7 +76,7 @@ def check_file(file, sha256, url):
             f"in part, or not the file published at {url}; {_again(file)}")
 
 
-def find_local(path, pattern):
+def find_local(path: str | Path | None, pattern: str) -> Path | None:
     """Return the local file that matches `pattern`; None where there is none."""
     if path is not None and Path(path).is_file():
         return Path(path)
@@ -101,7 +103,7 @@ def local_folders() -> list[Path]:
     return folders + [base / EXTERNAL for base in (here, here.parent) if (base / EXTERNAL).is_dir()]
 
 
-def fetch(files, folder, name):
+def fetch(files: Mapping[str, tuple[str, str | None]], folder: str | Path, name: str) -> None:
     """Fetch those of a data set's files that a folder lacks, with a progress bar.
 
     A file gets its name in the folder once all of it is there and, where its SHA-256 is known, is
@@ -150,7 +152,7 @@ def fetch(files, folder, name):
                              ) from error
 
 
-def read_archive(archive, prefix, pattern):
+def read_archive(archive: Path, prefix: str, pattern: str) -> dict[str, bytes]:
     """Return path -> bytes of the files under `prefix` whose paths match `pattern`."""
     try:
         with tarfile.open(archive) as tar:
@@ -166,7 +168,7 @@ def read_archive(archive, prefix, pattern):
     return files
 
 
-def check_content(files, expected, archive):
+def check_content(files: Mapping[str, bytes], expected: str, archive: Path) -> None:
     """Raise unless the files are those that were published."""
     digest = hashlib.sha256()
     for name in sorted(files):
@@ -177,7 +179,7 @@ def check_content(files, expected, archive):
             f"({digest.hexdigest()[:12]} instead of {expected[:12]}); {_again(archive)}")
 
 
-def damaged(file, what):
+def damaged(file: Path, what: str) -> ValueError:
     """Return the error of a file of which `what` is wrong."""
     return ValueError(f"{file.name}: {what}; {_again(file)}")
 

@@ -126,7 +126,7 @@ def mlperf_tiny(path: str | Path | None = None) -> pd.DataFrame:
     })
 
 
-def result_paths():
+def result_paths() -> list[tuple[str, str, str, str, str]]:
     """Return (round, organisation, system, benchmark, path) of each published result."""
     return [
         (round_, organisation, folder.split("/")[0], benchmark,
@@ -143,11 +143,11 @@ def _url(round_, result):
 def _result(file):
     try:
         return parse_result(file.read_text(encoding="utf-8"))
-    except ValueError as error:  # what is no text among them
+    except ValueError as error:  # a file that is not text among them
         raise damaged(file, f"it is damaged, or fetched in part ({error})") from None
 
 
-def parse_result(text) -> tuple[float, float]:
+def parse_result(text: str) -> tuple[float, float]:
     """Return (microjoules an inference, inferences a second) of an EnergyRunner log.
 
     Examples
@@ -159,8 +159,8 @@ def parse_result(text) -> tuple[float, float]:
     energy = re.search(r"Median energy cost is\s+([\d.]+) uJ/inf\.", text)
     throughput = re.search(r"Median throughput is\s+([\d.]+) inf\./sec\.", text)
     if not (energy and throughput):
-        raise ValueError("results.txt: no median energy cost and throughput, so it is no log of an "
-                         "energy run")
+        raise ValueError("results.txt: no median energy cost and throughput, so it is not the log "
+                         "of an energy run")
     return float(energy[1]), float(throughput[1])
 
 
@@ -298,8 +298,8 @@ def as_int8(rows: pd.DataFrame) -> pd.DataFrame:
     """Return counts with the ops of quantised layers in int8: multiply, add and compare.
 
     MACs multiply in int8 and accumulate in int32, the toolkit's convention. Softmax's exponentials
-    and divisions stay in float32. Bytes are a quarter, one a number instead of four; biases, int32
-    on the devices, are no exception here.
+    and divisions stay in float32. Bytes are a quarter, one a number instead of four, also those of
+    biases, which are int32 on the devices.
 
     Parameters
     ----------

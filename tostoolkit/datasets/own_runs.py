@@ -20,7 +20,7 @@ JOULES = MappingProxyType({
 
 def from_csv(csv: str | Path | pd.DataFrame, models: Mapping[str, Any], *, model: str = "model",
              energy: str | None = "energy_j", unit: str = "J", device: str = "device",
-             time: str | None = None, phase: str = "inference", batch_size: int | str = 1,
+             time: str | None = None, batch_size: int | str = 1, phase: str = "inference",
              configuration: str | None = None, loss: Any = None, optimizer: Any = None,
              input_shape: tuple[int, ...] | None = None) -> pd.DataFrame:
     """Return one's own measured runs with everything that is counted of their models.
@@ -40,16 +40,16 @@ def from_csv(csv: str | Path | pd.DataFrame, models: Mapping[str, Any], *, model
         None where only time was measured.
     unit : str
         ``J``, ``kJ``, ``MJ``, ``mJ``, ``µJ`` or ``uJ``, ``Wh``, ``kWh``; or the column that holds
-        the unit, the same in all rows. A column that is not named here is no unit, whatever it is
-        called.
+        the unit, the same in all rows. A column that is not named here does not
+        say the unit, whatever it is called.
     device : str
         Column that names the device; or the device, where all runs are of one.
     time : str, optional
         Column with the seconds of one step.
-    phase : str
-        ``inference`` or ``training``, or the column that says which.
     batch_size : int or str
         Samples of a step, or the column that holds them.
+    phase : str
+        ``inference`` or ``training``, or the column that says which.
     configuration : str, optional
         Column that tells which runs repeat one another; model, batch size and phase, when left out.
     loss, optimizer : str or Keras object, optional
@@ -72,7 +72,7 @@ def from_csv(csv: str | Path | pd.DataFrame, models: Mapping[str, Any], *, model
         A model that is neither a Keras model nor gives one.
     ValueError
         A missing column; a model that `models` lacks; an unknown unit or several; an energy that
-        is missing, no number or not positive; rows that are copies of one another. The message
+        is missing, not a number or not positive; rows that are copies of one another. The message
         names column, row (the header is line 1) and fix.
 
     Examples

@@ -8,14 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from ..op_kinds import OP_KINDS
-from .style import (
-    OKABE_ITO,
-    ONE_COLUMN,
-    TWO_COLUMNS,
-    WORK_COLOURS,
-    in_style,
-    new_figure,
-)
+from .style import OKABE_ITO, ONE_COLUMN, TWO_COLUMNS, WORK_COLOURS, in_style, new_figure
 
 if TYPE_CHECKING:
     from ..circuits.netlist import Netlist

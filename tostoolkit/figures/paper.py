@@ -9,15 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ..op_kinds import OP_KINDS
-from .style import (
-    OKABE_ITO,
-    ONE_COLUMN,
-    TWO_COLUMNS,
-    WORK_COLOURS,
-    in_style,
-    looks,
-    new_figure,
-)
+from .style import OKABE_ITO, ONE_COLUMN, TWO_COLUMNS, WORK_COLOURS, in_style, looks, new_figure
 
 LEGEND = 20  # groups that a legend under the panels has room for
 
@@ -229,7 +221,7 @@ def design(counted: pd.DataFrame) -> Figure:
             lines.append(f"{phase} r = {r:.2f}")
         axes.set(xscale="log", yscale="log", xlabel="MACs per step",
                  title=f"{family.replace('_', '-')}\n{', '.join(lines)}")
-    row[0].set_ylabel("elementary transistor operations per step")
+    row[0].set_ylabel("elementary TOs per step")
     row[0].legend()
     return figure
 

@@ -23,14 +23,8 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "
 WORK_COLOURS = {LINEAR: "#0072B2", ELEMENTARY: "#D55E00", COMPARISON: "#E69F00"}
 #: Pairs of colour and marker, no two alike.
 _LOOKS = tuple((colour, marker) for marker in "osD^vPX*" for colour in OKABE_ITO)
-#: Activations in the order in which they were given their looks; those counted since come after.
-_FIRST = (
-    "linear", "relu", "tanh", "sigmoid", "gelu", "silu", "softmax", "elu", "selu", "softplus",
-    "softsign", "exponential", "mish", "leaky_relu", "hard_sigmoid", "relu6", "hard_silu",
-    "log_softmax", "celu", "squareplus",
-)
 #: Every activation keeps its colour and marker in every figure.
-ACTIVATION_LOOKS = dict(zip(dict.fromkeys([*_FIRST, *ACTIVATIONS]), _LOOKS, strict=False))
+ACTIVATION_LOOKS = dict(zip(ACTIVATIONS, _LOOKS, strict=False))
 
 _STYLES = ContextVar("styles", default=(str(files(__package__) / "paper.mplstyle"),))
 

@@ -171,6 +171,16 @@ def mean_response(design, coefficients, effects=None, groups=None):
     return mean
 
 
+def positions(codes: np.ndarray) -> list[np.ndarray]:
+    """Return the positions of each code, 0 to the largest.
+
+    >>> [members.tolist() for members in positions(np.array([0, 1, 0]))]
+    [[0, 2], [1]]
+    """
+    ends = np.cumsum(np.bincount(codes))
+    return np.split(np.argsort(codes, kind="stable"), ends[:-1])
+
+
 def _parts(x, codes, weights):
     """Return X_g'W_g X_g of each configuration, shape (G, k, k)."""
     k = x.shape[1]
@@ -216,9 +226,7 @@ def resamples(solve, x, y, codes, groups, random, n, seed):
 
     A draw that cannot be fitted, as one without two values of a predictor, is left out.
     """
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes))
-    members = np.split(order, ends[:-1])
+    members = positions(codes)
     rng = np.random.default_rng(seed)
     for _ in range(n):
         drawn = [members[i] for i in rng.integers(0, len(members), len(members))]

@@ -16,6 +16,7 @@ from ..models.design import factors_of
 from ..models.families import FAMILIES, Family
 from ..statistics import mean_interval, welch_interval
 from .fit import fit_scaling_law
+from .fits import positions
 from .law import ScalingLaw
 from .prepare import check_response, need_columns
 
@@ -159,32 +160,38 @@ def _predictions(runs, laws, response, form, costs, configuration):
 
 def _pairs(runs, factor, baseline, response, equal, predictions):
     """Return the effect of each pair, and law -> the effects that it predicts."""
-    table = pd.DataFrame({
-        "level": runs[factor].to_numpy(), "y": np.log(runs[response].to_numpy(float)),
-        "repeat": runs["repeat"].to_numpy() if "repeat" in runs else 0})
+    y = np.log(runs[response].to_numpy(float))
+    repeat = runs["repeat"].to_numpy() if "repeat" in runs else np.zeros(len(runs), int)
+    codes, levels = pd.factorize(runs[factor])  # -1: no level, which has no pair
+    base_code = levels.tolist().index(baseline)
+    columns = {name: runs[name].to_numpy() for name in equal}
+    alike = (runs.groupby(equal, sort=False, dropna=False).ngroup().to_numpy() if equal
+             else np.zeros(len(runs), int))
     predictions = pd.DataFrame(predictions)
+    values = predictions.to_numpy()
     rows, predicted = [], []
-    keys = [runs[c].to_numpy() for c in equal] or [np.zeros(len(runs))]
-    for values, part in table.groupby(keys, sort=False, dropna=False):
-        base = part[part.level == baseline]
-        if base.empty:
+    for members in positions(alike):
+        base = members[codes[members] == base_code]
+        if not len(base):
             continue
-        for level, twins in part[part.level != baseline].groupby("level", sort=False):
-            rows.append(dict(zip(equal, values, strict=False)) | {"level": level}
-                        | _effect(twins, base))
-            predicted.append(predictions.loc[twins.index].mean()
-                             / predictions.loc[base.index].mean() - 1)
+        for code in dict.fromkeys(codes[members]):
+            if code in (-1, base_code):
+                continue
+            twins = members[codes[members] == code]
+            rows.append({name: column[members[0]] for name, column in columns.items()}
+                        | {"level": levels[code]}
+                        | _effect(y[twins], y[base], repeat[twins], repeat[base]))
+            predicted.append(values[twins].mean(axis=0) / values[base].mean(axis=0) - 1)
     if not rows:
         raise ValueError(f"factors: no two configurations differ in {factor!r} alone and are equal "
                          f"in {', '.join(equal)}; name fewer columns by factors=, or add twins to "
                          "the model set")
-    return pd.DataFrame(rows), pd.DataFrame(predicted).reset_index(drop=True)
+    return pd.DataFrame(rows), pd.DataFrame(predicted, columns=predictions.columns)
 
 
-def _effect(twins, base):
-    """Return the effect of one pair, with its interval over repeats."""
-    y, z = twins.y.to_numpy(), base.y.to_numpy()
-    alike, i, j = np.intersect1d(twins["repeat"], base["repeat"], return_indices=True)
+def _effect(y, z, repeat_y, repeat_z):
+    """Return the effect of one pair, whose logs are y and z, with its interval over repeats."""
+    alike, i, j = np.intersect1d(repeat_y, repeat_z, return_indices=True)
     n = min(len(y), len(z))
     if len(alike) == len(y) == len(z):  # the same repeats, each once
         ratio, low, high = mean_interval(y[i] - z[j])

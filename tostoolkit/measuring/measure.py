@@ -220,7 +220,7 @@ def _to_host(result):
             _to_host(part)
     elif hasattr(result, "detach"):  # PyTorch
         result.detach().cpu()
-    elif hasattr(result, "numpy"):  # TensorFlow, whose scalars in bfloat16 are no arrays to NumPy
+    elif hasattr(result, "numpy"):  # TensorFlow, NumPy cannot read its bfloat16 scalars
         result.numpy()
     elif hasattr(result, "__array__"):  # JAX
         np.asarray(result)

@@ -231,8 +231,7 @@ def find_meter(meter: MeterChoice = "auto") -> tuple[Meter | None, str]:
     Parameters
     ----------
     meter : {"auto", "nvml", "rapl", "zeus"}, Meter, list of these, or None
-        ``auto`` takes the GPU's where Keras (if it is in use) computes on one, else the CPU's.
-        ``nvml:1`` is GPU 1. The energies of a list are added. None measures time alone.
+        As for `measure`.
 
     Raises
     ------
@@ -280,7 +279,7 @@ def _together(asked):
         for part in asked:
             meter, why = find_meter(part)
             if meter is None:
-                raise MeterError(f"meter: {part!r} of the list is no meter here ({why})")
+                raise MeterError(f"meter: {part!r} of the list is not a meter here ({why})")
             parts.append(meter)
     except (MeterError, ValueError):
         for meter in parts:

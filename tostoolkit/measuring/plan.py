@@ -3,12 +3,13 @@
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ..models.families import FAMILIES
+from ..models.families import FAMILIES, Family
 from ..models.optimal_design import informative_order
 from .runs import IDLE, conditions_of
 
@@ -52,20 +53,13 @@ def runs_made(runs: pd.DataFrame, block: int, retry_failed: bool) -> set[tuple[s
     return set(zip(runs.configuration[made], runs.repeat[made], strict=True))
 
 
-def jobs_left(model_set, repeats, made, seed=0, informative_first=False,
-              families=FAMILIES) -> list[Job]:
+def jobs_left(model_set: pd.DataFrame, repeats: int, made: set[tuple[str, int]], seed: int = 0,
+              informative_first: bool = False, families: Mapping[str, Family] = FAMILIES
+              ) -> list[Job]:
     """Return the runs to make, repeat by repeat, each in a random order of its own.
 
-    Parameters
-    ----------
-    model_set : pandas.DataFrame
-    repeats : int
-    made : set of (str, int)
-        As `runs_made` returns.
-    seed : int
-    informative_first : bool
-        Begin each repeat with the most informative configurations (`informative_order`).
-    families : mapping of str to Family
+    What was `made` is as `runs_made` returns it; `informative_first` begins each repeat with the
+    most informative configurations (`informative_order`).
     """
     rows, jobs = model_set.to_dict("records"), []
     for repeat in range(repeats):

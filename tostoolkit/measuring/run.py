@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..models.families import FAMILIES
+from ..models.families import FAMILIES, Family
 from .counters import MeterError
 from .measure import idle, measure
 from .meters import MeterChoice, computes_on_gpu, cpu_name, find_meter
@@ -74,7 +75,7 @@ def _version(name):
 
 
 @contextmanager
-def device_lock(device_id: str):
+def device_lock(device_id: str) -> Iterator[None]:
     """Hold the devices of an id: one measurement at a time, between all of a user's processes.
 
     The kernel gives the locks back however the process ends. They lie in the system's folder for
@@ -90,7 +91,8 @@ def device_lock(device_id: str):
         yield
 
 
-def attempt(row, seed=0, seconds=2.0, meter="auto", families=FAMILIES, device_id="cpu") -> dict:
+def attempt(row: dict | None, seed: int = 0, seconds: float = 2.0, meter: MeterChoice = "auto",
+            families: Mapping[str, Family] = FAMILIES, device_id: str = "cpu") -> dict:
     """Return what one run measured, or the error that it failed with, as columns of a runs file.
 
     Building the model, the warm-up and the window all hold the device's lock.
@@ -99,10 +101,8 @@ def attempt(row, seed=0, seconds=2.0, meter="auto", families=FAMILIES, device_id
     ----------
     row : dict or None
         A configuration; None stands for the idle baseline.
-    seed, seconds, meter, families
-        As for `run_sweep`.
-    device_id : str
-        As `describe` returns.
+    seed, seconds, meter, families, device_id
+        As for `run_sweep`; as `describe` returns.
 
     Returns
     -------

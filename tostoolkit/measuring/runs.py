@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -183,7 +184,7 @@ def complete_lines(path: str | Path) -> tuple[str, bytes]:
 
 
 @contextmanager
-def locked(path):
+def locked(path: str | Path) -> Iterator[None]:
     """Hold the lock of a runs file, which the kernel gives back however this process ends.
 
     Raises
@@ -253,7 +254,7 @@ class RunsFile:
         if not text:
             self._write(header)
 
-    def append(self, row: dict):
+    def append(self, row: dict) -> None:
         """Write one row and have it on disk on return; a row that cannot be leaves no trace.
 
         Raises

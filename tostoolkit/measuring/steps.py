@@ -6,20 +6,21 @@ step, so that a step moves nothing from the host. What it returns is small and d
 its work, so that bringing it to the host waits for the step to end.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..models.counting import LOSS, OPTIMIZER
-from ..models.families import FAMILIES, PHASES, build
+from ..models.families import FAMILIES, PHASES, Family, build
 
 #: So small that no network of a set diverges (stable below 2 / curvature, which grows with the
 #: width), and in float32 large enough to move the weights: no step works on infinities or NaN.
 LEARNING_RATE = 1e-5
 
 
-def step(row, seed=0, families=FAMILIES):
+def step(row: Mapping[str, Any], seed: int = 0, families: Mapping[str, Family] = FAMILIES
+         ) -> Callable[[], Any]:
     """Return a function without arguments that runs one step of a row's model.
 
     Parameters

@@ -3,19 +3,24 @@
 import math
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..models.families import FAMILIES, find_family
+from ..models.families import FAMILIES, Family, find_family
 from .counters import MeterError
 from .measure import Measurement
 from .meters import MeterChoice, find_meter
 from .plan import Plan, block_of, blocks, jobs_left, runs_made
 from .run import attempt, describe
 from .runs import IDLE, LIBRARIES, RunsFile, conditions_of, load_runs, locked
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 HOPELESS = 5  # failed runs at the start of a sweep that are not the configurations' fault
 _RUN = ("repeat", "position", "seed", "block")
@@ -26,8 +31,9 @@ _PROVENANCE = ("error", "backend", "python", *LIBRARIES, "cores", "host", "devic
 
 def run_sweep(model_set: pd.DataFrame, out: str | Path, repeats: int = 3, seconds: float = 2.0,
               seed: int = 0, meter: MeterChoice = "auto", progress: bool = True,
-              minutes: float | None = None, client=None, families=FAMILIES,
-              retry_failed: bool = False) -> pd.DataFrame:
+              minutes: float | None = None, client: "Client | None" = None,
+              families: Mapping[str, Family] = FAMILIES, retry_failed: bool = False
+              ) -> pd.DataFrame:
     """Measure every configuration of a model set `repeats` times, and return the runs.
 
     Each repeat is a walk through the whole set in an order of its own, so that a drift of the
@@ -171,16 +177,12 @@ def runs_left(model_set: pd.DataFrame, out: str | Path, repeats: int = 3,
               meter: MeterChoice = "auto", retry_failed: bool = False) -> pd.DataFrame:
     """Return the runs that `run_sweep` of these arguments would make here now.
 
-    Parameters
-    ----------
-    model_set, out, repeats, meter, retry_failed
-        As for `run_sweep`.
+    Parameters as for `run_sweep`.
 
     Returns
     -------
     pandas.DataFrame
-        ``configuration``, ``repeat``: a row each; none where the block of this process' device,
-        meter, driver, backend, core count and versions is complete.
+        ``configuration``, ``repeat``: a row each; none where the block of this process is complete.
 
     Raises
     ------

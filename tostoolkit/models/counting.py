@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from ..counting.count import count_row
 from ..counting.introspection import abstract
-from ..counting.rows import count_row
 from .families import FAMILIES, Family, build, find_family
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def label(table: pd.DataFrame, factors: Sequence[str]) -> pd.Series:
          for row in table[list(factors)].itertuples(index=False)], index=table.index, dtype=object)
 
 
-def correlations(macs, elementary):
+def correlations(macs: Sequence[float], elementary: Sequence[float]) -> tuple[float, float]:
     """Return Pearson's (of the logs) and Spearman's correlation over rows with elementary work."""
     some = np.asarray(elementary) > 0
     x, y = np.log(np.asarray(macs, float)[some]), np.log(np.asarray(elementary, float)[some])

@@ -108,14 +108,7 @@ def convolutional(size: str = "small", n: int | None = N, seed: int = SEED,
     image_sizes : sequence of int, optional
         Side of the image, in pixels, with three channels.
 
-    Returns
-    -------
-    pandas.DataFrame
-
-    Raises
-    ------
-    ValueError
-        As `feed_forward`.
+    Returns and raises as `feed_forward`.
 
     Examples
     --------
@@ -152,14 +145,7 @@ def transformer(size: str = "small", n: int | None = N, seed: int = SEED,
     vocabulary : int, optional
         Tokens known; 1000 for small, 32000 for large sets.
 
-    Returns
-    -------
-    pandas.DataFrame
-
-    Raises
-    ------
-    ValueError
-        As `feed_forward`; heads none of which divides a width.
+    Returns and raises as `feed_forward`; a ValueError also for heads none of which divides a width.
 
     Examples
     --------
@@ -185,13 +171,8 @@ def model_set(family: str, size: str = "small", n: int | None = N, seed: int = S
     size : str
         One of the sizes of the family's record, whose levels those factors have that are not given.
         Where none is given, configurations are within its bounds.
-    n : int or None
-        Configurations to draw; None takes the whole grid.
-    seed : int
-        Of the draw.
-    phases : sequence of {"inference", "training"}
-    dtypes : sequence of str
-        Keras dtype policies: ``float32``, ``mixed_bfloat16``, ``bfloat16``, ``mixed_float16``.
+    n, seed, phases, dtypes
+        As in `feed_forward`.
     families : mapping of str to Family
         ``FAMILIES | {"mine": Family(...)}`` adds one of your own.
     afresh : bool

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ..statistics import SHORT
 from .design import (
     FEWEST,
     MAX_CORRELATION,
@@ -314,4 +315,4 @@ def _terms(factors):
         else:
             columns += [(levels == level).to_numpy(float) for level in levels.unique()[1:]]
     x = np.column_stack(columns)
-    return x[:, [True, *(np.ptp(x[:, 1:], axis=0) > 1e-9)]]
+    return x[:, [True, *(np.ptp(x[:, 1:], axis=0) > SHORT)]]

@@ -99,20 +99,9 @@ def default_path(family: str, size: str) -> Path:
 
 def default_set(family: str, size: str, levels: Mapping[str, Sequence], n: int
                 ) -> pd.DataFrame:
-    """Return a default set from its file.
+    """Return a default set from its file, which must keep to the `levels` and have `n` rows.
 
-    Parameters
-    ----------
-    family, size : str
-    levels : mapping
-        Factor -> levels, those that the file must keep to.
-    n : int
-        Rows that the file must have.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `read_model_set`; also a row with another level.
+    Errors as of `read_model_set`; also a row with another level.
     """
     path = default_path(family, size)
     models = read_model_set(path)

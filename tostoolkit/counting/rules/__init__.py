@@ -8,9 +8,7 @@ from types import MappingProxyType
 
 from . import attention as ac
 from . import layers as lc
-from . import normalization as nc
 from . import recurrent as rc
-from . import wrappers as wc
 from .layers import NoRule
 from .operators import OPERATOR_COUNTERS
 
@@ -40,8 +38,8 @@ TRACED_LAYERS = (
 
 #: Layers that hold others -> function of a LayerCall and of the function that counts what is held.
 WRAPPERS = MappingProxyType({
-    "Bidirectional": wc.bidirectional, "TimeDistributed": wc.time_distributed,
-    "SpectralNormalization": wc.as_wrapped, "StackedRNNCells": rc.stacked_cells,
+    "Bidirectional": rc.bidirectional, "TimeDistributed": rc.time_distributed,
+    "SpectralNormalization": rc.as_wrapped, "StackedRNNCells": rc.stacked_cells,
     **dict.fromkeys(("SimpleRNN", "LSTM", "GRU", "RNN"), rc.rnn),
 })
 
@@ -68,9 +66,9 @@ OP_COUNTERS = MappingProxyType({
     "Attention": ac.dot_attention, "AdditiveAttention": ac.additive_attention,
     "SimpleRNNCell": rc.simple_cell, "LSTMCell": rc.lstm_cell, "GRUCell": rc.gru_cell,
     "ConvLSTM1D": rc.conv_lstm, "ConvLSTM2D": rc.conv_lstm, "ConvLSTM3D": rc.conv_lstm,
-    "BatchNormalization": nc.batch_normalization, "LayerNormalization": nc.layer_normalization,
-    "GroupNormalization": nc.group_normalization, "RMSNormalization": nc.rms_normalization,
-    "UnitNormalization": nc.unit_normalization, "Normalization": nc.normalization,
+    "BatchNormalization": lc.batch_normalization, "LayerNormalization": lc.layer_normalization,
+    "GroupNormalization": lc.group_normalization, "RMSNormalization": lc.rms_normalization,
+    "UnitNormalization": lc.unit_normalization, "Normalization": lc.normalization,
     "Rescaling": lc.rescaling,
     "Activation": lc.activation_by_name,
     **dict.fromkeys(lc.ACTIVATION_LAYERS, lc.activation_layer),
@@ -82,13 +80,12 @@ OP_COUNTERS = MappingProxyType({
 })
 
 
-
 def find_counter(layer, kind, counters=OP_COUNTERS):
     """Return the counter of a layer: by its class where that is a key, else by its kind."""
     return counters.get(type(layer)) or counters.get(kind, lc.no_rule)
 
 
-def own_counter(layer, kind, counters):
+def user_counter(layer, kind, counters):
     """Return the counter that the user gave for a layer, None where it is the toolkit's own."""
     if counters is OP_COUNTERS:
         return None
@@ -97,4 +94,4 @@ def own_counter(layer, kind, counters):
 
 
 __all__ = ["OP_COUNTERS", "TRACED_LAYERS", "WRAPPERS", "ZERO_LAYERS", "NoRule", "find_counter",
-           "own_counter"]
+           "user_counter"]

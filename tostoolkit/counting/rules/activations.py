@@ -108,42 +108,46 @@ def glu(dtype, n, length):
     return ops(dtype, sigmoid=n // 2, mul=n // 2)
 
 
-#: Name of an activation -> its record.
+#: Name of an activation -> its record. Their order gives them their colours in figures: a new one
+#: goes to the end, so that all others keep theirs.
 ACTIVATIONS = MappingProxyType({
     "linear": Activation({}, {}),
     "relu": Activation({"max": 1}, {"max": 1, "select": 1}, "Relu"),
-    "relu6": Activation(  # min(max(x, 0), 6)
-        {"max": 2}, {"max": 2, "logic": 1, "select": 1}, "Relu6"),
-    "leaky_relu": Activation(  # max(x, slope x)
-        {"mul": 1, "max": 1}, {"max": 1, "mul": 1, "select": 1}, "LeakyRelu"),
+    "tanh": Activation({"tanh": 1}, {"add": 1, "mul": 2}, "Tanh"),  # gradient: g (1 - y y)
+    "sigmoid": Activation(  # gradient: g y (1 - y)
+        {"sigmoid": 1}, {"add": 1, "mul": 2}, "Sigmoid"),
+    "gelu": Activation(  # x/2 erfc(-x / sqrt 2)
+        {"mul": 3, "neg": 1, "erf": 1}, {"exp": 1, "neg": 2, "add": 1, "mul": 7}),
+    "silu": Activation(  # x sigmoid(x); gradient: g s (1 + x (1 - s)), s computed anew
+        {"sigmoid": 1, "mul": 1}, {"sigmoid": 1, "add": 2, "mul": 3}, "Silu"),
+    "softmax": Activation({}, softmax_gradient, "Softmax", softmax),
     "elu": Activation(  # x > 0 ? x : exp(x) - 1
         {"exp": 1, "max": 1}, {"add": 1, "max": 1, "mul": 1, "select": 1}),
     "selu": Activation(  # scale * (x > 0 ? x : a * expm1(x))
         {"exp": 1, "max": 1, "mul": 2}, {"add": 1, "max": 1, "mul": 2, "select": 1}, "Selu"),
-    "celu": Activation({"max": 2, "div": 1, "exp": 1, "mul": 1, "add": 1}, None, "Celu"),
     "softplus": Activation(  # log1p(exp(x))
         {"exp": 1, "log": 1}, {"sigmoid": 1, "mul": 1}, "Softplus"),
     "softsign": Activation(  # x / (1 + |x|)
         {"abs": 1, "add": 1, "div": 1}, {"abs": 1, "add": 1, "div": 1, "mul": 1}, "Softsign"),
-    "squareplus": Activation(  # (x + sqrt(x x + b)) / 2
-        {"mul": 1, "add": 2, "sqrt": 1, "div": 1}, None, "Squareplus"),
-    "sigmoid": Activation(  # gradient: g y (1 - y)
-        {"sigmoid": 1}, {"add": 1, "mul": 2}, "Sigmoid"),
-    "log_sigmoid": Activation({"neg": 2, "exp": 1, "log": 1}, None, "LogSigmoid"),  # -softplus(-x)
+    "exponential": Activation({"exp": 1}, {"mul": 1}, "Exp"),
+    "mish": Activation(  # x tanh(softplus(x))
+        {"exp": 1, "log": 1, "tanh": 1, "mul": 1}, {"sigmoid": 1, "add": 2, "mul": 5}, "Mish"),
+    "leaky_relu": Activation(  # max(x, slope x)
+        {"mul": 1, "max": 1}, {"max": 1, "mul": 1, "select": 1}, "LeakyRelu"),
     "hard_sigmoid": Activation(  # relu6(x + 3) / 6
         {"add": 1, "max": 2, "div": 1}, {"div": 1, "logic": 1, "max": 2, "select": 1},
         "HardSigmoid"),
-    "sparse_sigmoid": Activation(
-        {"max": 2, "add": 1, "mul": 1, "select": 2}, None, "SparseSigmoid"),
-    "silu": Activation(  # x sigmoid(x); gradient: g s (1 + x (1 - s)), s computed anew
-        {"sigmoid": 1, "mul": 1}, {"sigmoid": 1, "add": 2, "mul": 3}, "Silu"),
+    "relu6": Activation(  # min(max(x, 0), 6)
+        {"max": 2}, {"max": 2, "logic": 1, "select": 1}, "Relu6"),
     "hard_silu": Activation(  # x hard_sigmoid(x)
         {"add": 1, "max": 2, "div": 1, "mul": 1}, None, "HardSilu"),
-    "mish": Activation(  # x tanh(softplus(x))
-        {"exp": 1, "log": 1, "tanh": 1, "mul": 1}, {"sigmoid": 1, "add": 2, "mul": 5}, "Mish"),
-    "gelu": Activation(  # x/2 erfc(-x / sqrt 2)
-        {"mul": 3, "neg": 1, "erf": 1}, {"exp": 1, "neg": 2, "add": 1, "mul": 7}),
-    "tanh": Activation({"tanh": 1}, {"add": 1, "mul": 2}, "Tanh"),  # gradient: g (1 - y y)
+    "log_softmax": Activation({}, None, "LogSoftmax", log_softmax),
+    "celu": Activation({"max": 2, "div": 1, "exp": 1, "mul": 1, "add": 1}, None, "Celu"),
+    "squareplus": Activation(  # (x + sqrt(x x + b)) / 2
+        {"mul": 1, "add": 2, "sqrt": 1, "div": 1}, None, "Squareplus"),
+    "log_sigmoid": Activation({"neg": 2, "exp": 1, "log": 1}, None, "LogSigmoid"),  # -softplus(-x)
+    "sparse_sigmoid": Activation(
+        {"max": 2, "add": 1, "mul": 1, "select": 2}, None, "SparseSigmoid"),
     "tanh_shrink": Activation({"tanh": 1, "add": 1}, None, "TanhShrink"),  # x - tanh(x)
     "hard_tanh": Activation({"max": 2}, None, "HardTanh"),  # clip(x, -1, 1)
     "soft_shrink": Activation({"max": 2, "add": 2, "select": 2}, None, "SoftShrink"),
@@ -151,9 +155,6 @@ ACTIVATIONS = MappingProxyType({
     "threshold": Activation({"max": 1, "select": 1}, None, "Threshold"),
     "sparse_plus": Activation(
         {"max": 2, "add": 1, "pow": 1, "mul": 1, "select": 2}, None, "SparsePlus"),
-    "exponential": Activation({"exp": 1}, {"mul": 1}, "Exp"),
-    "softmax": Activation({}, softmax_gradient, "Softmax", softmax),
-    "log_softmax": Activation({}, None, "LogSoftmax", log_softmax),
     "sparsemax": Activation({}, None, "Sparsemax", sparsemax),
     "glu": Activation({}, rows=glu),
 })

@@ -1,4 +1,8 @@
-"""Op counts of recurrent layers: steps x the cell, whatever the loop looks like."""
+"""Op counts of layers that run others: recurrent layers, steps x the cell, and wrappers.
+
+A function of what holds others also takes ``count``, the function that counts the call of what is
+held; so a counter of the user's holds in here too.
+"""
 
 from collections import Counter
 from dataclasses import replace
@@ -115,3 +119,36 @@ def _convolved(cell, sides):
         (side - (k - 1) * d - 1) // s + 1
         for side, k, d, s in zip(
             sides, cell.kernel_size, cell.dilation_rate, cell.strides, strict=True))
+
+
+# Wrappers ------------------------------------------------------------------------------------
+
+def _inner(call, layer, **shapes):
+    """Return the call of what is held: the wrapper's own arguments are not handed on."""
+    return replace(call, kind=kind_of(layer), layer=layer, kwargs={}, **shapes)
+
+
+def as_wrapped(call, count):
+    """The layer inside, and nothing else: in inference the weights are normalised already."""
+    return count(_inner(call, call.layer.layer))
+
+
+def bidirectional(call, count):
+    """Both directions, then the merge: nothing for concat."""
+    counts, y, mode = Counter(), call.outputs[0], call.layer.merge_mode
+    width = y.shape[-1] // 2 if mode == "concat" else y.shape[-1]
+    one = Tensor((*y.shape[:-1], width), y.dtype)
+    for layer in (call.layer.forward_layer, call.layer.backward_layer):
+        counts += count(_inner(call, layer, outputs=(one,)))
+    n = y.size
+    merge = {"sum": {"add": n}, "ave": {"add": n, "div": n}, "mul": {"mul": n}}
+    return counts + ops(call.dtype, **merge.get(mode, {}))
+
+
+def time_distributed(call, count):
+    """steps x the inner layer."""
+    x, y = call.inputs[0], call.outputs[0]
+    step = _inner(call, call.layer.layer,
+                 inputs=(Tensor((x.shape[0], *x.shape[2:]), x.dtype),),
+                 outputs=(Tensor((y.shape[0], *y.shape[2:]), y.dtype),))
+    return times(count(step), x.shape[1])

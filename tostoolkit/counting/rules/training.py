@@ -77,7 +77,7 @@ def _adam(optimizer, p, v):
 OPTIMIZERS = MappingProxyType({"SGD": _sgd, "Adam": _adam})
 
 
-def count_step(read, step, count_call, own) -> dict | None:
+def count_step(read, step, count_call, by_user) -> dict | None:
     """Return ``(path, part) -> CallCount`` of a training step, None where no rule covers it.
 
     Parameters
@@ -88,7 +88,7 @@ def count_step(read, step, count_call, own) -> dict | None:
         Loss and optimizer.
     count_call : function
         Counts a call in inference: `count.count_call`.
-    own : function
+    by_user : function
         (layer, kind) -> the counter that the user gave for a layer, or None: it gives the forward
         pass.
 
@@ -105,13 +105,13 @@ def count_step(read, step, count_call, own) -> dict | None:
     Counter({('float32', 'mac'): 64, ('float32', 'add'): 4})
     """
     try:
-        counts = _count_step(read, step, count_call, own)
+        counts = _count_step(read, step, count_call, by_user)
     except NoRule:
         return None
     return {key: CallCount(ops, "rule") for key, ops in counts.items()}
 
 
-def _count_step(read, step, count_call, own):
+def _count_step(read, step, count_call, by_user):
     calls, outputs = read.calls, read.outputs
     if len(outputs) != 1:
         raise NoRule("no graph of layers, or several outputs")
@@ -133,7 +133,7 @@ def _count_step(read, step, count_call, own):
                 weights = sum(prod(w.shape) for w in call.layer.trainable_variables)
                 backward[DTYPE, "add"] += weights * (repeats - 1)
             counts[call.path, BACKWARD] += backward
-        counter = own(call.layer, call.kind)
+        counter = by_user(call.layer, call.kind)
         forward = (counter or record.forward or count_call)(call)
         if is_logits and not counter:
             n = call.outputs[0].size

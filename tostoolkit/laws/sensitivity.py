@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ..costs.cost_table import CostTable, cost_tables
+from ..costs.cost_table import CostTable, cost_tables, load_cost_table
 from ..costs.pricing import predictor_values
 from ..statistics import ENDS, percentiles, resampled_means
 from .comparison import by_device, error_sums
@@ -141,7 +141,9 @@ def _macs_per_op(runs, part, costs):
 def _shipped_weights(runs, part):
     """Return that cost under each shipped table that prices all the runs' ops one by one."""
     weights = []
-    for name in cost_tables().index.difference(["macs", "flops"]):
+    for name in cost_tables().index:
+        if (load_cost_table(name).rows["source"] == "definition").all():
+            continue  # MACs and FLOPs say how to count, not what an op costs
         try:
             weights.append(_macs_per_op(runs, part, name))
         except ValueError:

@@ -49,12 +49,12 @@ import pandas as pd
 from ..op_kinds import OP_KINDS
 from .calls import CallCount, LayerCall
 from .data_movement import movement_table
-from .introspection import compiled, compiled_optimizer, inspect, sublayers
+from .introspection import compiled, compiled_optimizer, inspect, is_as_shipped, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, own_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
-from .walk import read_calls
+from .walk import has_mask, read_calls
 
 
 class Counted(NamedTuple):
@@ -221,7 +221,7 @@ def count_call(call, counters=OP_COUNTERS) -> Counter:
 def counted(call, counters=OP_COUNTERS, traced=True) -> CallCount:
     """Return the op counts of a call and how they were found; NoRule unless it may be `traced`."""
     counter = find_counter(call.layer, call.kind, counters)
-    if counter is zero:
+    if counter is zero and is_as_shipped(call.layer):
         return CallCount(Counter(), "zero")
     own = own_counter(call.layer, call.kind, counters)
     try:
@@ -264,11 +264,17 @@ def _by_rule(call, counter, counters):
 
 
 def _computes_otherwise(call):
-    """Whether the layer is quantised, or computes in another dtype than it stores."""
+    """Whether a rule does not see all: masks, what was changed or quantised, mixed precision."""
     layer = call.layer
     policy = getattr(layer, "dtype_policy", None)
-    if policy is None or call.kind in ZERO_LAYERS:
+    if policy is None:
         return False
+    if call.kind in ZERO_LAYERS:
+        return not is_as_shipped(layer)
+    held = () if call.kind in WRAPPERS else [x for _, x in sublayers(layer)]
+    if has_mask(call) or not all(map(is_as_shipped, (layer, *held))) or any(
+            getattr(x, "quantization_mode", None) for x in held):
+        return True
     return (getattr(layer, "quantization_mode", None) is not None
             or policy.compute_dtype != policy.variable_dtype
             or any(t.dtype != policy.compute_dtype and t.dtype.startswith(("float", "bfloat"))

@@ -66,7 +66,7 @@ def _step(call, cell, features):
     sizes = [features, *states]
     if not all(isinstance(size, int) for size in (*sizes, output)):
         raise NoRule(f"{call.path!r} ({call.kind}): states that are not vectors")
-    return replace(call, kind=kind_of(cell), layer=cell, kwargs={},
+    return replace(call, kind=kind_of(cell), layer=cell, kwargs={}, bind=None,
                    inputs=tuple(Tensor((batch, size), dtype) for size in sizes),
                    outputs=(Tensor((batch, output), dtype),))
 

@@ -10,12 +10,13 @@ from dataclasses import replace
 from ..calls import Tensor
 from ..introspection import kind_of
 from .activations import ops
+from .layers import NoRule
 from .recurrent import times
 
 
 def _held(call, layer, **shapes):
     """Return the call of what is held: the wrapper's own arguments are not handed on."""
-    return replace(call, kind=kind_of(layer), layer=layer, kwargs={}, **shapes)
+    return replace(call, kind=kind_of(layer), layer=layer, kwargs={}, bind=None, **shapes)
 
 
 def as_wrapped(call, count):
@@ -36,7 +37,10 @@ def bidirectional(call, count):
 
 
 def time_distributed(call, count):
-    """steps x the inner layer."""
+    """steps x the inner layer, in the wrapper's number format: Keras runs its bare ``call``."""
+    policies = [layer.dtype_policy.name for layer in (call.layer, call.layer.layer)]
+    if policies[0] != policies[1]:
+        raise NoRule(f"{call.path!r}: {policies[1]} within {policies[0]}")
     x, y = call.inputs[0], call.outputs[0]
     step = _held(call, call.layer.layer,
                  inputs=(Tensor((x.shape[0], *x.shape[2:]), x.dtype),),

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -60,6 +60,9 @@ class LayerCall:
     reads, writes : tuple of int
         Numbers of the inputs and outputs: those of two calls are equal where the one reads what
         the other writes. Empty for a call that is not part of a graph.
+    bind : function, or None
+        Tensors, one for each of the inputs -> positional and keyword arguments of the call, as
+        the model makes it; None of a call that is not part of a graph.
 
     Examples
     --------
@@ -80,6 +83,7 @@ class LayerCall:
     kwargs: Mapping = field(default_factory=dict)
     reads: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
+    bind: Callable | None = field(default=None, compare=False, repr=False)
 
 
 class CallCount(NamedTuple):

@@ -52,12 +52,12 @@ import pandas as pd
 from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
-from .introspection import compiled, inspect, sublayers
+from .introspection import compiled, inspect, is_as_shipped, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
-from .walk import check_phase, read_calls
+from .walk import check_phase, has_mask, read_calls
 
 if TYPE_CHECKING:
     import keras
@@ -264,7 +264,7 @@ def count_call(call: LayerCall, counters: Mapping = OP_COUNTERS) -> Counter:
 def counted(call: LayerCall, counters: Mapping = OP_COUNTERS, traced: bool = True) -> CallCount:
     """Return the op counts of a call and how they were found; NoRule unless it may be `traced`."""
     counter = find_counter(call.layer, call.kind, counters)
-    if counter is zero:
+    if counter is zero and is_as_shipped(call.layer):
         return CallCount(Counter(), "zero")
     given = user_counter(call.layer, call.kind, counters)
     try:
@@ -307,11 +307,17 @@ def _by_rule(call, counter, counters):
 
 
 def _computes_otherwise(call):
-    """Whether the layer is quantised, or computes in another dtype than it stores."""
+    """Whether a rule does not see all: masks, what was changed or quantised, mixed precision."""
     layer = call.layer
     policy = getattr(layer, "dtype_policy", None)
-    if policy is None or call.kind in ZERO_LAYERS:
+    if policy is None:
         return False
+    if call.kind in ZERO_LAYERS:
+        return not is_as_shipped(layer)
+    held = () if call.kind in WRAPPERS else [x for _, x in sublayers(layer)]
+    if has_mask(call) or not all(map(is_as_shipped, (layer, *held))) or any(
+            getattr(x, "quantization_mode", None) for x in held):
+        return True
     return (getattr(layer, "quantization_mode", None) is not None
             or policy.compute_dtype != policy.variable_dtype
             or any(t.dtype != policy.compute_dtype and t.dtype.startswith(("float", "bfloat"))

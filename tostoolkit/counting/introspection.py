@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from inspect import isfunction
 from typing import Any
 
 
@@ -96,7 +97,8 @@ def is_operator(operation) -> bool:
 def _shipped_layers():
     import keras
 
-    return frozenset(c for c in vars(keras.layers).values() if isinstance(c, type))
+    return frozenset(c for c in vars(keras.layers).values()
+                     if isinstance(c, type) and _is_of_keras(c))
 
 
 @cache
@@ -104,6 +106,45 @@ def _shipped_names():
     import keras
 
     return {*vars(keras.layers), *(c.__name__ for c in _shipped_layers())}
+
+
+def _is_of_keras(definition):
+    """Whether a class or function was defined in Keras, not put there by somebody else."""
+    return str(getattr(definition, "__module__", "")).startswith("keras.src.")
+
+
+#: Methods that Keras itself wraps on each layer that it makes.
+_WRAPPED = ("build", "quantize")
+
+
+def is_as_shipped(layer) -> bool:
+    """Whether a layer of a class that Keras ships computes as that class says.
+
+    It does not where one of its methods was replaced, ``layer.call = f``, or that of its class,
+    or where low-rank adaptation adds to its weights.
+
+    Examples
+    --------
+    >>> import keras
+    >>> dense = keras.layers.Dense(3)
+    >>> is_as_shipped(dense)
+    True
+    >>> dense.call = keras.ops.exp
+    >>> is_as_shipped(dense)
+    False
+    """
+    cls = type(layer)
+    if cls not in _shipped_layers():
+        return True
+    if not _is_of_keras(cls.call) or getattr(layer, "lora_enabled", False):
+        return False
+    return all(name in _WRAPPED and _is_of_keras(value) for name, value in vars(layer).items()
+               if name in _methods(cls))
+
+
+@cache
+def _methods(cls):
+    return frozenset(name for name in dir(cls) if isfunction(getattr(cls, name, None)))
 
 
 def _is_shipped_operator(cls):
@@ -136,16 +177,22 @@ def _graph(model):
     import keras
     from keras.src.models.functional import Functional
 
-    if isinstance(model, keras.Sequential) and type(model).call is keras.Sequential.call:
+    if isinstance(model, keras.Sequential) and _runs_as(model, keras.Sequential):
         model = model._functional if model.built else None
         if model is None:
             return None
-    elif not isinstance(model, Functional) or type(model).call is not Functional.call:
+    elif not isinstance(model, Functional) or not _runs_as(model, Functional):
         return None
     by_depth = model._nodes_by_depth
     return Graph(tuple(model.inputs), tuple(model.outputs), tuple(
         _node(node) for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
         if not node.is_input))
+
+
+def _runs_as(model, cls):
+    """Whether neither the model nor its class replaces how `cls` is called."""
+    return (type(model).call is cls.call and type(model).__call__ is cls.__call__
+            and "call" not in vars(model))
 
 
 def _node(node):

@@ -50,7 +50,7 @@ def trace_call(call, by_user=_none, trace_counters=TRACE_COUNTERS) -> CallCount:
     [(('float32', 'add'), 4), (('float32', 'mac'), 32), (('float32', 'tanh'), 4)]
     """
     with _by_hand(sublayers(call.layer), by_user) as by_hand:
-        graph = _traced(call.layer, call.inputs, call.path, call.kwargs)
+        graph = _traced(call.layer, call.inputs, call.path, call.kwargs, call.bind)
     ops = OpCounts(trace_counters, by_hand)
     with _says_how_to_count(call.path, call.kind):
         ops.add_graph(graph)
@@ -225,7 +225,7 @@ def _marked(layer, kind, call, counter, by_hand):
     return marked
 
 
-def _traced(layer, inputs, path, kwargs=None):
+def _traced(layer, inputs, path, kwargs=None, bind=None):
     """Return the graph of one call in inference, on shapes alone."""
     import keras
     import tensorflow as tf
@@ -245,12 +245,16 @@ def _traced(layer, inputs, path, kwargs=None):
     spread = is_operator(layer) or len(required) > 1
 
     def run(trainable, fixed, *x):
-        x = x if spread else (x[0] if len(x) == 1 else list(x),)
+        if bind is None:
+            x, named = x if spread else (x[0] if len(x) == 1 else list(x),), arguments
+        else:
+            x, named = bind(x)
+            named = named | {k: v for k, v in arguments.items() if k == "training"}
         # not layer.stateless_call, which for a layer alone leaves out the casts of mixed precision
         with keras.StatelessScope(state_mapping=[
                 *zip(getattr(layer, "trainable_variables", ()), trainable, strict=True),
                 *zip(getattr(layer, "non_trainable_variables", ()), fixed, strict=True)]):
-            return layer(*x, **arguments)
+            return layer(*x, **named)
 
     with _python_errors(path), abstract():
         return tf.function(run, autograph=False).get_concrete_function(

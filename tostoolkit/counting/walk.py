@@ -7,6 +7,8 @@ stand beside the layers. Nothing is executed and no weight is read.
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
+from inspect import signature
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -198,13 +200,33 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
             call = _call(prefix, node.operation, node.kind, node.dtype, node_inputs,
                          node_outputs, node.arguments.kwargs)
             writes = tuple(next(numbers) for _ in node.outputs)
-            calls.append(replace(call, reads=reads, writes=writes))
+            calls.append(replace(call, reads=reads, writes=writes, bind=partial(_bind, node)))
         else:
             inside, writes = _walk(node.graph, node_inputs, batch_size,
                                    f"{prefix}{node.operation.name}/", reads, numbers)
             calls += inside
         number.update(zip(map(id, node.outputs), writes, strict=True))
     return calls, tuple(number[id(t)] for t in graph.outputs)
+
+
+def _bind(node, tensors):
+    """Return the arguments of a node's call, with `tensors` in the place of its inputs."""
+    return node.arguments.fill_in(dict(zip(map(id, node.inputs), tensors, strict=True)))
+
+
+def has_mask(call) -> bool:
+    """Whether a layer is called with a mask, given or handed on by the layer before it."""
+    if call.bind is None or len(call.inputs) == 1:
+        return False
+    args, kwargs = call.bind(call.inputs)
+    arguments = signature(call.layer.call).bind(*args, **kwargs).arguments
+    return any("mask" in name and _holds_tensor(value) for name, value in arguments.items())
+
+
+def _holds_tensor(value):
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_tensor, value))
+    return isinstance(value, Tensor)
 
 
 def _with_batch(shape, batch_size):

@@ -3,8 +3,9 @@
 from collections import Counter
 from math import prod
 
-from .activations import elementwise, ops, softmax
-from .layers import fused_activation
+from ..introspection import sublayers
+from .activations import elementwise, name_of, ops, softmax
+from .layers import NoRule, fused_activation
 
 
 def einsum_dense(call):
@@ -56,6 +57,9 @@ def _mask(call, batch, heads, queries, keys):
 def _projections(call, batch, queries, keys, query_heads, key_heads, head_dim, value_dim):
     """The dense projections of query, key, value and output, with their biases."""
     layer = call.layer
+    if any(name_of(x.activation) != "linear" for kind, x in sublayers(layer)
+           if kind == "EinsumDense"):
+        raise NoRule(f"{call.path!r} ({call.kind}): a projection with an activation")
     query, value = call.inputs[0], call.inputs[1]
     key = call.inputs[2] if len(call.inputs) > 2 else value
     out = call.outputs[0].size

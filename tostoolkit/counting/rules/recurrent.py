@@ -70,7 +70,7 @@ def _step(call, cell, features):
     sizes = [features, *states]
     if not all(isinstance(size, int) for size in (*sizes, output)):
         raise NoRule(f"{call.path!r} ({call.kind}): states that are not vectors")
-    return replace(call, kind=kind_of(cell), layer=cell, kwargs={},
+    return replace(call, kind=kind_of(cell), layer=cell, kwargs={}, bind=None,
                    inputs=tuple(Tensor((batch, size), dtype) for size in sizes),
                    outputs=(Tensor((batch, output), dtype),))
 
@@ -125,7 +125,7 @@ def _convolved(cell, sides):
 
 def _inner(call, layer, **shapes):
     """Return the call of what is held: the wrapper's own arguments are not handed on."""
-    return replace(call, kind=kind_of(layer), layer=layer, kwargs={}, **shapes)
+    return replace(call, kind=kind_of(layer), layer=layer, kwargs={}, bind=None, **shapes)
 
 
 def as_wrapped(call, count):
@@ -146,7 +146,10 @@ def bidirectional(call, count):
 
 
 def time_distributed(call, count):
-    """steps x the inner layer."""
+    """steps x the inner layer, in the wrapper's number format: Keras runs its bare ``call``."""
+    policies = [layer.dtype_policy.name for layer in (call.layer, call.layer.layer)]
+    if policies[0] != policies[1]:
+        raise NoRule(f"{call.path!r}: {policies[1]} within {policies[0]}")
     x, y = call.inputs[0], call.outputs[0]
     step = _inner(call, call.layer.layer,
                  inputs=(Tensor((x.shape[0], *x.shape[2:]), x.dtype),),

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..calls import CallCount
+from ..introspection import is_as_shipped
 from .activations import ops, softmax
 from .gradients import DTYPE, GRADIENTS
 from .layers import NoRule
@@ -176,8 +177,12 @@ def _check_plain(model, calls, optimizer):
     if model.losses or any(not w.trainable for c in calls if c.kind not in stateful
                            for w in getattr(c.layer, "weights", ())):
         raise NoRule("regularisers or frozen weights")
+    if not model.trainable_variables:
+        raise NoRule("nothing to train, so that nothing is differentiated")
     for call in calls:
         layer = call.layer
+        if not is_as_shipped(layer):
+            raise NoRule(f"{call.path!r}, which was changed")
         if any(t.dtype != DTYPE for t in (*call.inputs, *call.outputs)) or call.dtype != DTYPE:
             raise NoRule(f"a number format other than {DTYPE}")
         if getattr(layer, "quantization_mode", None) or getattr(layer, "trainable", True) is False:

@@ -79,7 +79,7 @@ class LayerCall:
     kwargs: Mapping = field(default_factory=dict)
     reads: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
-    bind: Callable | None = None
+    bind: Callable | None = field(default=None, compare=False, repr=False)
 
 
 class CallCount(NamedTuple):

@@ -134,13 +134,14 @@ def is_as_shipped(layer) -> bool:
         return True
     if not _is_of_keras(cls.call) or getattr(layer, "lora_enabled", False):
         return False
-    return all(_is_of_keras(value) for name, value in vars(layer).items()
-               if name in _methods(cls))  # Keras itself wraps build and quantize of each layer
+    return not _methods(cls) & vars(layer).keys()
 
 
 @cache
 def _methods(cls):
-    return frozenset(name for name in dir(cls) if isfunction(getattr(cls, name, None)))
+    """Names of the methods of a class, but for those that Keras itself wraps in each layer."""
+    methods = {name for name in dir(cls) if isfunction(getattr(cls, name, None))}
+    return methods - {"build", "quantize"}
 
 
 def _is_shipped_operator(cls):
@@ -153,9 +154,15 @@ def _is_shipped_operator(cls):
 
 
 def sublayers(layer) -> tuple:
-    """Return (kind, layer) of the layers inside a layer or model, at any depth, each once."""
+    """Return (kind, layer) of what is in a layer or model, at any depth, each once.
+
+    The layers, then the operators of the functional models among them.
+    """
     flatten = getattr(layer, "_flatten_layers", None)
-    return tuple((kind_of(x), x) for x in flatten(include_self=False)) if flatten else ()
+    layers = list(flatten(include_self=False)) if flatten else []
+    operators = {id(x): x for model in (layer, *layers) for x in getattr(model, "operations", ())
+                 if is_operator(x)}
+    return tuple((kind_of(x), x) for x in (*layers, *operators.values()))
 
 
 def _graph(model):

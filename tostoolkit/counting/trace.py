@@ -75,7 +75,7 @@ def trace_step(read, step, own=_none, trace_counters=TRACE_COUNTERS) -> dict:
     ops = OpCounts(trace_counters, by_hand, notes=note)
     with _says_how_to_count(read.model.name, type(read.model).__name__):
         ops.add_graph(graph)
-    return ops.by_layer(read.model.name, {layer.name for _, layer in read.layers})
+    return ops.by_layer(read.model.name, _layer_names(read))
 
 
 def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=None,
@@ -129,13 +129,17 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
         graph = _traced(model, read.inputs, model.name)
         with _says_how_to_count(model.name, type(model).__name__):
             rows = OpCounts(trace_counters).add_graph(graph).by_layer(
-                model.name, {layer.name for _, layer in read.layers})
+                model.name, _layer_names(read))
     table = pd.DataFrame.from_records([row.counts for row in rows.values()])
     table = table.fillna(0).astype("int64").sort_index(axis=1)
     table.columns = pd.MultiIndex.from_tuples(table.columns, names=["dtype", "op"])
     table.index = (pd.MultiIndex.from_tuples([key[::-1] for key in rows], names=["part", "layer"])
                    if phase == "training" else pd.Index([k for k, _ in rows], name="layer"))
     return table
+
+
+def _layer_names(read):
+    return {layer.name for _, layer in read.layers if not is_operator(layer)}
 
 
 @contextmanager
@@ -228,7 +232,8 @@ def _marked(layer, kind, call, counter, by_hand):
             outputs = call(*args, **tensor_kwargs)
         by_hand[number] = partial(counter, LayerCall(
             layer.name, kind, layer, tensors((args, kwargs)), tensors(outputs),
-            layer.compute_dtype, {k: v for k, v in kwargs.items() if not tensors(v)}))
+            getattr(layer, "compute_dtype", None) or tensors(outputs)[0].dtype,
+            {k: v for k, v in kwargs.items() if not tensors(v)}))
         return outputs
 
     return marked

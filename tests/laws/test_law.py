@@ -431,3 +431,24 @@ def test_a_law_of_another_version_is_not_read_with_another_meaning(tmp_path):
     (tmp_path / "law.json").write_text(json.dumps(record | {"tostoolkit scaling law": 1}))
     with pytest.raises(ValueError, match="version 1, whose predictors had other meanings"):
         tos.load_scaling_law(tmp_path / "law.json")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda runs: pd.concat([runs, runs[["linear"]]], axis=1), "two columns are called 'linear'"),
+    (lambda runs: runs.astype({"energy_j": object}), "energy_j: its column is of object"),
+    (lambda runs: runs.assign(configuration=[None, *runs.configuration[1:]]),
+     "configuration: missing in 1 of"),
+    (lambda runs: runs.assign(device=["a", None] * (len(runs) // 2)), "device: runs of 2 devices"),
+    (lambda runs: runs.assign(device=["a", 1] * (len(runs) // 2)), "device: runs of 2 devices"),
+])
+def test_columns_that_are_not_what_they_are_taken_for_are_named(change, message):
+    runs = synthetic()
+    with pytest.raises(ValueError, match=message):
+        tos.fit_scaling_law(change(runs.iloc[:len(runs) // 2 * 2]), "linear")
+
+
+def test_what_is_of_a_model_is_not_ignored_with_rows():
+    law = tos.fit_scaling_law(synthetic(), "linear")
+    for options in ({"counters": {}}, {"phase": "training"}, {"input_shape": (3,)}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}: it is of a model"):
+            law.predict(synthetic(), **options)

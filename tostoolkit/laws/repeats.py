@@ -110,5 +110,8 @@ def _pairs_needed(logs, grouped, effect, power):
     if not of_pair:  # repeats that are all alike: two pairs have a variance, of 0
         return 2
     size, pairs = abs(np.log1p(effect)) / of_pair, range(2, MOST_PAIRS)
+    if TTestPower().power(size, MOST_PAIRS, 1 - LEVEL) < power:
+        raise ValueError(f"effects: {effect!r} takes more than {MOST_PAIRS:.0e} pairs; ask for a "
+                         "larger one")
     # not its solve_power, which finds nothing where two or three pairs are enough
     return pairs[bisect_left(pairs, power, key=lambda n: TTestPower().power(size, n, 1 - LEVEL))]

@@ -174,3 +174,8 @@ def test_unknown_predictor_is_an_error(name, words):
         find_predictor(name)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_the_table_of_a_price_may_be_a_category():
+    rows = tos.price(pd.DataFrame([{"mac float32": 10}]), "flops").astype({"costs": "category"})
+    assert tos.price(rows, "macs").tos.tolist() == [10]

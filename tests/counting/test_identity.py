@@ -242,3 +242,123 @@ def test_layers_named_like_the_parts_of_a_step_keep_their_rows():
         assert traced[F, "mac"]["forward", name] == 2 * 9
         assert macs[name, "backward"] == (18 if name == "loss" else 36)
         assert traced[F, "mac"]["backward", name] == macs[name, "backward"]
+
+
+# --- layers that were changed, and what is handed to them
+
+def changed(layer, name, function, shape=(3,)):
+    model = chain(shape, layer)
+    object.__setattr__(layer, name, function)
+    return model
+
+
+def with_lora(layer, shape):
+    model = chain(shape, layer)
+    getattr(layer, "layer", layer).enable_lora(2)
+    return model
+
+
+def attention(change):
+    x, layer = keras.Input((4, 8)), layers.MultiHeadAttention(2, 4)
+    model = keras.Model(x, layer(x, x))
+    change(layer)
+    return model
+
+
+def changed_model():
+    x = keras.Input((3,))
+    inner = keras.Model(x, layers.Dense(3)(x))
+    model = chain((3,), inner)
+    inner.call = lambda x, training=None, mask=None: keras.ops.sin(x)
+    return model
+
+
+def with_masks(layer, shape, *masks):
+    x, given = keras.Input(shape), [keras.Input(m, dtype="bool") for m in masks]
+    return keras.Model([x, *given], layer(x, *given))
+
+
+def changed_cell():
+    layer = layers.LSTM(4)
+    model = chain((3, 5), layer)
+    layer.cell.call = lambda x, states, training=False: (keras.ops.sin(states[0]), states)
+    return model
+
+
+CHANGED = {
+    "call of Dense": lambda: changed(
+        layers.Dense(4), "call", lambda x, training=False: keras.ops.sin(x)),
+    "call of ReLU, by another of Keras": lambda: changed(
+        layers.ReLU(), "call", layers.Softmax().call),
+    "call of Dropout": lambda: changed(
+        layers.Dropout(0.5), "call", lambda x, training=False: keras.ops.sin(x)),
+    "convolution of Conv1D": lambda: changed(
+        layers.Conv1D(2, 2), "convolution_op", lambda x, kernel: x[:, 1:, :2], (4, 3)),
+    "call of an activation": lambda: changed(
+        layers.Dense(4, activation=changed(layers.ReLU(), "call", lambda x: keras.ops.sin(x)
+                                           ).layers[0]), "name", "dense"),
+    "call of a cell": changed_cell,
+    "call of a nested model": changed_model,
+    "LoRA of Dense": lambda: with_lora(layers.Dense(8), (6,)),
+    "LoRA of EinsumDense": lambda: with_lora(
+        layers.EinsumDense("abc,cd->abd", (None, 8)), (5, 6)),
+    "LoRA of Conv2D": lambda: with_lora(layers.Conv2D(8, 3), (6, 6, 3)),
+    "LoRA of Embedding": lambda: with_lora(layers.Embedding(10, 8), (6,)),
+    "LoRA in TimeDistributed": lambda: with_lora(
+        layers.TimeDistributed(layers.Dense(8)), (4, 6)),
+    "LoRA in SpectralNormalization": lambda: with_lora(
+        layers.SpectralNormalization(layers.Dense(8)), (6,)),
+    "LoRA in attention": lambda: attention(lambda layer: layer.query_dense.enable_lora(2)),
+    "an activation in attention": lambda: attention(
+        lambda layer: setattr(layer.query_dense, "activation", keras.activations.tanh)),
+    "quantised attention": lambda: attention(lambda layer: layer.value_dense.quantize("int8")),
+    # Keras runs the bare call of what is distributed, neither quantised nor cast
+    "another format in TimeDistributed": lambda: chain((4, 6), layers.TimeDistributed(
+        layers.Dense(3, dtype="mixed_bfloat16"))),
+    "mask of Softmax": lambda: with_masks(layers.Softmax(), (5,), (5,)),
+    "mask of LSTM": lambda: with_masks(
+        lambda x, m: layers.LSTM(4)(x, mask=m), (5, 6), (5,)),
+    "mask of pooling": lambda: with_masks(
+        lambda x, m: layers.GlobalAveragePooling1D()(x, mask=m), (5, 6), (5,)),
+    "mask of attention": lambda: with_masks(
+        lambda x, m: layers.MultiHeadAttention(2, 3)(x, x, attention_mask=m), (5, 6), (5, 5)),
+    "masks of Attention": lambda: with_masks(
+        lambda x, m: layers.Attention()([x, x], mask=[m, m]), (5, 6), (5,)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_layer_that_was_changed_or_is_masked_is_traced_as_it_is_called(name):
+    model = CHANGED[name]()
+    counted = count(model, 2)
+    assert counted.coverage == {"trace": 1}
+    assert nonzero(counted.counts) == nonzero(trace_ops(model, 2))
+
+
+def test_a_method_of_keras_that_somebody_replaced_is_traced(monkeypatch):
+    monkeypatch.setattr(layers.ReLU, "call", lambda self, x: keras.ops.sin(x))
+    assert nonzero(tos.count_ops(chain((3,), layers.ReLU()), 2)) == {(F, "sin"): 6}
+    monkeypatch.setattr(layers, "Dense", Dense)
+    assert (F, "tanh") in tos.count_ops(chain((3,), layers.Dense()), 2)
+
+
+def test_a_model_whose_class_overrides_how_it_is_called_is_no_graph_of_layers():
+    class Sines(keras.Sequential):
+        def __call__(self, x, *args, **kwargs):
+            return keras.ops.sin(super().__call__(x, *args, **kwargs))
+
+    model = Sines([keras.Input((3,)), layers.Dense(3)])
+    assert tos.count_ops(model, 2, input_shape=(3,)).sum()[F, "sin"] == 6
+
+
+def test_changed_layers_are_traced_in_training():
+    model = chain((3,), layers.Dense(4), layers.ReLU())
+    object.__setattr__(model.layers[1], "call", keras.ops.sin)
+    counted = count(model, 2, **STEP)
+    assert set(counted.coverage) == {"trace"}
+    assert nonzero(counted.counts) == nonzero(trace_ops(model, 2, **STEP))
+
+
+def test_nothing_is_differentiated_where_nothing_is_trained():
+    model = chain((3,), layers.ReLU())
+    assert nonzero(count(model, 2, **STEP).counts) == nonzero(trace_ops(model, 2, **STEP))

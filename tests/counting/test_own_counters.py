@@ -238,3 +238,13 @@ def test_a_layer_that_cannot_be_traced_counts_in_inference_alone():
     assert tos.count_ops(model, 2, counters=own).sum()[F, "sin"] == 3 * 1008
     with pytest.raises(TraceError, match="counters= gives a layer's forward pass alone"):
         tos.count_ops(model, 2, counters=own, **STEP)
+
+
+def test_a_counter_of_an_operator_holds_in_training_and_in_what_is_traced():
+    x = keras.Input((5,))
+    model = keras.Model(x, keras.ops.exp(layers.Dense(4)(x)))
+    own = tos.OP_COUNTERS | {"ops.Exp": sines}
+    for options in ({}, STEP):
+        ops = tos.count_ops(model, 2, counters=own, **options).sum()
+        assert ops[F, "sin"] == 1008
+    assert tos.count_ops(chain((5,), Twice(model)), 2, counters=own).sum()[F, "sin"] == 2 * 1008

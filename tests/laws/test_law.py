@@ -113,7 +113,7 @@ def changed(**columns):
     (changed()[:0], {"predictors": "linear"}, ["runs", "none"]),
     (changed(configuration=[*range(14), None] * 2), {"predictors": "linear"},
      ["configuration", "missing in 2 of 30"]),
-    (changed(energy_j="1.5"), {"predictors": "linear"}, ["energy_j", "not numbers"]),
+    (changed(energy_j="1.5"), {"predictors": "linear"}, ["energy_j", "not of numbers"]),
     (changed(), {"predictors": "activation"}, ["activation", "'relu'", "number"]),
     (changed(), {"predictors": "linear", "form": "quadratic"}, ["'quadratic'", "power"]),
     (changed(), {"predictors": []}, ["none given"]),
@@ -484,3 +484,24 @@ def test_a_law_of_another_version_is_not_read_with_another_meaning(tmp_path):
         tos.load_scaling_law(tmp_path / "law.json")
     with pytest.raises(FileExistsError, match=r"version 1.*left as it is"):
         law.save(tmp_path / "law.json")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda runs: pd.concat([runs, runs[["linear"]]], axis=1), "two columns are called 'linear'"),
+    (lambda runs: runs.astype({"energy_j": object}), "energy_j: its column is of object"),
+    (lambda runs: runs.assign(configuration=[None, *runs.configuration[1:]]),
+     "configuration: missing in 1 of"),
+    (lambda runs: runs.assign(device=["a", None] * (len(runs) // 2)), "device: runs of 2 devices"),
+    (lambda runs: runs.assign(device=["a", 1] * (len(runs) // 2)), "device: runs of 2 devices"),
+])
+def test_columns_that_are_not_what_they_are_taken_for_are_named(change, message):
+    runs = synthetic()
+    with pytest.raises(ValueError, match=message):
+        tos.fit_scaling_law(change(runs.iloc[:len(runs) // 2 * 2]), "linear")
+
+
+def test_what_is_of_a_model_is_not_ignored_with_rows():
+    law = tos.fit_scaling_law(synthetic(), "linear")
+    for options in ({"counters": {}}, {"phase": "training"}, {"input_shape": (3,)}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}: it is of a model"):
+            law.predict(synthetic(), **options)

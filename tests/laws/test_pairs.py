@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import tostoolkit as tos
+from tostoolkit.models.families import Family, Pairs
 
 
 def paired(effect, seed=0, pairs=24, repeats=3, noise=0.04, drift=0.0):
@@ -186,3 +187,31 @@ def test_pairs_of_the_sets_are_the_same_in_any_order_of_columns(family):
     for _ in range(5):
         shuffled = runs[rng.permutation(runs.columns)]
         pd.testing.assert_frame_equal(tos.pair_effects(shuffled), every)
+
+
+def test_runs_of_two_devices_of_a_host_pair_within_each():
+    """One device is ten times the other, and only one of them ran each activation twice."""
+    runs = paired(0.03, noise=0.0).assign(device_id="gpu-0")
+    other = runs.assign(device_id="gpu-1", energy_j=10 * runs.energy_j)
+    runs = pd.concat([runs, other[other.activation == "relu"]])
+    table = tos.pair_effects(runs.assign(family="mine"), "activation", "relu",
+                             families={"mine": Family(None, {"small": {"width": (1,)}})})
+    assert table.effect.to_numpy() == pytest.approx(0.03)
+
+
+def test_factors_without_a_pair_are_left_out_where_none_was_asked_for():
+    runs = paired(0.03, noise=0.0).assign(family="mine", norm="none")
+    runs.loc[runs.width == 0, "norm"] = "batch"
+    pairs = {"norm": Pairs("none"), "activation": Pairs("relu")}
+    mine = {"mine": Family(None, {"small": {"width": (1,), "norm": (), "activation": ()}},
+                           pairs=pairs)}
+    assert tos.pair_effects(runs, families=mine).factor.unique().tolist() == ["activation"]
+    with pytest.raises(ValueError, match="no two configurations differ in 'norm' alone"):
+        tos.pair_effects(runs, "norm", families=mine)
+
+
+def test_a_baseline_that_a_csv_made_text_of_is_found():
+    runs = paired(0.03, noise=0.0).rename(columns={"activation": "norm"})
+    runs["norm"] = (runs.norm == "gelu").astype(str)
+    table = tos.pair_effects(runs, "norm", False, factors=FACTORS)
+    assert table.effect.to_numpy() == pytest.approx(0.03)

@@ -84,3 +84,9 @@ def test_several_sets_are_rows():
 def test_a_bad_effect_or_power_is_named(options, word):
     with pytest.raises(ValueError, match=word):
         tos.repeatability(synthetic(), **options)
+
+
+def test_an_effect_that_no_number_of_pairs_tells_is_named():
+    runs = pd.DataFrame({"configuration": list("aabb"), "energy_j": [1.0, 3.0, 2.0, 2.5]})
+    with pytest.raises(ValueError, match="effects: 1e-09 takes more than"):
+        tos.repeatability(runs, effects=(1e-9,))

@@ -256,3 +256,11 @@ def test_a_predictor_that_no_run_could_be_priced_for_has_its_reason():
                                    bootstrap=10).set_index("predictor")
     assert table.reason["45 nm"] == "costs: table 'horowitz45' has no cost for exp in float32"
     assert np.isnan(table.mean_relative_error["45 nm"])
+
+
+def test_a_missing_value_is_a_group_of_its_own():
+    """It is not equal to itself, so that its runs were never tested."""
+    runs = pd.DataFrame({"configuration": list("aabbcc"), "site": ["x", "x", "y", "y", None, None]})
+    parts = folds(runs, "leave-one-site-out")
+    assert [test.tolist() for _, test in parts] == [[0, 1], [2, 3], [4, 5]]
+    assert [train.tolist() for train, _ in parts] == [[2, 3, 4, 5], [0, 1, 4, 5], [0, 1, 2, 3]]

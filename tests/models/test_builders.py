@@ -4,6 +4,7 @@ import pytest
 
 import tostoolkit as tos
 from tostoolkit.counting.trace import trace_ops
+from tostoolkit.models.builders import feed_forward_model
 
 
 def test_gpt2_and_gpt3_have_their_published_parameters():
@@ -61,3 +62,12 @@ def test_normalization_of_an_encoder(normalization, per_vector):
 def test_unknown_normalization_is_named():
     with pytest.raises(ValueError, match="normalization: 'batch' is unknown; use one of none"):
         tos.models.encoder(1, 8, 2, 10, 4, normalization="batch")
+
+
+@pytest.mark.parametrize(("written", "parameters"), [
+    (False, 130), ("False", 130), (0, 130), (True, 162), ("True", 162)])
+def test_a_factor_that_is_true_or_false_may_come_from_a_csv(written, parameters):
+    row = {"depth": 1, "width": 8, "activation": "relu", "input_size": 4}
+    assert feed_forward_model(row | {"batch_norm": written}).count_params() == parameters
+    with pytest.raises(ValueError, match="batch_norm: nan is neither True nor False"):
+        feed_forward_model(row | {"batch_norm": float("nan")})

@@ -98,3 +98,20 @@ def test_runs_of_before_there_were_phases_are_counted():
                           "batch_norm": False, "input_size": 4, "batch_size": 2,
                           "family": "feed_forward"}] * 2)
     assert tos.count_models(rows)["mac float32"].tolist() == [2 * (32 + 80)] * 2
+
+
+def test_one_configuration_in_another_phase_or_batch_is_counted_by_itself():
+    """Its label alone does not say what is counted."""
+    one = some(1).assign(phase="inference", batch_size=2)
+    rows = pd.concat([one, one.assign(batch_size=6), one.assign(phase="training")])
+    macs = tos.count_models(rows)["mac float32"].tolist()
+    alone = [int(tos.count_models(rows.iloc[[i]])["mac float32"].iloc[0]) for i in range(3)]
+    assert macs == alone
+    assert (macs[1], macs[2] > macs[0]) == (3 * macs[0], True)
+    unnamed = tos.count_models(rows.drop(columns="configuration"))
+    assert unnamed["mac float32"].tolist() == alone
+
+
+def test_counting_again_leaves_each_column_once():
+    counted = tos.count_models(some(2))
+    pd.testing.assert_frame_equal(tos.count_models(counted), counted)

@@ -75,7 +75,7 @@ def price(rows: pd.DataFrame, costs: str | Path | CostTable = "cmos",
     [nan, 18.4]
     """
     table = load_cost_table(costs)
-    if "costs" in rows and not rows["costs"].dropna().map(lambda v: isinstance(v, str)).all():
+    if "costs" in rows and not all(isinstance(v, str) for v in rows["costs"].dropna()):
         raise ValueError("rows: their column 'costs' does not name cost tables, and price() writes "
                          "the table's name there; rename it")
     _op_counts(rows, _of(LINEAR))  # an error where nothing was counted

@@ -144,7 +144,9 @@ def is_as_shipped(layer) -> bool:
 
 @cache
 def _methods(cls):
-    return frozenset(name for name in dir(cls) if isfunction(getattr(cls, name, None)))
+    """Names of the methods of a class, but for those that Keras itself wraps in each layer."""
+    methods = {name for name in dir(cls) if isfunction(getattr(cls, name, None))}
+    return methods - {"build", "quantize"}
 
 
 def _is_shipped_operator(cls):

@@ -122,6 +122,10 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
     return table
 
 
+def _layer_names(read):
+    return {layer.name for _, layer in read.layers if not is_operator(layer)}
+
+
 @contextmanager
 def _says_how_to_count(path, kind):
     """Turn what stands in a graph's way into an error that says what to do about it."""

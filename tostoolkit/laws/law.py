@@ -137,6 +137,10 @@ class ScalingLaw:
         is_model = not isinstance(runs, pd.DataFrame)
         if is_model:
             runs = self._count(runs, batch_size, phase, counting, costs)
+        elif counting or phase is not None:
+            name = next(iter(counting), "phase")
+            raise ValueError(f"{name}: it is of a model that is counted, and rows hold their "
+                             "counts; count them with it, or pass the model")
         x, _ = term_values(runs, self.predictors, costs or self.costs)
         finite = np.isfinite(x.to_numpy()).all(axis=0)
         if not finite.all():

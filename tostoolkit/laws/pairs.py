@@ -24,6 +24,8 @@ from .prepare import check_response, need_columns
 OTHERS = "all others"
 #: Columns beside the factors in which the two of a pair are equal.
 CONDITIONS = ("device", "phase", "dtype")
+#: And where the runs are of several: two devices of a host, two families with like factors.
+SOURCES = ("device_id", "family")
 
 
 def pair_effects(runs: pd.DataFrame | Mapping[str, pd.DataFrame], factor: str | None = None,
@@ -58,7 +60,8 @@ def pair_effects(runs: pd.DataFrame | Mapping[str, pd.DataFrame], factor: str | 
         Column by whose values the pairs are told apart: ``phase``.
     factors : sequence of str, optional
         Columns in which a pair is equal; those of the runs' family, if not given. It is always
-        equal in ``device``, ``phase`` and ``dtype``.
+        equal in ``device``, ``phase`` and ``dtype``, and of runs of several in ``device_id`` and
+        ``family``.
     families : mapping of str to Family
     per_pair : bool
         One row a pair instead.
@@ -105,14 +108,22 @@ def pair_effects(runs: pd.DataFrame | Mapping[str, pd.DataFrame], factor: str | 
     if factors is None:
         factors = factors_of(runs, families)
     factors = [factors] if isinstance(factors, str) else factors
-    equal = list(dict.fromkeys(
-        [*factors, *(c for c in CONDITIONS if c in runs), *([by] if by else [])]))
+    equal = list(dict.fromkeys([
+        *factors, *(c for c in CONDITIONS if c in runs),
+        *(c for c in SOURCES if c in runs and runs[c].nunique(dropna=False) > 1),
+        *([by] if by else [])]))
     need_columns(runs, [*equal, *([factor] if factor else []), *([by] if by else [])])
     predictions = _predictions(runs, laws or {}, response, form, costs, configuration)
-    tables = []
+    tables, problems = [], []
     for name, reference in _contrasts(runs, equal, factor, baseline, families):
-        pairs, predicted = _pairs(runs, name, reference, response,
-                                  [f for f in equal if f != name], predictions)
+        try:
+            pairs, predicted = _pairs(runs, name, reference, response,
+                                      [f for f in equal if f != name], predictions)
+        except ValueError as error:
+            if factor is not None:
+                raise
+            problems.append(error)
+            continue
         if per_pair:
             _warn_of_single(pairs)
         for law in predicted:
@@ -123,6 +134,8 @@ def pair_effects(runs: pd.DataFrame | Mapping[str, pd.DataFrame], factor: str | 
                     "factor": name, "baseline": reference}).items()):
                 table.insert(i, column, value)
             tables.append(table)
+    if not tables:
+        raise problems[0]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -132,7 +145,8 @@ def _contrasts(runs, equal, factor, baseline, families):
     known = {f: pairs.baseline for name in names if name in families
              for f, pairs in families[name].pairs.items()}
     if factor is None:
-        contrasts = {f: b for f, b in known.items() if f in equal and b in set(runs[f])}
+        contrasts = {f: _level(runs, f, b) for f, b in known.items()
+                     if f in equal and _level(runs, f, b) in set(runs[f])}
         if not contrasts:
             raise ValueError("factor: no matched pairs are known of these runs' family; name a "
                              "factor and its baseline, 'activation' and 'relu' say")
@@ -141,11 +155,16 @@ def _contrasts(runs, equal, factor, baseline, families):
         if factor not in known:
             raise ValueError(f"baseline: none is known of {factor!r}; give one of its levels")
         baseline = known[factor]
-    levels = list(dict.fromkeys(runs[factor]))
+    baseline, levels = _level(runs, factor, baseline), list(dict.fromkeys(runs[factor]))
     if baseline not in levels:
         raise ValueError(f"baseline: {factor} is never {baseline!r}; it is one of "
                          f"{', '.join(map(repr, levels))}")
     return [(factor, baseline)]
+
+
+def _level(runs, factor, level):
+    """Return a level as the runs write it: a CSV may turn False into its text."""
+    return next((x for x in runs[factor].unique() if str(x) == str(level)), level)
 
 
 def _predictions(runs, laws, response, form, costs, configuration):

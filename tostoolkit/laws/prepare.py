@@ -210,16 +210,11 @@ def check_response(runs, response, form="relative", configuration="configuration
     if form not in FITS:
         raise ValueError(f"form: {form!r} is unknown; use one of {', '.join(FITS)}")
     need_columns(runs, [response, configuration])
-    _check_units(runs, response)
-    y = runs[response]
     if not len(runs):
         raise ValueError("runs: there are none; a law is fitted to measured runs")
-    if runs[configuration].isna().any():
-        raise ValueError(f"{configuration}: missing in {int(runs[configuration].isna().sum())} of "
-                         f"{len(runs)} runs, so that their repeats are unknown; name them all")
-    if not pd.api.types.is_numeric_dtype(y):
-        raise ValueError(f"{response}: its values are of type {y.dtype} and not numbers; convert "
-                         "them: pd.to_numeric")
+    _check_columns(runs, response, configuration)
+    _check_units(runs, response)
+    y = runs[response]
     if y.isna().any():
         other = "; fit response='time_s' instead, a law of time" if response == "energy_j" else ""
         raise ValueError(
@@ -233,10 +228,25 @@ def check_response(runs, response, form="relative", configuration="configuration
         if runs[group].nunique() < 2:
             raise ValueError(f"{group}: one value, {runs[group].iloc[0]!r}, has no random effect; "
                              "use form='power', or name another column by group=")
-    elif "device" in runs and runs["device"].nunique() > 1:
-        raise ValueError(f"device: runs of {runs['device'].nunique()} devices, "
-                         f"{sorted(runs['device'].unique())}; fit one device at a time, or all "
-                         "with form='mixed'")
+    elif "device" in runs and runs["device"].nunique(dropna=False) > 1:
+        devices = sorted(map(str, runs["device"].unique()))
+        raise ValueError(f"device: runs of {len(devices)} devices, {devices}; fit one "
+                         "device at a time, or all with form='mixed'")
+
+
+def _check_columns(runs, response, configuration):
+    """Raise ValueError where columns are not what they are taken for."""
+    twice = runs.columns[runs.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"runs: two columns are called {twice[0]!r}; drop or rename one, with "
+                         "runs.loc[:, ~runs.columns.duplicated()] say")
+    if not pd.api.types.is_numeric_dtype(runs[response]):
+        raise ValueError(f"{response}: its column is of {runs[response].dtype}, not of numbers; "
+                         f"convert it, runs.assign({response}=pandas.to_numeric(...))")
+    unknown = int(runs[configuration].isna().sum())
+    if unknown:
+        raise ValueError(f"{configuration}: missing in {unknown} of {len(runs)} runs, so which "
+                         "runs repeat one another is unknown; name them, or drop them")
 
 
 def _check_units(runs, response):

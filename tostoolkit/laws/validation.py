@@ -58,10 +58,11 @@ def folds(runs: pd.DataFrame, protocol: str, configuration: str = "configuration
         order = list(dict.fromkeys(group))
     elif protocol.startswith("leave-one-") and protocol.endswith("-out"):
         column = protocol.removeprefix("leave-one-").removesuffix("-out")
-        group = _column(runs, column, protocol).to_numpy()
-        order = list(dict.fromkeys(group))
+        # codes, since a missing value is not equal to itself
+        group, values = pd.factorize(_column(runs, column, protocol), use_na_sentinel=False)
+        order = range(len(values))
         if len(order) < 2:
-            raise ValueError(f"protocol: {column!r} has one value, {order[0]!r}, so none can be "
+            raise ValueError(f"protocol: {column!r} has one value, {values[0]!r}, so none can be "
                              "left out; use 'k-fold'")
     elif protocol.startswith("top-quartile-"):
         column = protocol.removeprefix("top-quartile-")

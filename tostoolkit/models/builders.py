@@ -63,6 +63,14 @@ def _normalization(level, **arguments):
     return make(**always, **arguments)
 
 
+def _flag(row, name) -> bool:
+    """Return a factor that is true or false, which a CSV may hold as text."""
+    flags = {"True": True, "1": True, "1.0": True, "False": False, "0": False, "0.0": False}
+    if str(row[name]) not in flags:
+        raise ValueError(f"{name}: {row[name]!r} is neither True nor False; set it to one of them")
+    return flags[str(row[name])]
+
+
 def feed_forward_model(row: Mapping[str, Any]) -> "keras.Model":
     """Return the feed-forward network of a row: ``depth`` hidden layers of one ``width``.
 
@@ -75,7 +83,7 @@ def feed_forward_model(row: Mapping[str, Any]) -> "keras.Model":
     layers = [keras.Input((int(row["input_size"]),))]
     for _ in range(int(row["depth"])):
         layers.append(keras.layers.Dense(int(row["width"])))
-        if row["batch_norm"]:
+        if _flag(row, "batch_norm"):
             layers.append(keras.layers.BatchNormalization())
         layers.append(keras.layers.Activation(row["activation"]))
     return keras.Sequential([*layers, keras.layers.Dense(CLASSES)])
@@ -89,7 +97,8 @@ def convolutional_model(row: Mapping[str, Any]) -> "keras.Model":
     layers = [keras.Input((side, side, 3))]
     for block in range(int(row["depth"])):
         layers.append(
-            keras.layers.DepthwiseConv2D(kernel, padding="same") if row["depthwise"] and block
+            keras.layers.DepthwiseConv2D(kernel, padding="same")
+            if block and _flag(row, "depthwise")
             else keras.layers.Conv2D(int(row["filters"]), kernel, padding="same"))
         layers.append(_normalization(row["normalization"]))
         layers.append(keras.layers.Activation(row["activation"]))

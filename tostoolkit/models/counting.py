@@ -107,9 +107,10 @@ def count_models(rows: pd.DataFrame, client: "Client | None" = None,
                  ) -> pd.DataFrame:
     """Return a model set, or measured runs of one, with all that `count_row` counts added.
 
-    Each configuration is built once, under its dtype policy and without allocating weights, and
-    counted per batch of its ``batch_size``, in its ``phase``; a count is 0 where a model has none
-    of an op. A training step is that of `steps.step`.
+    Each configuration, at the same levels of its family's factors, is built once, under its dtype
+    policy and without allocating weights, and counted per batch of its ``batch_size``, in its
+    ``phase``; a count is 0 where a model has none of an op. A training step is that of
+    `steps.step`. What the rows hold of an earlier count is counted anew.
 
     Parameters
     ----------
@@ -136,16 +137,20 @@ def count_models(rows: pd.DataFrame, client: "Client | None" = None,
     if "family" not in rows:
         raise ValueError("rows: they do not say which family they are of; name it in a column "
                          "'family', as rows.assign(family='feed_forward')")
-    names = ["family", "configuration"]
+    records = {name: find_family(name, families) for name in rows["family"].unique()}
+    known = dict.fromkeys(f for record in records.values() for f in record.factors)
+    # not the label alone: another batch size or phase is another count
+    columns = [c for c in ("family", "configuration", *known) if c in rows]
+    models = rows[columns].reset_index(drop=True).groupby(
+        columns, sort=False, dropna=False, observed=True).ngroup().to_numpy()
     jobs = {}
-    for _, row in rows.drop_duplicates(names).iterrows():
-        family = row["family"]
-        record = {family: find_family(family, families)}  # alone, since it may travel
-        row = row.to_dict()
-        jobs[family, row["configuration"]] = Job(partial(build, row, record), partial(_step, row))
-    counts = count_each(jobs, names, workers, client)
-    keys = pd.MultiIndex.from_frame(rows[names])
-    return pd.concat([rows, counts.loc[keys].set_index(rows.index)], axis=1)
+    for number, row in zip(models, rows.to_dict("records"), strict=True):
+        if (number,) not in jobs:
+            record = {row["family"]: records[row["family"]]}  # alone, since it may travel
+            jobs[number,] = Job(partial(build, row, record), partial(_step, row))
+    counts = count_each(jobs, ["model"], workers, client).loc[models]
+    rows = rows.drop(columns=counts.columns, errors="ignore")  # of an earlier count
+    return pd.concat([rows, counts.set_index(rows.index)], axis=1)
 
 
 def _step(row):

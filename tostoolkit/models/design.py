@@ -169,7 +169,7 @@ def count_pairs(table: pd.DataFrame, factor: str, baseline: Any,
     """Return how many rows of another level have a row of the baseline that is else equal."""
     others = ["family", *(f for f in factors_of(table, families) if f != factor)]
     table = table.drop_duplicates([*others, factor])
-    level = table[factor] == baseline
+    level = table[factor].astype(str) == str(baseline)  # a CSV may hold False as text
     return int(keys(table[~level], others).isin(keys(table[level], others)).sum())
 
 

@@ -196,7 +196,7 @@ def test_an_activation_layer(extended, monkeypatch):
         def compute_output_shape(self, shape):
             return shape
 
-    Bump.call.__module__ = "keras.src.layers.bump"  # as if Keras shipped it
+    Bump.__module__ = Bump.call.__module__ = "keras.src.layers.bump"  # as if Keras shipped it
     monkeypatch.setattr(layers, "Bump", Bump, raising=False)
     x = extended("an activation layer", """
     "Bump": lambda layer, dtype, shape: ops(dtype, exp=prod(shape), neg=prod(shape), mul=prod(

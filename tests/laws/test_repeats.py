@@ -88,5 +88,5 @@ def test_a_bad_effect_or_power_is_named(options, word):
 
 def test_an_effect_that_no_number_of_pairs_tells_is_named():
     runs = pd.DataFrame({"configuration": list("aabb"), "energy_j": [1.0, 3.0, 2.0, 2.5]})
-    with pytest.raises(ValueError, match="effects: 1e-09 takes more than"):
+    with pytest.raises(ValueError, match="effects: 1e-09 cannot be told"):
         tos.repeatability(runs, effects=(1e-9,))

@@ -231,6 +231,14 @@ def test_an_optimizer_that_borrows_a_name_is_traced():
     assert update[F, "tanh"] == 3 * 4 + 4
 
 
+def test_an_optimizer_with_a_replaced_method_is_an_error():
+    optimizer = keras.optimizers.SGD()
+    optimizer.update_step = lambda gradient, variable, rate: None
+    for of in (tos.count_ops, tos.count_bytes):
+        with pytest.raises(ValueError, match="optimizer: 'update_step' of this SGD was replaced"):
+            of(chain((3,), layers.Dense(4)), **STEP | {"optimizer": optimizer})
+
+
 def test_layers_named_like_the_parts_of_a_step_keep_their_rows():
     names = ("loss", "backward", "update", "optimizer")
     model = chain((3,), *(layers.Dense(3, name=name) for name in names))

@@ -280,7 +280,12 @@ def compiled_optimizer(model, optimizer=None):
     optimizer = optimizer if optimizer is not None else getattr(model, "optimizer", None)
     if optimizer is None:
         _raise_not_compiled(model, "optimizer")
-    return keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
+    optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
+    replaced = sorted(_methods(type(optimizer)) & vars(optimizer).keys())
+    if replaced:  # a copy is counted, from its configuration
+        raise ValueError(f"optimizer: {replaced[0]!r} of this {type(optimizer).__name__} was "
+                         "replaced, which a copy of it does not know; override it in a subclass")
+    return optimizer
 
 
 def _raise_not_compiled(model, name):

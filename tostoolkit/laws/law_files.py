@@ -24,7 +24,7 @@ def save_law(law, path: str | Path) -> None:
     Raises
     ------
     FileExistsError
-        The file is there and is no law; it is left as it is.
+        The file is there and is not a law; it is left as it is.
 
     Examples
     --------

@@ -76,7 +76,7 @@ def cost_sensitivity(runs: pd.DataFrame | Mapping[str, pd.DataFrame], response: 
     """
     multipliers = sorted({1.0, *map(float, multipliers)})
     if multipliers[0] < 0 or not np.isfinite(multipliers).all():
-        raise ValueError(f"multipliers: {multipliers[0]:g} to {multipliers[-1]:g} are no weights; "
+        raise ValueError(f"multipliers: {multipliers[0]:g} to {multipliers[-1]:g} are not weights; "
                          "give finite numbers of at least 0")
     if isinstance(runs, dict):
         options = {"multipliers": multipliers, "configuration": configuration, "k": k,

@@ -31,10 +31,9 @@ model.save("model.keras")
 #: The same for what `study` brings.
 DRAW = """
 from tostoolkit import figures
-from tostoolkit.figures import style as figure_style
-with figure_style.styled({"font.size": 9}):
-    figure, axes = figure_style.new_figure(3, 2)
-    figure_style.save(figure, "empty")
+with figures.styled({"font.size": 9}):
+    figure, axes = figures.new_figure(3, 2)
+    figures.save(figure, "empty")
 """
 #: The circuits' command, cut to the quickest of its tables.
 TABLES = """
@@ -155,7 +154,7 @@ def test_with_tensorflow_in_a_clean_environment(wheel, tmp_path):
     assert "32 MACs" in run("-m", "tostoolkit", "count", "model.keras")
     assert "--batch-size" in run("-m", "tostoolkit", "count", "--help")
     assert "tos.figures needs matplotlib: pip install 'tostoolkit[study]'" in run(
-        "-c", "import tostoolkit as tos; tos.figures", fails=True)
+        "-c", "import tostoolkit as tos; tos.figures.design", fails=True)
     before = listing(tmp_path / "environment")
     assert run("-m", "tostoolkit.circuits", "tables", "--out", ".").count("wrote") == 8
     assert listing(tmp_path / "environment") == before

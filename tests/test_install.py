@@ -179,7 +179,7 @@ def test_the_core_alone(wheel, tmp_path):
         "tos.count_models(tos.feed_forward().head(1))":
             "tos.count_models needs a backend of Keras, and tensorflow is not installed: "
             "pip install 'tostoolkit[tensorflow]'",
-        "tos.figures": "tos.figures needs matplotlib: pip install 'tostoolkit[study]'",
+        "tos.figures.design": "tos.figures needs matplotlib: pip install 'tostoolkit[study]'",
         "tos.meters()": "tos.meters needs nvidia-ml-py: pip install 'tostoolkit[study]'",
         "import pandas as pd; x = pd.Series(range(1, 31)); tos.fit_scaling_law(pd.DataFrame("
         "{'configuration': x.map(str), 'x': x, 'energy_j': 2.0 * x}), 'energy_j ~ x')":

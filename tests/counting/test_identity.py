@@ -8,6 +8,7 @@ from functools import partial
 import keras
 import pytest
 from keras import layers
+from models import Cell
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count, count_row
@@ -45,20 +46,8 @@ Squared = type("Dense", (layers.Dense,), {
 
 
 @keras.saving.register_keras_serializable()
-class LSTMCell(layers.Layer):
-    def __init__(self, units, **kwargs):
-        super().__init__(**kwargs)
-        self.units = self.state_size = self.output_size = units
-
-    def get_config(self):
-        return {"units": self.units}
-
-    def build(self, shape):
-        self.kernel = self.add_weight(shape=(shape[-1], self.units))
-
-    def call(self, x, states):
-        y = keras.ops.exp(keras.ops.matmul(x, self.kernel)) + states[0]
-        return y, [y]
+class LSTMCell(Cell):
+    """Under the name of one of Keras' cells."""
 
 
 class Dropout(layers.Dropout):

@@ -6,6 +6,7 @@ import keras
 import pandas as pd
 import pytest
 from keras import layers
+from models import Cell
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count
@@ -34,25 +35,8 @@ class Mine(layers.Layer):
         return (*shape[:-1], 4)
 
 
-@keras.saving.register_keras_serializable()
-class Cell(layers.Layer):
-    def __init__(self, units, **kwargs):
-        super().__init__(**kwargs)
-        self.units = self.state_size = units
-
-    def get_config(self):
-        return {"units": self.units}
-
-    def build(self, shape):
-        self.kernel = self.add_weight(shape=(shape[-1], self.units))
-
-    def call(self, x, states):
-        y = keras.ops.exp(keras.ops.matmul(x, self.kernel)) + states[0]
-        return y, [y]
-
-
-class Twice(layers.Layer):
-    """Without a rule, so it is traced; it calls what it holds twice."""
+class Holder(layers.Layer):
+    """Without a rule, so it is traced."""
 
     def __init__(self, inner):
         super().__init__()
@@ -60,19 +44,16 @@ class Twice(layers.Layer):
 
     def build(self, shape):
         self.inner.build(shape)
+
+
+class Twice(Holder):
+    """It calls what it holds twice."""
 
     def call(self, x):
         return keras.ops.exp(self.inner(x)) + self.inner(x)
 
 
-class Looping(layers.Layer):
-    def __init__(self, inner):
-        super().__init__()
-        self.inner = inner
-
-    def build(self, shape):
-        self.inner.build(shape)
-
+class Looping(Holder):
     def call(self, x):
         return keras.ops.while_loop(
             lambda i, y: i < 7, lambda i, y: (i + 1, self.inner(y)), (0, x))[1]

@@ -736,6 +736,6 @@ def test_a_how_to(tmp_path, line, passed):
     (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text())
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/mine.md").write_text(f"# Mine\n\n```python\n{line}\n```\n")
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "docs"], cwd=tmp_path,
-                         capture_output=True, text=True)
+    command = [sys.executable, "-m", "pytest", "-q", f"--confcutdir={tmp_path}", "docs"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ("1 passed" if passed else "1 failed") in run.stdout

@@ -38,8 +38,7 @@ _NAMES = {
     # which count predicts it?
     "laws.fit": ["fit_scaling_law"],
     "laws.law": ["load_scaling_law"],
-    "laws.comparison": ["compare_predictors"],
-    "laws.sensitivity": ["cost_sensitivity"],
+    "laws.comparison": ["compare_predictors", "cost_sensitivity"],
     "laws.repeats": ["repeatability"],
     "laws.pairs": ["pair_effects"],
     "laws": ["results"],

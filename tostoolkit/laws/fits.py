@@ -259,15 +259,7 @@ class Fitted(NamedTuple):
 
 
 def fitted(form, design, y, codes, groups, random=(0,)) -> Fitted:
-    """Return the solution of a kind of fit, with its uncertainty.
-
-    Parameters
-    ----------
-    form : str
-        One of `FITS`.
-    design, y, codes, groups, random
-        As `Fit.solve` takes them.
-    """
+    """Return the solution of a kind of fit, one of `FITS`, with its uncertainty."""
     solution = FITS[form].solve(design, y, codes, groups, random)
     covariance, freedom, lower, upper = _uncertainty(
         form, design, y, codes, groups, solution, random)
@@ -324,13 +316,8 @@ def _scatter(form, design, y, codes, solution) -> float:
 def response_intervals(form, mean, error, spread, freedom, loose) -> pd.DataFrame:
     """Return the mean response of rows and its 95 % interval, and that of a new run, in its unit.
 
-    Parameters
-    ----------
-    form : str
-    mean, error, spread : array of float, shape (n,)
-        On the scale of the fit: mean, its standard error, and the scatter of runs about it.
-    freedom, loose : float
-        Degrees of freedom of the error, and of the scatter.
+    Mean, its standard error and the scatter of runs about it are on the scale of the fit;
+    `freedom` and `loose` are the degrees of freedom of the error and of the scatter.
     """
     from scipy.stats import t
 

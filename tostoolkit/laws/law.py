@@ -58,7 +58,7 @@ class ScalingLaw:
         In-sample, as `statistics.precision_metrics` returns them.
     n_runs, n_configurations : int
     devices, phases : tuple of str
-        Where, and of which phase, the runs were measured; it predicts for no other.
+        Those of the runs; it predicts for no other.
     costs : str or None
         Cost table of the predictors that depend on one, where the runs or the caller said it.
     ranges : pandas.DataFrame
@@ -171,7 +171,7 @@ class ScalingLaw:
             raise ValueError(f"costs: which table priced {table[0]!r} was not said when the law "
                              "was fitted; give tos.fit_scaling_law(..., costs='cmos')")
         row = count_row(model, batch_size, phase=phase, **counting)
-        return pd.DataFrame([row]).assign(phase=phase)
+        return pd.DataFrame([row])
 
     def _same(self, what, given, known):
         other = sorted(map(str, set(given) - set(known)))
@@ -211,16 +211,13 @@ class ScalingLaw:
                   runs: pd.DataFrame | None = None) -> pd.DataFrame:
         """Return percentile intervals of the coefficients over draws of the configurations.
 
+        A table like `coefficients`, with ``draws``, the number of draws that could be fitted.
+
         Parameters
         ----------
         n, seed : int
         runs : pandas.DataFrame, optional
             The fitted runs; needed where the law was loaded.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Like `coefficients`, and ``draws``, the number of draws that could be fitted.
         """
         data = self._fitted(runs)
         solve = FITS[self.form].solve
@@ -234,8 +231,8 @@ class ScalingLaw:
                  runs: pd.DataFrame | None = None) -> pd.Series:
         """Return the prediction of each tested run by a law of these terms fitted without its fold.
 
-        Only coefficients are fitted; a group of a mixed law that was not fitted is predicted at
-        the mean of all groups.
+        In `unit`, indexed like the rows of the runs that were tested. Only coefficients are
+        fitted; a group of a mixed law that was not fitted is predicted at the mean of all groups.
 
         Parameters
         ----------
@@ -243,11 +240,6 @@ class ScalingLaw:
             As for `validation.folds`.
         runs : pandas.DataFrame, optional
             The fitted runs; needed where the law was loaded.
-
-        Returns
-        -------
-        pandas.Series
-            In `unit`, indexed like the rows of the runs that were tested.
 
         Raises
         ------
@@ -298,15 +290,16 @@ class ScalingLaw:
             terms = " ".join(f"({n}{f' / {units[n]}' if units[n] else ''})^{c[n]:.3g}"
                              for n in self.predictors)
             return f"{self.response} = {_with(c['constant'], self.unit)} {terms}"
-        per = {n: f"{self.unit}/{_brackets(units[n])}" if self.unit and units[n] else ""
-               for n in self.predictors}
-        terms = "".join(f" {'-' if c[n] < 0 else '+'} {_with(abs(c[n]), per[n])} {n}"
-                        for n in self.predictors)
-        return f"{self.response} = {_with(c['constant'], self.unit)}{terms}"
+        equation = f"{self.response} = {_with(c['constant'], self.unit)}"
+        for n in self.predictors:
+            per = f"({units[n]})" if " " in units[n] or "/" in units[n] else units[n]
+            per = f"{self.unit}/{per}" if self.unit and per else ""
+            equation += f" {'-' if c[n] < 0 else '+'} {_with(abs(c[n]), per)} {n}"
+        return equation
 
     def __str__(self):
         m, of = self.metrics, QUANTITIES.get(self.unit, self.response)
-        lines = [
+        return "\n".join([
             f"{self.equation()}   [law of {of}, {'+'.join(self.phases)}; {self.form} fit; "
             f"{self.n_runs} runs of {self.n_configurations} configurations; "
             f"{self.device if len(self.devices) <= 3 else f'{len(self.devices)} devices'}]",
@@ -314,16 +307,11 @@ class ScalingLaw:
             f"{m.mean_relative_error:.2%}, median {m.median_relative_error:.2%}; precision "
             f"{m.precision:.2%} (1 - mean relative error), {100 * m.r2:.2f} (R2 x 100)",
             *(f"note: {note}" for note in self.notes),
-        ]
-        return "\n".join(lines)
+        ])
 
 
 def _with(number, unit):
     return f"{number:.3g} {unit}".rstrip()
-
-
-def _brackets(unit):
-    return f"({unit})" if " " in unit or "/" in unit else unit
 
 
 def load_scaling_law(path: str | Path) -> ScalingLaw:

@@ -95,9 +95,9 @@ def pair_effects(runs: pd.DataFrame | Mapping[str, pd.DataFrame], factor: str | 
     >>> table[["level", "effect", "n_pairs"]].round(3).to_numpy().tolist()
     [['tanh', 0.1, 1], ['all others', 0.1, 1]]
     """
-    options = {"laws": laws, "by": by, "factors": factors, "families": families,
-               "configuration": configuration, "per_pair": per_pair}
     if isinstance(runs, dict):
+        options = {"laws": laws, "by": by, "factors": factors, "families": families,
+                   "configuration": configuration, "per_pair": per_pair}
         tables = {name: pair_effects(part, factor, baseline, response, form, costs, **options)
                   for name, part in runs.items()}
         if not tables:

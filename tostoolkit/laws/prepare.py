@@ -94,13 +94,7 @@ class Prepared:
         return coefficients, variance_inflation(x, fitted.weights), metrics
 
     def take(self, rows: np.ndarray) -> "Prepared":
-        """Return the runs at some positions, scaled and coded anew, or the reason why not.
-
-        Raises
-        ------
-        ValueError
-            As `prepare`, of these runs alone.
-        """
+        """Return the runs at some positions, scaled and coded anew; errors as `prepare`."""
         x, runs, groups = self.x.iloc[rows], self.runs.iloc[rows], self.groups[rows]
         _check_terms(x, self.form)
         _check_size(runs[self.configuration], x, self.configuration)
@@ -118,18 +112,8 @@ def prepare(runs: pd.DataFrame, formula: str | Sequence[str], response: str = "e
             unit: str | None = None) -> Prepared:
     """Return runs as arrays to fit a law to, once all that a law needs of them holds.
 
-    Parameters
-    ----------
-    runs, formula, response, form, costs, configuration, group, unit
-        As for `fit_scaling_law`.
+    Parameters and errors are those of `fit_scaling_law`.
 
-    Raises
-    ------
-    ValueError
-        As `fit_scaling_law`.
-
-    Examples
-    --------
     >>> runs = pd.DataFrame({"macs": [1.0, 2, 3, 4], "configuration": list("abcd")})
     >>> data = prepare(runs.assign(energy_j=1.0), "energy_j ~ macs")
     >>> data.design[:, 1].tolist()  # macs / 2.5, their mean
@@ -174,15 +158,8 @@ def coefficient_table(scaled, terms, scales, form) -> pd.DataFrame:
 def response_unit(response: str, unit: str | None = None) -> str:
     """Return the unit of a measured column: that which ends its name, or else `unit`.
 
-    It is empty where neither says one.
+    It is empty where neither says one, and an error where they say different ones.
 
-    Raises
-    ------
-    ValueError
-        The name and `unit` say different ones.
-
-    Examples
-    --------
     >>> response_unit("energy_j"), response_unit("joules", "J"), response_unit("loss")
     ('J', 'J', '')
     """

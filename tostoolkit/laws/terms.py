@@ -25,13 +25,6 @@ def parse_formula(predictors: str | Sequence[str],
                   response: str = "energy_j") -> tuple[str, tuple[str, ...]]:
     """Return the response and the terms that a formula, or a list of terms, says.
 
-    Raises
-    ------
-    ValueError
-        No term; an empty, repeated or unreadable one.
-
-    Examples
-    --------
     >>> parse_formula("time_s ~ macs + `mac conv3x3` + macs:layers")
     ('time_s', ('macs', 'mac conv3x3', 'macs:layers'))
     >>> parse_formula(["macs", "bytes"])
@@ -69,13 +62,6 @@ def term_values(rows: pd.DataFrame, terms: Sequence[str], costs: str | CostTable
     A name that is not a column of the rows is computed from their counts where it is a predictor
     (`predictors.PREDICTORS`), under the cost table `costs`; see `pricing.named_columns`.
 
-    Raises
-    ------
-    ValueError
-        As `named_columns`.
-
-    Examples
-    --------
     >>> rows = pd.DataFrame({"a b": [1.0, 4.0], "c": [2.0, 3.0]})
     >>> term_values(rows, ["c", "sqrt(a b)", "c:a b"])[0].to_numpy().tolist()
     [[2.0, 1.0, 2.0], [3.0, 2.0, 12.0]]
@@ -115,8 +101,6 @@ def _split(factor):
 def columns_of(terms: Iterable[str]) -> list[str]:
     """Return the names of the columns that the terms are made of.
 
-    Examples
-    --------
     >>> columns_of(["sqrt(bytes)", "macs:layers"])
     ['bytes', 'macs', 'layers']
     """
@@ -126,8 +110,6 @@ def columns_of(terms: Iterable[str]) -> list[str]:
 def term_unit(term: str, costs: str | CostTable | None = "cmos") -> str:
     """Return the unit of a term; empty where one of its columns has none that is known.
 
-    Examples
-    --------
     >>> term_unit("sqrt(bytes)"), term_unit("macs:layers")
     ('sqrt(B)', 'MAC layer')
     """
@@ -146,8 +128,6 @@ def term_unit(term: str, costs: str | CostTable | None = "cmos") -> str:
 def by_table(terms: Sequence[str]) -> list[str]:
     """Return those columns of the terms whose values depend on the cost table.
 
-    Examples
-    --------
     >>> by_table(["tos", "macs"])
     ['tos']
     """

@@ -94,27 +94,8 @@ def held_out(data: Prepared, parts: Sequence[tuple[np.ndarray, np.ndarray]],
              random: tuple[int, ...] = (0,)) -> pd.Series:
     """Return the prediction of each tested run by a law fitted without its fold.
 
-    Only coefficients are fitted; a group of a mixed law that was not fitted is predicted at the
-    mean of all groups.
-
-    Parameters
-    ----------
-    data : Prepared
-        Runs and terms, as `prepare` returns them.
-    parts : list of (train, test)
-        Row positions, as `folds` returns them.
-    random : tuple of int
-        Columns of the design with random coefficients, of a mixed law.
-
-    Returns
-    -------
-    pandas.Series
-        In the unit of the response, indexed like the rows of the runs that were tested.
-
-    Raises
-    ------
-    ValueError
-        A fold whose training runs cannot be fitted.
+    As `ScalingLaw.held_out`; `parts` are those of `folds`, `random` the columns of the design with
+    random coefficients, of a mixed law.
     """
     rows, values = [], []
     for train, test in parts:

@@ -92,7 +92,7 @@ def from_csv(csv: str | Path | pd.DataFrame, models: Mapping[str, Any], *, model
     _known_models(table[model], models, model)
     runs = table.assign(
         model=table[model],
-        device=_column_or_value(table, device, "device"),
+        device=_devices(table, device),
         phase=_phases(table, phase),
         batch_size=_batch_sizes(table, batch_size),
         energy_j=_joules(table, energy, unit) if energy else float("nan"),
@@ -116,14 +116,10 @@ def _need(table, columns):
                              f"{', '.join(map(str, table.columns))}: pass {argument}='<column>'")
 
 
-def _lines(rows):
-    """Name up to five rows by their line in the file."""
-    lines = [str(i + 2) for i in rows[:5]]
-    return f"line{'s' * (len(rows) > 1)} {', '.join(lines)}{' ...' * (len(rows) > 5)}"
-
-
 def _where(mask):
-    return _lines(mask.to_numpy().nonzero()[0])
+    """Name up to five of the rows by their line in the file."""
+    lines = [str(row + 2) for row in mask.to_numpy().nonzero()[0]]
+    return f"line{'s' * (len(lines) > 1)} {', '.join(lines[:5])}{' ...' * (len(lines) > 5)}"
 
 
 def _no_copies(table):
@@ -141,16 +137,17 @@ def _known_models(names, models, column):
                          f"models, which has {', '.join(map(str, models))}; add it")
 
 
-def _column_or_value(table, given, argument):
-    if given in table:
-        missing = table[given].isna()
+def _devices(table, device):
+    """Return the column of that name; else the name, which is that of all runs' device."""
+    if device in table:
+        missing = table[device].isna()
         if missing.any():
-            raise ValueError(f"{given}: {_where(missing)}: no {argument}; fill it in")
-        return table[given]
-    if given == argument:
-        raise ValueError(f"{argument}: no column {argument!r}; pass {argument}='<column>', or the "
-                         f"{argument} itself where all runs are of one")
-    return given
+            raise ValueError(f"{device}: {_where(missing)}: no device; fill it in")
+        return table[device]
+    if device == "device":
+        raise ValueError("device: no column 'device'; pass device='<column>', or the device itself "
+                         "where all runs are of one")
+    return device
 
 
 def _phases(table, phase):
@@ -204,8 +201,7 @@ def _joules(table, energy, unit):
                          f"{', '.join(JOULES)}")
     suffix = energy.rsplit("_", 1)[-1]
     named = [u for u in JOULES if u.lower() == suffix.lower()] if "_" in energy else []
-    if named and unit.replace("μ", "µ").replace("µ", "u") not in [
-            u.replace("μ", "µ").replace("µ", "u") for u in named]:
+    if named and JOULES[unit] not in [JOULES[u] for u in named]:
         raise ValueError(f"unit: {unit!r}, but the column's name, {energy!r}, says {named[0]!r}; "
                          f"pass unit={named[0]!r}, or rename the column")
     return _numbers(table, energy) * JOULES[unit]

@@ -155,8 +155,6 @@ def terminals(netlist: Netlist) -> tuple[list[int], dict]:
 def random_stream(netlist: Netlist, dtype: str, n: int = 2**13, seed: int = 0) -> dict:
     """Return operands of uniformly random bits, exponents that mean infinity or NaN excepted.
 
-    Examples
-    --------
     >>> sorted(random_stream(unit("add", "int8"), "int8", 1024))
     ['x', 'y']
     """

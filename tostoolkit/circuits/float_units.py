@@ -234,8 +234,7 @@ def float_round(n, f, x):
     # thermometer: bit i of the mantissa has a weight below 1 where the exponent is small enough
     below = [n.inv(at_least(n, a.exponent, constant(f.bias + p - 1 - i, f.exponent_bits)))
              for i in range(p)]  # of bit i; the last one is the hidden bit: |x| < 1
-    bits = [*a.mantissa, a.hidden]
-    small = below[-1]
+    bits = a.significand
     # the lowest bit of weight 1 or more is where the run of fraction bits ends
     unit = [n.and_(n.inv(below[i]), below[i - 1]) for i in range(1, p)]
     last = any_of(n, [n.and_(u, b) for u, b in zip(unit, bits[1:], strict=True)])
@@ -249,9 +248,8 @@ def float_round(n, f, x):
         carry = n.and_(bit, inject)
     # below 1: 1 above a half, else 0
     one = n.and_(equals(n, a.exponent, f.bias - 1), any_of(n, a.mantissa))
-    ones = constant(f.bias << (p - 1), f.width - 1)
-    tiny = masked(n, ones, one)
-    return [*choose(n, small, out, tiny), a.sign]
+    tiny = masked(n, constant(f.bias << (p - 1), f.width - 1), one)
+    return [*choose(n, below[-1], out, tiny), a.sign]
 
 
 # Conversions ----------------------------------------------------------------------------------

@@ -136,8 +136,8 @@ def terminals(netlist: Netlist) -> tuple[list[int], dict]:
     for (a, b, c), outputs in netlist.sums().items():
         if MAJ in outputs:
             both = XOR3 in outputs  # the carry stage; with the sum stage, the mirror adder
-            for x, alone, stage in ((a, 4, 4), (b, 4, 4), (c, 2, 4)):
-                drives[x] += alone + (stage if both else 0)
+            for x, alone in ((a, 4), (b, 4), (c, 2)):
+                drives[x] += alone + (4 if both else 0)
             drives[outputs[MAJ]] += 4 if both else 2
             if both:
                 drives[outputs[XOR3]] += 2

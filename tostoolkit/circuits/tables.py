@@ -35,11 +35,9 @@ EXPANSIONS = {
     "erf": ({"exp": 1, "div": 1, "mul": 17, "add": 16},
             "Cody, Math. Comp. 23, 1969: rational of degree 8 times exp(-x^2)"),
 }
-#: Instructions that published implementations take: each arithmetic one priced as a fused
-#: multiply-add of the format, additions, multiplications, comparisons and the like as their unit.
-_NATIVE = ("add", "mul", "max", "neg", "abs", "round", "select", "logic", "convert")
-#: rsqrt, where it has no number of its own, is a square root and a division.
-_CUDA = "NVIDIA, CUDA C++ Programming Guide"
+#: Table -> (description, source, locator, instructions that a published implementation takes of
+#: each op), priced as fused multiply-adds of the format. rsqrt, where it has no number of its own,
+#: is a square root and a division.
 _INSTRUCTIONS = {
     "gpu-ieee": (
         "instructions of CUDA's IEEE-rounded float32 functions on sm_90, as fused multiply-adds",
@@ -47,7 +45,8 @@ _INSTRUCTIONS = {
         {"mac": 1, "div": 7, "sqrt": 7, "exp": 9, "log": 28, "tanh": 16, "sigmoid": 15, "erf": 25,
          "rsqrt": 14}),
     "gpu-fast": (
-        "instructions of CUDA's intrinsic functions, as fused multiply-adds", _CUDA,
+        "instructions of CUDA's intrinsic functions, as fused multiply-adds",
+        "NVIDIA, CUDA C++ Programming Guide",
         "mathematical functions appendix, table of intrinsic functions",
         {"mac": 1, "div": 2, "sqrt": 2, "rsqrt": 1, "exp": 2, "log": 2, "sin": 2, "pow": 3,
          "tanh": 1, "sigmoid": 4}),
@@ -57,6 +56,8 @@ _INSTRUCTIONS = {
         {"mac": 1, "div": 6, "sqrt": 8, "exp": 31, "log": 36, "tanh": 116, "sigmoid": 35,
          "erf": 123, "rsqrt": 14}),
 }
+#: Floating-point ops that are their unit in those tables too.
+_NATIVE = ("add", "mul", "max", "neg", "abs", "round", "select", "logic", "convert")
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _priced(op, dtype, pricing, expansions):
     if op == "round" and dtype in INTEGERS:
         return 0, "wires", "an integer is round already"
     table = FLOAT_UNITS if dtype in FLOATS else INTEGER_UNITS
-    if op in units(dtype):
+    if op in units(dtype):  # what the unit's docstring says first stands in the table
         words = "" if op not in table else table[op][0].__doc__.splitlines()[0].rstrip(".")
         words = words.removeprefix("Return ") or f"from {op.partition(':')[2]}"
         digest = _digest(op, dtype, pricing.adder)

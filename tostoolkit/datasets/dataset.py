@@ -102,14 +102,6 @@ def count_dataset(dataset: Dataset, runs: pd.DataFrame, workers: int | None = No
     The index is the column ``dataset.model``, and ``part`` where the data set has several. Workers
     and client are those of `count_each`; fewer than `IN_PROCESSES` models are counted here.
     """
-    jobs = _jobs(dataset, runs)
-    table = count_each(jobs, [dataset.model, "part"],
-                       workers if len(jobs) > IN_PROCESSES else 0, client)
-    return table.droplevel("part") if len(dataset.steps) == 1 else table
-
-
-def _jobs(dataset, runs):
-    """Return (model, part) -> job: one for whatever needs a count."""
     needed = dataset.batches(runs) != 0
     jobs = {}
     for part, step in dataset.steps.items():
@@ -118,7 +110,10 @@ def _jobs(dataset, runs):
             run = SimpleNamespace(**record)
             jobs[record[dataset.model], part] = Job(partial(dataset.build, run, part),
                                                     partial(step, run))
-    return dict(sorted(jobs.items(), key=lambda job: job[0][0]))
+    jobs = dict(sorted(jobs.items(), key=lambda job: job[0][0]))
+    table = count_each(jobs, [dataset.model, "part"],
+                       workers if len(jobs) > IN_PROCESSES else 0, client)
+    return table.droplevel("part") if len(dataset.steps) == 1 else table
 
 
 def join_counts(dataset: Dataset, runs: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:

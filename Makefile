@@ -59,7 +59,7 @@ test-install: $(STAMP)  ## install the wheel from the package registry and use i
 	$(BIN)/python -m pytest -m install tests/test_install.py
 
 tables: $(STAMP)  ## write the cost tables that circuits give
-	$(BIN)/python -m tostoolkit.circuits tables --out tostoolkit/costs/tables
+	$(BIN)/python -m tostoolkit tables --out tostoolkit/costs/tables
 
 prove: $(STAMP)  ## prove the counts of keras.applications, and every arithmetic unit (half an hour)
 	$(BIN)/python -m pytest -m prove

@@ -38,7 +38,7 @@ with figures.styled({"font.size": 9}):
 #: The circuits' command, cut to the quickest of its tables.
 TABLES = """
 from tostoolkit.circuits import tables
-from tostoolkit.circuits.__main__ import main
+from tostoolkit.__main__ import main
 tables.CIRCUIT_TABLES = {"cmos-fused": tables.CIRCUIT_TABLES["cmos-fused"]}
 tables._INSTRUCTIONS = {}
 main(["tables", "--out", "."])
@@ -127,7 +127,7 @@ def test_what_a_user_does_first(target, tmp_path):
 ])
 def test_circuits_write_only_where_they_are_told(target, tmp_path, arguments, message):
     run = Installed(sys.executable, tmp_path, target)
-    assert message in run("-m", "tostoolkit.circuits", *arguments, fails=True)
+    assert message in run("-m", "tostoolkit", *arguments, fails=True)
 
 
 # Clean environments ---------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_with_tensorflow_in_a_clean_environment(wheel, tmp_path):
     assert "tos.figures needs matplotlib: pip install 'tostoolkit[study]'" in run(
         "-c", "import tostoolkit as tos; tos.figures.design", fails=True)
     before = listing(tmp_path / "environment")
-    assert run("-m", "tostoolkit.circuits", "tables", "--out", ".").count("wrote") == 8
+    assert run("-m", "tostoolkit", "tables", "--out", ".").count("wrote") == 8
     assert listing(tmp_path / "environment") == before
     install(f"{wheel}[study]")
     run("-c", DRAW)

@@ -5,6 +5,7 @@
     python -m tostoolkit draw feed_forward --size large --out set.csv
     python -m tostoolkit data --to data/external
     python -m tostoolkit meters
+    python -m tostoolkit tables --out FOLDER
 """
 
 import argparse
@@ -86,6 +87,11 @@ def _parser():
 
     meters = commands.add_parser("meters", help="which energy meters are here, and why not others")
     meters.set_defaults(run=_meters)
+
+    tables = commands.add_parser("tables", help="write the cost tables that circuits give")
+    tables.set_defaults(run=_tables)
+    tables.add_argument("--out", required=True, metavar="FOLDER",
+                        help="where they go, one CSV file each; it must exist")
     return parser
 
 
@@ -164,6 +170,12 @@ def _meters(options):
     from .measuring.meters import meters
 
     return meters().to_string()
+
+
+def _tables(options):
+    from .circuits.tables import write_tables
+
+    return "\n".join(f"wrote {path.as_posix()}" for path in write_tables(options.out))
 
 
 def _show_warning(message, *_, **__):

@@ -101,9 +101,21 @@ def _brent_kung(n, pairs):
     return pairs
 
 
+def add_constant(n, word, value):
+    """Return a word plus a constant, modulo its width."""
+    return add(n, word, constant(value % (1 << len(word)), len(word)))[0]
+
+
 def subtract(n, a, b):
     """Return (a - b modulo 2^width, 1 where a >= b)."""
     return add(n, a, inverted(n, b), 1)
+
+
+def difference(n, width, a, *others):
+    """Return a word less each of the others, modulo 2^width; they may be of other widths."""
+    for b in others:
+        a = subtract(n, pad(a, width)[:width], pad(b, width)[:width])[0]
+    return a
 
 
 def at_least(n, a, b):
@@ -114,6 +126,11 @@ def at_least(n, a, b):
 def increment(n, word, by=1):
     """Return (word + by, carry out) for one bit `by`: half adders."""
     return add(n, word, [0] * len(word), by)
+
+
+def negated(n, word, width):
+    """Return the two's complement of an unsigned word, in `width` bits."""
+    return increment(n, inverted(n, pad(word, width)))[0]
 
 
 def negate_if(n, word, sign):

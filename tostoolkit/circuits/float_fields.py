@@ -11,10 +11,11 @@ from .blocks import (
     all_of,
     any_of,
     constant,
+    difference,
     increment,
-    inverted,
     leading_zeros,
     masked,
+    negated,
     pad,
     shift_left,
     shift_right,
@@ -65,28 +66,23 @@ def normalised(n, significand):
     return shift_left(n, significand, count), count
 
 
-def negated(n, word, width):
-    """Return the two's complement of an unsigned word, in `width` bits."""
-    return increment(n, inverted(n, pad(word, width)))[0]
-
-
-def add_constant(n, word, value):
-    """Return a word plus a constant, modulo its width."""
-    return add(n, word, constant(value % (1 << len(word)), len(word)))[0]
+@part("to fixed point")
+def fixed_point(n, f, x, integer, fraction):
+    """Return (|x| as a word of fixed point, 1 where it is 2^integer or more)."""
+    width = max(f.exponent_bits, (f.bias + integer).bit_length()) + 1
+    distance = difference(n, width, constant(f.bias + integer - 1, width), effective(n, x))
+    size = integer + fraction
+    word = [0] * max(0, size - f.precision) + x.significand
+    word, _ = shift_right(n, word, distance[:-1])
+    return word[len(word) - size:], distance[-1]
 
 
 @part("round and pack")
 def finish(n, f, sign, floor, significand, guard, sticky, nan=0, infinite=0, zero=0):
     """Return the result word: rounded, overflow and special values inserted.
 
-    Parameters
-    ----------
-    floor : word
-        Exponent minus 1, not negative; any width.
-    significand : word of `f.precision` bits
-        Its top bit is 0 only where `floor` is 0.
-    guard, sticky : net
-        The next bit, and the OR of all below it.
+    The floor, of any width, is not negative; the significand, of `f.precision` bits, has a top bit
+    of 0 only where the floor is 0; `guard` is the next bit, `sticky` the OR of all below it.
     """
     up = n.and_(guard, n.or_(sticky, significand[0]))
     mantissa, carry = increment(n, significand[:-1], up)

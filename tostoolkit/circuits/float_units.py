@@ -8,10 +8,12 @@ multiply-add), 5 (array divider) and 6 (array square root).
 
 from .blocks import (
     add,
+    add_constant,
     any_of,
     at_least,
     choose,
     constant,
+    difference,
     equals,
     leading_zeros,
     masked,
@@ -22,9 +24,8 @@ from .blocks import (
     root_rows,
     shift_left,
     shift_right,
-    subtract,
 )
-from .float_fields import add_constant, denormalised, effective, finish, normalised, unpack
+from .float_fields import denormalised, effective, finish, normalised, unpack
 
 
 def float_add(n, f, x, y):
@@ -33,7 +34,7 @@ def float_add(n, f, x, y):
     swap = n.inv(at_least(n, x[:-1], y[:-1]))
     a, b = unpack(n, f, choose(n, swap, x, y)), unpack(n, f, choose(n, swap, y, x))
     large = effective(n, a)
-    distance = subtract(n, large, effective(n, b))[0]
+    distance = difference(n, len(large), large, effective(n, b))
     aligned, lost = shift_right(n, [0, 0, *b.significand], distance)
     minus = n.xor(a.sign, b.sign)
     addend = [n.xor(z, minus) for z in (lost, *aligned)]
@@ -41,8 +42,7 @@ def float_add(n, f, x, y):
     total.append(n.and_(carry, n.inv(minus)))
     count = leading_zeros(n, total)
     shift = _at_most(n, count, large)
-    width = len(large)
-    floor = subtract(n, large, pad(shift, width)[:width])[0]
+    floor = difference(n, len(large), large, shift)
     total = shift_left(n, total, shift)
     empty = n.inv(any_of(n, total))
     infinite = n.or_(a.infinite, b.infinite)
@@ -70,8 +70,7 @@ def _product(n, f, a, b):
     second, count = normalised(n, choose(n, swap, b.significand, a.significand))
     width = f.exponent_bits + 2
     floor, _ = add(n, pad(effective(n, a), width), pad(effective(n, b), width))
-    floor = add_constant(n, floor, -f.bias)
-    floor = subtract(n, floor, pad(count, width)[:width])[0]
+    floor = difference(n, width, add_constant(n, floor, -f.bias), count)
     return multiply(n, first, second), floor
 
 
@@ -81,7 +80,7 @@ def float_mul(n, f, x, y):
     a, b = unpack(n, f, x), unpack(n, f, y)
     product, floor = _product(n, f, a, b)
     low = n.inv(product[-1])
-    floor = subtract(n, floor, pad([low], len(floor)))[0]
+    floor = difference(n, len(floor), floor, [low])
     leading = choose(n, low, product[p - 2:], product[p - 3:-1])  # p + 1 bits and one below
     below = any_of(n, product[:p - 3])
     below = n.or_(below, n.and_(n.inv(low), product[p - 3]))
@@ -103,8 +102,8 @@ def float_fma(n, f, x, y, z):
     width = len(floor) + 1
     # the addend stands p + 3 places above the product's units and is shifted right from there
     base = add_constant(n, [*floor, floor[-1]], p + 3)
-    floor_c = pad(subtract(n, c.exponent, pad([c.hidden], f.exponent_bits))[0], width)
-    gap = subtract(n, base, floor_c)[0]
+    floor_c = pad(difference(n, f.exponent_bits, c.exponent, [c.hidden]), width)
+    gap = difference(n, width, base, floor_c)
     inside = n.and_(n.inv(gap[-1]), nonzero)  # else the product is far below the addend, or 0
     size = 3 * p + 3
     aligned, lost = shift_right(n, [0] * (size - p) + c.significand, masked(n, gap[:-1], inside))
@@ -117,7 +116,7 @@ def float_fma(n, f, x, y, z):
     count = leading_zeros(n, total)
     wide = max(len(count), len(top))
     shift = _at_most(n, pad(count, wide), pad(top, wide))
-    floor = subtract(n, pad(top, wide), shift)[0]
+    floor = difference(n, wide, top, shift)
     total = shift_left(n, total, shift[:len(count)])
     empty = n.inv(any_of(n, total))
     infinite = n.or_(n.or_(a.infinite, b.infinite), c.infinite)
@@ -142,12 +141,11 @@ def float_div(n, f, x, y):
     divisor, count_b = normalised(n, b.significand)
     quotient, remainder = restoring_rows(n, numerator, divisor, p + 2)
     width = f.exponent_bits + 2
-    floor = subtract(n, pad(effective(n, a), width), pad(effective(n, b), width))[0]
+    floor = difference(n, width, effective(n, a), effective(n, b))
     floor = add_constant(n, floor, f.bias - 1)
-    shift = subtract(n, pad(count_b, width)[:width], pad(count_a, width)[:width])[0]
-    floor, _ = add(n, floor, shift)
+    floor, _ = add(n, floor, difference(n, width, count_b, count_a))
     low = n.inv(quotient[-1])
-    floor = subtract(n, floor, pad([low], width))[0]
+    floor = difference(n, width, floor, [low])
     leading = choose(n, low, quotient, [0, *quotient[:-1]])
     floor, leading, lost = denormalised(n, floor, leading)
     infinite, zero = n.or_(a.infinite, b.zero), n.or_(a.zero, b.infinite)
@@ -162,8 +160,7 @@ def _radicand(n, f, a):
     """Return (significand in [1, 4) with p fraction bits, half of the exponent + bias)."""
     significand, count = normalised(n, a.significand)
     width = f.exponent_bits + 1
-    exponent = subtract(n, pad(effective(n, a), width), pad(count, width)[:width])[0]
-    exponent = add_constant(n, exponent, f.bias)
+    exponent = add_constant(n, difference(n, width, effective(n, a), count), f.bias)
     odd = exponent[0]
     radicand = choose(n, odd, [0, *significand, 0], [0, 0, *significand])
     return radicand, exponent[1:]
@@ -193,8 +190,7 @@ def float_rsqrt(n, f, x):
     quotient, remainder = restoring_rows(n, one, root, p + 3)
     low = n.inv(quotient[-1])
     width = len(exponent) + 1
-    floor = subtract(n, constant(2 * f.bias - 1, width), pad(exponent, width))[0]
-    floor = subtract(n, floor, pad([low], width))[0]
+    floor = difference(n, width, constant(2 * f.bias - 1, width), exponent, [low])
     leading = choose(n, low, quotient, [0, *quotient[:-1]])
     nan = n.or_(a.nan, n.and_(a.sign, n.inv(a.zero)))
     sticky = n.or_(any_of(n, remainder), any_of(n, leading[:2]))
@@ -238,8 +234,7 @@ def float_round(n, f, x):
     # thermometer: bit i of the mantissa has a weight below 1 where the exponent is small enough
     below = [n.inv(at_least(n, a.exponent, constant(f.bias + p - 1 - i, f.exponent_bits)))
              for i in range(p)]  # of bit i; the last one is the hidden bit: |x| < 1
-    bits = [*a.mantissa, a.hidden]
-    small = below[-1]
+    bits = a.significand
     # the lowest bit of weight 1 or more is where the run of fraction bits ends
     unit = [n.and_(n.inv(below[i]), below[i - 1]) for i in range(1, p)]
     last = any_of(n, [n.and_(u, b) for u, b in zip(unit, bits[1:], strict=True)])
@@ -253,9 +248,8 @@ def float_round(n, f, x):
         carry = n.and_(bit, inject)
     # below 1: 1 above a half, else 0
     one = n.and_(equals(n, a.exponent, f.bias - 1), any_of(n, a.mantissa))
-    ones = constant(f.bias << (p - 1), f.width - 1)
-    tiny = masked(n, ones, one)
-    return [*choose(n, small, out, tiny), a.sign]
+    tiny = masked(n, constant(f.bias << (p - 1), f.width - 1), one)
+    return [*choose(n, below[-1], out, tiny), a.sign]
 
 
 # Conversions ----------------------------------------------------------------------------------
@@ -271,7 +265,7 @@ def float_convert(n, source, target, x):
         significand, count = normalised(n, significand)
     floor = add_constant(n, pad(effective(n, a), width), offset - 1)
     if count:
-        floor = subtract(n, floor, pad(count, width)[:width])[0]
+        floor = difference(n, width, floor, count)
     word = [0] * max(0, q + 2 - p) + significand
     lost = 0
     least = offset - (p - 1 if offset > 0 else 0)
@@ -290,7 +284,7 @@ def float_to_integer(n, f, width, x):
     a = unpack(n, f, x)
     size = max(p, width - 1)
     wide = max(f.exponent_bits, width.bit_length()) + 1
-    distance = subtract(n, constant(f.bias + width - 2, wide), pad(a.exponent, wide))[0]
+    distance = difference(n, wide, constant(f.bias + width - 2, wide), a.exponent)
     large = n.or_(distance[-1], a.infinite)  # 2^(width - 1) or more
     word, _ = shift_right(n, [0] * (size - p) + a.significand, distance[:-1])
     magnitude = word[size - (width - 1):]
@@ -305,7 +299,7 @@ def float_from_integer(n, f, width, x):
     magnitude = negate_if(n, x, sign)
     word, count = normalised(n, magnitude)
     size = max(f.exponent_bits + 1, (f.bias + width).bit_length() + 1)
-    floor = subtract(n, constant(f.bias + width - 2, size), pad(count, size)[:size])[0]
+    floor = difference(n, size, constant(f.bias + width - 2, size), count)
     word = [0] * max(0, f.precision + 2 - width) + word
     q = f.precision
     return finish(n, f, sign, floor, word[-q:], word[-q - 1], any_of(n, word[:-q - 1]),

@@ -10,19 +10,13 @@ import numpy as np
 class Format:
     """A binary floating-point format: 1 sign bit, exponent, significand.
 
-    Attributes
-    ----------
-    exponent_bits : int
-    precision : int
-        Bits of the significand, the hidden one included.
-    infinities : bool
-        False for float8 e4m3, whose all-ones exponent is a binade like others and whose only NaN
-        is all ones (OCP 8-bit Floating Point Specification, rev. 1.0, 2023, section 5.3.1).
+    Without infinities is float8 e4m3, whose all-ones exponent is a binade like others and whose
+    only NaN is all ones (OCP 8-bit Floating Point Specification, rev. 1.0, 2023, section 5.3.1).
     """
 
     name: str
     exponent_bits: int
-    precision: int
+    precision: int  # bits of the significand, the hidden one included
     infinities: bool = True
 
     @property
@@ -58,18 +52,11 @@ INTEGERS = MappingProxyType({"int64": 64, "int32": 32, "int16": 16, "int8": 8, "
 
 
 def find_format(name: str) -> Format | int:
-    """Return a `Format`, or the width of an integer format.
-
-    Raises
-    ------
-    ValueError
-        An unknown format.
-    """
-    if name in FLOATS:
-        return FLOATS[name]
-    if name in INTEGERS:
-        return INTEGERS[name]
-    raise ValueError(f"dtype: {name!r} is unknown; there are {', '.join([*FLOATS, *INTEGERS])}")
+    """Return a `Format`, or the width of an integer format; an unknown one is an error."""
+    formats = FLOATS | INTEGERS
+    if name not in formats:
+        raise ValueError(f"dtype: {name!r} is unknown; there are {', '.join(formats)}")
+    return formats[name]
 
 
 def to_float(bits: np.ndarray, dtype: str) -> np.ndarray:

@@ -44,12 +44,8 @@ def int_mac(n, width, x, y, accumulator):
 
 def int_max(n, width, x, y):
     """Return the greater."""
-    return choose(n, n.inv(_at_least(n, x, y)), x, y)
-
-
-def _at_least(n, x, y):
     flipped = [[*word[:-1], n.inv(word[-1])] for word in (x, y)]
-    return subtract(n, *flipped)[1]
+    return choose(n, n.inv(subtract(n, *flipped)[1]), x, y)
 
 
 def int_neg(n, width, x):
@@ -76,7 +72,7 @@ def int_div(n, width, x, y):
         difference, fits = subtract(n, remainder, pad(b, width + 1))
         remainder = choose(n, fits, remainder, difference)[:-1]
         quotient.insert(0, fits)
-    return (negate_if(n, quotient, n.xor(x[-1], y[-1])), negate_if(n, remainder, x[-1]))
+    return negate_if(n, quotient, n.xor(x[-1], y[-1])), negate_if(n, remainder, x[-1])
 
 
 def int_quotient(n, width, x, y):
@@ -102,15 +98,12 @@ def requantise(n, width, x, multiplier, shift):
     Integer-Arithmetic-Only Inference", CVPR 2018, section 2.2, with one rounding.
     """
     product = signed_product(n, x, multiplier, len(x) + len(multiplier))
-    size = len(product)
     word = product[len(multiplier) - 2:]  # 31 + shift places and the rounding bit below
     sign = product[-1]
     for i, bit in enumerate(shift):
         step = 1 << i
         word = choose(n, bit, word, word[step:] + [sign] * step)
-    assert len(word) == size - len(multiplier) + 2
     rounded, _ = add(n, word[1:], [0] * (len(word) - 1), word[0])
     inside = n.inv(any_of(n, [n.xor(b, rounded[-1]) for b in rounded[width - 1:-1]]))
     extreme = [*[n.inv(rounded[-1])] * (width - 1), rounded[-1]]
     return choose(n, inside, extreme, rounded[:width])
-

@@ -100,27 +100,20 @@ class Netlist:
         return self.fanins[a][0] if self.kinds[a] == NOT else self._cell(NOT, a)
 
     def and_(self, a: int, b: int) -> int:
-        if a > b:
-            a, b = b, a
+        a, b = sorted((a, b))
         if a == 0 or self._inverse(a) == b:
             return 0
         return b if a == 1 or a == b else self._cell(AND, a, b)
 
     def or_(self, a: int, b: int) -> int:
-        if a > b:
-            a, b = b, a
+        a, b = sorted((a, b))
         if a == 1 or self._inverse(a) == b:
             return 1
         return b if a == 0 or a == b else self._cell(OR, a, b)
 
     def xor(self, a: int, b: int) -> int:
-        flip = 0
-        for net in (a, b):
-            if self.kinds[net] == NOT:
-                flip ^= 1
-        a, b = (self.fanins[x][0] if self.kinds[x] == NOT else x for x in (a, b))
-        if a > b:
-            a, b = b, a
+        flip = (self.kinds[a] == NOT) ^ (self.kinds[b] == NOT)
+        a, b = sorted(self.fanins[x][0] if self.kinds[x] == NOT else x for x in (a, b))
         if a < 2:
             flip ^= a
             out = b
@@ -249,8 +242,7 @@ class Netlist:
         ValueError
             An unknown cell library.
         """
-        library = cell_library(cells)
-        return sum(n * library[name] for name, n in self.cells().items())
+        return self.anatomy(cells).total()
 
     def digest(self) -> str:
         """Return a hash of the structure: equal for equal netlists."""
@@ -273,13 +265,7 @@ def part(name):
 
 
 def cell_library(name: str) -> MappingProxyType:
-    """Return a cell library by its name.
-
-    Raises
-    ------
-    ValueError
-        An unknown name.
-    """
+    """Return a cell library by its name; an unknown one is an error."""
     if name not in CELL_LIBRARIES:
         raise ValueError(f"cells: {name!r} is unknown; there are {', '.join(CELL_LIBRARIES)}")
     return CELL_LIBRARIES[name]

@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .netlist import AND, MAJ, MUX, NOT, OR, XOR, XOR3, Netlist
+from .netlist import AND, MUX, NOT, OR, XOR, XOR3, Netlist
 
 WORDS = 512  # per net and batch: 32,768 vectors
-_PROGRAMS = WeakKeyDictionary()
+_LOWERED = WeakKeyDictionary()
 
 
 def simulate(netlist: Netlist, **operands: np.ndarray) -> dict[str, np.ndarray]:
@@ -49,8 +49,7 @@ def simulate(netlist: Netlist, **operands: np.ndarray) -> dict[str, np.ndarray]:
         part = {name: x[start:start + 64 * WORDS] for name, x in arrays.items()}
         size = len(next(iter(part.values())))
         planes = {name: to_planes(x, len(netlist.inputs[name])) for name, x in part.items()}
-        run = Program.of(netlist).run(planes)
-        for name, rows in run.items():
+        for name, rows in run(netlist, planes).items():
             results[name][start:start + size] = from_planes(rows, size)
     return results
 
@@ -77,72 +76,54 @@ def to_planes(x, width):
     """Return the bits of unsigned integers as planes, shape (width, words), 64 vectors a word."""
     words = -(-len(x) // 64)
     size = 1 if width <= 8 else 2 if width <= 16 else 4 if width <= 32 else 8
-    count = -(-width // (8 * size))
     padded = np.zeros((words * 64, size), np.uint8)
     padded[:len(x)] = x.astype(f"<u{size}").view(np.uint8).reshape(-1, size)
     columns = np.ascontiguousarray(padded.T)
     planes = np.empty((width, words * 8), np.uint8)
-    for bit in range(min(width, 8 * size * count)):
+    for bit in range(width):
         planes[bit] = np.packbits(columns[bit // 8] & np.uint8(1 << bit % 8), bitorder="little")
     return planes.view(np.uint64)
 
 
 def from_planes(planes, n):
     """Return the unsigned integers, shape (n,), of bit planes."""
-    size = -(-len(planes) // 8)
     columns = np.zeros((8, len(planes[0]) * 64), np.uint8)
     for bit, plane in enumerate(planes):
         columns[bit // 8] |= np.unpackbits(plane.view(np.uint8), bitorder="little") << (bit % 8)
-    assert size <= 8
     return np.ascontiguousarray(columns.T).view("<u8")[:n, 0]
 
 
-class Program:
-    """The NumPy calls that evaluate a netlist."""
+def run(netlist, planes, watch=None):
+    """Return name -> list of planes, of the outputs.
 
-    def __init__(self, netlist):
-        self.netlist = netlist
-        self.steps, self.n_slots = _lower(netlist)
-
-    @classmethod
-    def of(cls, netlist):
-        if netlist not in _PROGRAMS:
-            _PROGRAMS[netlist] = cls(netlist)
-        return _PROGRAMS[netlist]
-
-    def run(self, planes, watch=None):
-        """Return name -> list of planes.
-
-        `watch(net, plane, fanins)` is called for every net, with the planes of what drives it.
-        """
-        words = next(iter(planes.values())).shape[1]
-        store = np.empty((self.n_slots, words), np.uint64)
-        rows = list(store)
-        inputs, outputs, steps = self.steps
-        rows[0][:] = 0
-        rows[1][:] = ~np.uint64(0)
-        for name, index, slot in inputs:
-            rows[slot][:] = planes[name][index]
-            if watch:
-                watch(self.netlist.inputs[name][index], rows[slot], ())
-        for net, calls, slots in steps:
-            for function, a, b, out in calls:
-                function(rows[a], rows[b], rows[out])
-            if watch:
-                watch(net, rows[calls[-1][3]], [rows[slot] for slot in slots])
-        return {name: [rows[slot] for slot in word] for name, word in outputs.items()}
+    `watch(net, plane, fanins)` is called for every net, with the planes of what drives it.
+    """
+    if netlist not in _LOWERED:
+        _LOWERED[netlist] = _lower(netlist)
+    inputs, outputs, steps, n_slots = _LOWERED[netlist]
+    words = next(iter(planes.values())).shape[1]
+    rows = list(np.empty((n_slots, words), np.uint64))
+    rows[0][:] = 0
+    rows[1][:] = ~np.uint64(0)
+    for name, index, slot in inputs:
+        rows[slot][:] = planes[name][index]
+        if watch:
+            watch(netlist.inputs[name][index], rows[slot], ())
+    for net, calls, slots in steps:
+        for function, a, b, out in calls:
+            function(rows[a], rows[b], rows[out])
+        if watch:
+            watch(net, rows[calls[-1][3]], [rows[slot] for slot in slots])
+    return {name: [rows[slot] for slot in word] for name, word in outputs.items()}
 
 
 def _lower(netlist):
-    """Return ((inputs, outputs, steps), slots).
+    """Return (inputs, outputs, steps, number of slots).
 
     A step is (net, [(ufunc, slot, slot, slot to write), ...], the slots of its fanins).
     """
     band, bor, bxor = np.bitwise_and, np.bitwise_or, np.bitwise_xor
-    last = {}
-    for net, nets in enumerate(netlist.fanins):
-        for x in nets:
-            last[x] = net
+    last = {x: net for net, nets in enumerate(netlist.fanins) for x in nets}
     lasting = {x for word in netlist.outputs.values() for x in word} | {0, 1}
     slot_of, free, n_slots = {0: 0, 1: 1}, [], 4  # 2 and 3 are scratch
     inputs = []
@@ -175,14 +156,11 @@ def _lower(netlist):
             half = nets
             if kind == XOR3:
                 calls.append((bxor, 3, c, out))
-            else:
-                assert kind == MAJ
+            else:  # the majority
                 calls += [(band, 3, c, 2), (band, a, b, out), (bor, 2, out, out)]
         steps.append((net, calls, slots))
         for x in set(nets):
             if last[x] == net and x not in lasting:
                 free.append(slot_of[x])
     outputs = {name: [slot_of[x] for x in word] for name, word in netlist.outputs.items()}
-    return (inputs, outputs, steps), n_slots
-
-
+    return inputs, outputs, steps, n_slots

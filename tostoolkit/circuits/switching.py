@@ -14,7 +14,7 @@ import pandas as pd
 
 from .formats import FLOATS, INTEGERS, from_float, to_float
 from .netlist import AND, MAJ, MUX, NOT, OR, XOR, XOR3, Netlist
-from .simulation import WORDS, Program, check_operands, to_planes
+from .simulation import WORDS, check_operands, run, to_planes
 from .units import unit
 
 BLOCKS = 16  # parts of a stream whose spread gives the sampling error
@@ -73,10 +73,9 @@ def switching(netlist: Netlist, **stream: np.ndarray) -> Switching:
     arrays = check_operands(netlist, stream)
     n = len(next(iter(arrays.values())))
     if n < 64 * BLOCKS:
-        raise ValueError(f"stream: {n} operands; {64 * BLOCKS} are the least, for "
-                         "an error estimate")
+        raise ValueError(
+            f"stream: {n} operands; {64 * BLOCKS} are the least, for an error estimate")
     drives, inner = terminals(netlist)
-    program = Program.of(netlist)
     size = min(n, 64 * WORDS) // (64 * BLOCKS) * 64 * BLOCKS
     per_block = []
     for start in range(0, n - size + 1, size):
@@ -90,7 +89,7 @@ def switching(netlist: Netlist, **stream: np.ndarray) -> Switching:
             for count, value in inner.get(net, ()):
                 switched += count * _toggles(value(*fanins))
 
-        program.run(planes, watch)
+        run(netlist, planes, watch)
         ops = np.full(BLOCKS, size // BLOCKS)
         ops[-1] -= 1  # the last vector has none after it
         per_block.append(switched / ops)
@@ -111,13 +110,8 @@ def _toggles(plane):
 def terminals(netlist: Netlist) -> tuple[list[int], dict]:
     """Return where the gates of a netlist's transistors hang, in the ``mirror`` library.
 
-    Returns
-    -------
-    drives : list of int
-        Gate terminals on each net.
-    inner : dict
-        Net -> [(gate terminals, function of its fanins' planes), ...], for the nets inside its
-        cell. All terminals together are all transistors.
+    The gate terminals on each net; and net -> [(gate terminals, function of its fanins' planes),
+    ...], for the nets inside its cell. All terminals together are all transistors.
     """
     drives, inner = [0] * len(netlist.kinds), {}
     absorbed = netlist.absorbed()
@@ -142,8 +136,8 @@ def terminals(netlist: Netlist) -> tuple[list[int], dict]:
     for (a, b, c), outputs in netlist.sums().items():
         if MAJ in outputs:
             both = XOR3 in outputs  # the carry stage; with the sum stage, the mirror adder
-            for x, alone, stage in ((a, 4, 4), (b, 4, 4), (c, 2, 4)):
-                drives[x] += alone + (stage if both else 0)
+            for x, alone in ((a, 4), (b, 4), (c, 2)):
+                drives[x] += alone + (4 if both else 0)
             drives[outputs[MAJ]] += 4 if both else 2
             if both:
                 drives[outputs[XOR3]] += 2
@@ -161,16 +155,13 @@ def terminals(netlist: Netlist) -> tuple[list[int], dict]:
 def random_stream(netlist: Netlist, dtype: str, n: int = 2**13, seed: int = 0) -> dict:
     """Return operands of uniformly random bits, exponents that mean infinity or NaN excepted.
 
-    Examples
-    --------
     >>> sorted(random_stream(unit("add", "int8"), "int8", 1024))
     ['x', 'y']
     """
     rng = np.random.default_rng(seed)
     stream = {}
     for name, word in netlist.inputs.items():
-        bits = rng.integers(0, 2**len(word), n, dtype=np.uint64, endpoint=False) if len(
-            word) < 64 else rng.integers(0, 2**64, n, dtype=np.uint64)
+        bits = rng.integers(0, 2**len(word), n, dtype=np.uint64)
         if dtype in FLOATS and len(word) == FLOATS[dtype].width:
             top = np.uint64(1 << FLOATS[dtype].precision - 1)  # the exponent's last bit
             values = to_float(bits, dtype)
@@ -229,7 +220,6 @@ def op_switching(op: str, dtype: str, stream: str = "network", n: int = 2**13,
         raise ValueError(f"stream: {stream!r} is unknown; there are {', '.join(STREAMS)}")
     netlist = unit(op, dtype)
     return switching(netlist, **STREAMS[stream](netlist, dtype, n, seed))
-
 
 
 def switching_table(ops: Sequence[str], dtype: str,

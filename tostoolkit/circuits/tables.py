@@ -1,6 +1,6 @@
 """The cost tables that circuits give: every op of every format, as a unit or by units.
 
-``python -m tostoolkit.circuits tables --out FOLDER`` writes them; nothing in them is quoted but the
+``python -m tostoolkit tables --out FOLDER`` writes them; nothing in them is quoted but the
 expansions of ``gpu-*`` and ``cpu-libm``, whose rows say where they are from.
 """
 
@@ -17,8 +17,10 @@ from .switching import op_switching
 from .units import FLOAT_UNITS, INTEGER_UNITS, unit, unit_transistors, units
 
 GENERATOR = "tostoolkit.circuits 1"  # raised when a design changes what the tables hold
-MULTIPLEXER, EXCLUSIVE_OR = 12, 10  # transistors, static CMOS
-
+EXCLUSIVE_OR = 10  # transistors, static CMOS
+#: Op of truth values -> (transistors, locator, what computes it); others have no meaning.
+_BOOLEAN = {"logic": (EXCLUSIVE_OR, "cell", "one XOR"), "select": (12, "cell", "one multiplexer"),
+            "max": (6, "cell", "one OR"), "convert": (0, "cell", "a wire")}
 _PHILOX = ("int32", {"mul": 5, "add": 5, "logic": 10},
            "a quarter of the four words of Philox4x32-10 (Salmon et al., SC 2011, section 3.3)")
 #: Ops without a unit in floating point: what computes them, {unit: how often}, and the rule.
@@ -33,11 +35,9 @@ EXPANSIONS = {
     "erf": ({"exp": 1, "div": 1, "mul": 17, "add": 16},
             "Cody, Math. Comp. 23, 1969: rational of degree 8 times exp(-x^2)"),
 }
-#: Instructions that published implementations take: each arithmetic one priced as a fused
-#: multiply-add of the format, additions, multiplications, comparisons and the like as their unit.
-_NATIVE = ("add", "mul", "max", "neg", "abs", "round", "select", "logic", "convert")
-#: rsqrt, where it has no number of its own, is a square root and a division.
-_CUDA = "NVIDIA, CUDA C++ Programming Guide"
+#: Table -> (description, source, locator, instructions that a published implementation takes of
+#: each op), priced as fused multiply-adds of the format. rsqrt, where it has no number of its own,
+#: is a square root and a division.
 _INSTRUCTIONS = {
     "gpu-ieee": (
         "instructions of CUDA's IEEE-rounded float32 functions on sm_90, as fused multiply-adds",
@@ -45,7 +45,8 @@ _INSTRUCTIONS = {
         {"mac": 1, "div": 7, "sqrt": 7, "exp": 9, "log": 28, "tanh": 16, "sigmoid": 15, "erf": 25,
          "rsqrt": 14}),
     "gpu-fast": (
-        "instructions of CUDA's intrinsic functions, as fused multiply-adds", _CUDA,
+        "instructions of CUDA's intrinsic functions, as fused multiply-adds",
+        "NVIDIA, CUDA C++ Programming Guide",
         "mathematical functions appendix, table of intrinsic functions",
         {"mac": 1, "div": 2, "sqrt": 2, "rsqrt": 1, "exp": 2, "log": 2, "sin": 2, "pow": 3,
          "tanh": 1, "sigmoid": 4}),
@@ -55,19 +56,16 @@ _INSTRUCTIONS = {
         {"mac": 1, "div": 6, "sqrt": 8, "exp": 31, "log": 36, "tanh": 116, "sigmoid": 35,
          "erf": 123, "rsqrt": 14}),
 }
+#: Floating-point ops that are their unit in those tables too.
+_NATIVE = ("add", "mul", "max", "neg", "abs", "round", "select", "logic", "convert")
 
 
 @dataclass(frozen=True)
 class Pricing:
-    """How a table prices a unit: by transistors in a library and an adder, or by switching."""
+    """How a table prices a unit: by its transistors, of an adder, or by what a stream switches."""
 
     adder: str = "ripple"
     stream: str = ""
-
-    def cost(self, op: str, dtype: str) -> float:
-        if self.stream:
-            return float(f"{op_switching(op, dtype, self.stream).transitions:.4g}")
-        return unit_transistors(op, dtype, adder=self.adder)
 
 
 #: Table -> (description, unit, pricing, expansions that differ).
@@ -87,39 +85,34 @@ CIRCUIT_TABLES = {
 
 
 def write_tables(folder: str | Path) -> list[Path]:
-    """Write every table into a folder, and return their paths.
-
-    Parameters
-    ----------
-    folder : str or Path
-
-    Raises
-    ------
-    FileNotFoundError
-        The folder does not exist.
-
-    Examples
-    --------
-    ``write_tables("my-tables")``
-    """
+    """Write every table into a folder that exists, and return their paths."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"out: folder {str(folder)!r} does not exist; create it")
     paths = []
-    for name in (*CIRCUIT_TABLES, *_INSTRUCTIONS):
-        if name in CIRCUIT_TABLES:
-            description, measure, pricing, changes = CIRCUIT_TABLES[name]
-            rows = _circuit_rows(pricing, EXPANSIONS | changes)
-        else:
-            description, *_ = _INSTRUCTIONS[name]
-            measure, rows = "TO", _instruction_rows(name)
-        table = pd.DataFrame(
-            rows, columns=["op", "dtype", "cost", "status", "source", "locator", "derivation"])
-        paths.append(folder / f"{name}.csv")
-        with open(paths[-1], "w", encoding="utf-8", newline="") as file:
-            file.write(f"# description: {description}\n# unit: {measure}\n")
-            table.to_csv(file, index=False, lineterminator="\n")
+    for name, (description, measure, pricing, changes) in CIRCUIT_TABLES.items():
+        rows = _circuit_rows(pricing, EXPANSIONS | changes)
+        paths.append(_write(folder / f"{name}.csv", description, measure, rows))
+    for name, (description, *instructions) in _INSTRUCTIONS.items():
+        rows = _instruction_rows(*instructions)
+        paths.append(_write(folder / f"{name}.csv", description, "TO", rows))
     return paths
+
+
+def _write(path, description, measure, rows):
+    table = pd.DataFrame(
+        rows, columns=["op", "dtype", "cost", "status", "source", "locator", "derivation"])
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(f"# description: {description}\n# unit: {measure}\n")
+        table.to_csv(file, index=False, lineterminator="\n")
+    return path
+
+
+@cache
+def _cost(op, dtype, pricing):
+    if pricing.stream:
+        return float(f"{op_switching(op, dtype, pricing.stream).transitions:.4g}")
+    return unit_transistors(op, dtype, adder=pricing.adder)
 
 
 @cache
@@ -128,55 +121,48 @@ def _digest(op, dtype, adder="ripple"):
 
 
 def _circuit_rows(pricing, expansions):
-    price = cache(pricing.cost)
     for dtype in DTYPES:
         for op in OP_KINDS:
-            entry = _priced(price, pricing, expansions, op, dtype)
+            entry = _priced(op, dtype, pricing, expansions)
             if entry is not None:
                 cost, locator, derivation = entry
                 yield op, dtype, cost, "derived", GENERATOR, locator, derivation
 
 
-def _priced(price, pricing, expansions, op, dtype):
+def _priced(op, dtype, pricing, expansions):
     """Return (cost, locator, derivation) of an op, or None where it has no meaning."""
     if dtype == "bool":
-        cells = {"logic": (EXCLUSIVE_OR, "one XOR"), "select": (MULTIPLEXER, "one multiplexer"),
-                 "max": (6, "one OR"), "convert": (0, "a wire")}
-        return (cells[op][0], "cell", cells[op][1]) if op in cells else None
+        return _BOOLEAN.get(op)
     if op == "random":
-        form, parts, words = _PHILOX
-        return _sum(price, pricing, parts, form, words)
+        return _sum(*_PHILOX, pricing)
     if op == "convert":
         op = f"convert:{'float32' if dtype != 'float32' else 'int32'}"
     if op == "round" and dtype in INTEGERS:
         return 0, "wires", "an integer is round already"
     table = FLOAT_UNITS if dtype in FLOATS else INTEGER_UNITS
-    if op in units(dtype):
+    if op in units(dtype):  # what the unit's docstring says first stands in the table
         words = "" if op not in table else table[op][0].__doc__.splitlines()[0].rstrip(".")
         words = words.removeprefix("Return ") or f"from {op.partition(':')[2]}"
         digest = _digest(op, dtype, pricing.adder)
-        return price(op, dtype), f"unit({op!r}, {dtype!r}), netlist {digest}", words
+        return _cost(op, dtype, pricing), f"unit({op!r}, {dtype!r}), netlist {digest}", words
     if dtype in FLOATS and op in expansions:
-        parts, words = expansions[op]
-        return _sum(price, pricing, parts, dtype, words)
+        return _sum(dtype, *expansions[op], pricing)
     return None
 
 
-def _sum(price, pricing, parts, dtype, words):
-    def one(part):
-        return EXCLUSIVE_OR * FLOATS[dtype].width if part == "xor" else price(part, dtype)
-
-    if "xor" in parts and pricing.stream:
-        return None  # not a unit: nothing was simulated
+def _sum(dtype, parts, words, pricing):
+    """Return (cost, locator, derivation) of an op that units of a format compute."""
+    if parts == {"xor": 1}:  # not a unit: nothing was simulated
+        cost = EXCLUSIVE_OR * FLOATS[dtype].width
+        return None if pricing.stream else (cost, f"{dtype}: xor; netlists ", words)
     terms = " + ".join(f"{n} {part}" if n > 1 else part for part, n in parts.items())
-    cost = sum(n * one(part) for part, n in parts.items())
-    digests = [_digest(part, dtype, pricing.adder)[:8] for part in parts if part != "xor"]
+    cost = sum(n * _cost(part, dtype, pricing) for part, n in parts.items())
+    digests = " ".join(_digest(part, dtype, pricing.adder)[:8] for part in parts)
     cost = float(f"{cost:.4g}") if pricing.stream else cost
-    return cost, f"{dtype}: {terms}; netlists {' '.join(digests)}", words
+    return cost, f"{dtype}: {terms}; netlists {digests}", words
 
 
-def _instruction_rows(name):
-    _, source, locator, instructions = _INSTRUCTIONS[name]
+def _instruction_rows(source, locator, instructions):
     base = {(row[1], row[0]): row for row in _circuit_rows(Pricing(), EXPANSIONS)}
     for dtype in DTYPES:
         for op in OP_KINDS:

@@ -7,10 +7,9 @@ from functools import cache
 
 import numpy as np
 
+from . import elementary
 from . import float_units as floats
 from . import integer_units as integers
-from . import shift_and_add as elementary
-from .erf_unit import float_erf
 from .formats import FLOATS, INTEGERS, find_format, from_float, to_float
 from .netlist import Netlist, cell_library
 from .simulation import simulate
@@ -27,7 +26,7 @@ FLOAT_UNITS = {
     "round": (floats.float_round, "x"), "select": (floats.float_select, "xyp"),
     "exp": (elementary.float_exp, "x"), "log": (elementary.float_log, "x"),
     "sigmoid": (elementary.float_sigmoid, "x"), "tanh": (elementary.float_tanh, "x"),
-    "erf": (float_erf, "x"),
+    "erf": (elementary.float_erf, "x"),
 }
 #: Op -> (function, operands) of the integer units.
 INTEGER_UNITS = {
@@ -113,9 +112,7 @@ def unit(op: str, dtype: str, adder: str = "ripple") -> Netlist:
 
 
 @cache
-def unit_transistors(
-    op: str, dtype: str, cells: str = "mirror", adder: str = "ripple"
-) -> int:
+def unit_transistors(op: str, dtype: str, cells: str = "mirror", adder: str = "ripple") -> int:
     """Return the transistors of a unit.
 
     Raises
@@ -132,9 +129,7 @@ def unit_transistors(
     return unit(op, dtype, adder).transistors(cells)
 
 
-def compute(
-    op: str, dtype: str, *operands: np.ndarray, adder: str = "ripple"
-) -> np.ndarray:
+def compute(op: str, dtype: str, *operands: np.ndarray, adder: str = "ripple") -> np.ndarray:
     """Return what a unit computes, on values.
 
     Parameters

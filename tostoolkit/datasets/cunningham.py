@@ -41,12 +41,8 @@ def cunningham2025(path: str | Path | None = None) -> pd.DataFrame:
     """Return 10,000 measurements of single layers: 6,000 forward, 4,000 backward.
 
     Package energy of the CPU (RAPL through pyRAPL), means over batches. Pooling has no weights, so
-    nothing was measured backward.
-
-    Parameters
-    ----------
-    path : str or Path, optional
-        A folder that holds ``<host>/conv.csv``, ``linear.csv`` and ``pool.csv`` at any depth.
+    nothing was measured backward. `path` is a folder that holds ``<host>/conv.csv``,
+    ``linear.csv`` and ``pool.csv`` at any depth.
 
     Returns
     -------
@@ -59,15 +55,6 @@ def cunningham2025(path: str | Path | None = None) -> pd.DataFrame:
         ``time_s`` of one batch, ``defect``. 13 energies are not positive, since the counter
         wrapped in a window (the published mean is then about -2,600 J) or did not advance in it:
         they are missing, and ``defect`` says why.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        No local copy; a file that is not the published one.
-
-    Examples
-    --------
-    ``runs = tos.datasets.DATASETS["cunningham2025"].load()``
     """
     return pd.concat([
         _read(host, file, locate(path, f"{host}/{file}.csv", "cunningham2025", _url(host, file),

@@ -97,30 +97,11 @@ def one_forward(runs: pd.DataFrame) -> pd.DataFrame:
 
 def count_dataset(dataset: Dataset, runs: pd.DataFrame, workers: int | None = None,
                   client: "Client | None" = None) -> pd.DataFrame:
-    """Return the counts of one batch of each part of each model of the runs.
+    """Return the counts of one batch of each part of each model of the runs, as `count_row` does.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    runs : pandas.DataFrame
-        As ``dataset.load`` returns them.
-    workers, client
-        As for `count_each`; fewer than `IN_PROCESSES` models are counted in this process.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Integers, as `count_row` gives them. Index: the column ``dataset.model``, and ``part``
-        where the data set has several.
+    The index is the column ``dataset.model``, and ``part`` where the data set has several. Workers
+    and client are those of `count_each`; fewer than `IN_PROCESSES` models are counted here.
     """
-    jobs = _jobs(dataset, runs)
-    table = count_each(jobs, [dataset.model, "part"],
-                       workers if len(jobs) > IN_PROCESSES else 0, client)
-    return table.droplevel("part") if len(dataset.steps) == 1 else table
-
-
-def _jobs(dataset, runs):
-    """Return (model, part) -> job: one for whatever needs a count."""
     needed = dataset.batches(runs) != 0
     jobs = {}
     for part, step in dataset.steps.items():
@@ -129,20 +110,18 @@ def _jobs(dataset, runs):
             run = SimpleNamespace(**record)
             jobs[record[dataset.model], part] = Job(partial(dataset.build, run, part),
                                                     partial(step, run))
-    return dict(sorted(jobs.items(), key=lambda job: job[0][0]))
+    jobs = dict(sorted(jobs.items(), key=lambda job: job[0][0]))
+    table = count_each(jobs, [dataset.model, "part"],
+                       workers if len(jobs) > IN_PROCESSES else 0, client)
+    return table.droplevel("part") if len(dataset.steps) == 1 else table
 
 
-def join_counts(dataset: Dataset, runs: pd.DataFrame, counts: pd.DataFrame,
-                name: str = "counts") -> pd.DataFrame:
+def join_counts(dataset: Dataset, runs: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     """Return `runs` with the counts of what was measured added as columns.
 
     ``parameters`` are those of the model; everything else is the sum over its parts. Layers and
-    elements, which `count_row` counts once for a training step, are not taken away from it.
-
-    Raises
-    ------
-    ValueError
-        `counts` lacks a model or a part that was measured.
+    elements, which `count_row` counts once for a training step, are not taken away from it. Counts
+    that lack a model or a part that was measured are an error.
     """
     batches = dataset.batches(runs)
     if len(dataset.steps) == 1:
@@ -152,7 +131,7 @@ def join_counts(dataset: Dataset, runs: pd.DataFrame, counts: pd.DataFrame,
         table = counts.xs(part, level="part")
         lacking = runs[dataset.model][~runs[dataset.model].isin(table.index) & (batches[part] != 0)]
         if len(lacking):
-            raise ValueError(f"{name}: no counts of the {part} of {lacking.iloc[0]} and of "
+            raise ValueError(f"counts: no counts of the {part} of {lacking.iloc[0]} and of "
                              f"{len(lacking) - 1} more runs; {_RECOUNT}")
         times = pd.DataFrame(dict.fromkeys(counts.columns, batches[part]))
         times[ONCE] = times[ONCE].clip(lower=0)
@@ -173,11 +152,6 @@ def read_counts(dataset: Dataset, runs: pd.DataFrame, counts: str | Path | pd.Da
     """Return a stored table of counts, refused where it is not what would be counted now.
 
     The first model is rebuilt and counted, and must agree with its stored row.
-
-    Raises
-    ------
-    ValueError
-        A column of the index is missing; a model's count is not the stored one.
     """
     table = counts if isinstance(counts, pd.DataFrame) else pd.read_csv(counts)
     name = "counts" if isinstance(counts, pd.DataFrame) else f"counts: {counts}"

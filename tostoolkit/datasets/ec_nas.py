@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .dataset import Dataset, forward_of_one, one_forward
-from .files import check_content, locate, read_archive
+from .files import locate, read_archive
 
 if TYPE_CHECKING:
     import keras
@@ -35,13 +35,8 @@ def ec_nas_bench(path: str | Path | None = None) -> pd.DataFrame:
 
     MIT licence. Each run trains a network on CIFAR-10 for 4 epochs (625 steps of 256 images) with
     evaluations, on a Quadro RTX 6000 (NVML) and a CPU of two sockets (RAPL), measured by
-    carbontracker. Runs of a ``_recovery`` folder were resumed.
-
-    Parameters
-    ----------
-    path : str or Path, optional
-        The repository's source archive (or the part of it that holds the energy results), or a
-        folder that contains it.
+    carbontracker. Runs of a ``_recovery`` folder were resumed. `path` is the repository's source
+    archive (or the part of it that holds the energy results), or a folder that contains it.
 
     Returns
     -------
@@ -52,23 +47,12 @@ def ec_nas_bench(path: str | Path | None = None) -> pd.DataFrame:
         measured), ``cpu_energy_j``, ``reported_energy_kwh`` (which includes a
         power-usage-effectiveness factor of 1.59), ``device``, ``phase``, ``batch_size``,
         ``defect`` (none).
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no local copy; the message says how to get one.
-    ValueError
-        The archive is not the published one, or is damaged.
-
-    Examples
-    --------
-    ``runs = tos.datasets.DATASETS["ec_nas_bench"].load()``
     """
     archive = ec_nas_archive(path)
     files = read_archive(
         archive, f"EC-NAS-Bench-{COMMIT}/{DATA}/",
-        r"train_model_results/energy/.*/results\.json|graphs/generated_graphs_[45]V9E\.json")
-    check_content(files, CONTENT, archive)
+        r"train_model_results/energy/.*/results\.json|graphs/generated_graphs_[45]V9E\.json",
+        CONTENT)
     cells = {}
     for name, text in files.items():
         if name.startswith("graphs/"):
@@ -116,18 +100,11 @@ def _build(run, part):
 
 def vertex_channels(matrix: Sequence[Sequence[int]], channels_in: int, channels_out: int
                     ) -> list[int]:
-    """Return the channels of each vertex of a cell.
+    """Return the channels of each vertex of a cell: the input, ..., the output.
 
     The vertices that feed the output share its channels; the others take the most that any of
     their successors needs.
 
-    Parameters
-    ----------
-    matrix : array of int, shape (vertices, vertices)
-        Upper-triangular adjacency; vertex 0 is the input, the last one the output.
-
-    Examples
-    --------
     >>> vertex_channels([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], 128, 255)
     [128, 128, 127, 255]
     """

@@ -30,29 +30,11 @@ def raw_url(repository: str, commit: str, path: str) -> str:
 
 def locate(path: str | Path | None, pattern: str, name: str, url: str, sha256: str | None = None
            ) -> Path:
-    """Return the local file that matches `pattern`, checked.
+    """Return the local file whose name, or end of the path, matches `pattern`, checked.
 
-    Parameters
-    ----------
-    path : str or Path, or None
-        A file, or a folder that holds it at any depth; None looks in `local_folders`.
-    pattern : str
-        Of the file's name, or of the end of its path.
-    name : str
-        The data set, for messages.
-    url : str
-        Where the file was published, for messages.
-    sha256 : str, optional
-        What the file must hash to.
-
-    Raises
-    ------
-    NotAtHandError
-        A FileNotFoundError: there is no local copy; the message says how to get one.
-    NotADirectoryError
-        ``TOSTOOLKIT_DATA`` names no folder.
-    ValueError
-        The file is not the published one, or is damaged.
+    `path` is the file, a folder that holds it at any depth, or None, which looks where published
+    data may lie. What is wrong is said with `name`, the data set's, and `url`, where the file was
+    published: that there is no local copy, or that it does not hash to `sha256`.
     """
     file = find_local(path, pattern)
     if file is None:
@@ -71,28 +53,21 @@ def check_file(file: Path, sha256: str, url: str) -> None:
     """Raise ValueError unless the file is the one that was published."""
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if digest != sha256:
-        raise ValueError(
-            f"{file.name}: SHA-256 {digest[:12]} instead of {sha256[:12]}: it is damaged, fetched "
-            f"in part, or not the file published at {url}; {_again(file)}")
+        raise damaged(file, f"SHA-256 {digest[:12]} instead of {sha256[:12]}: it is damaged, "
+                            f"fetched in part, or not the file published at {url}")
 
 
 def find_local(path: str | Path | None, pattern: str) -> Path | None:
     """Return the local file that matches `pattern`; None where there is none."""
     if path is not None and Path(path).is_file():
         return Path(path)
-    folders = local_folders() if path is None else [Path(path)]
+    folders = _local_folders() if path is None else [Path(path)]
     return next((file for folder in folders for file in sorted(folder.rglob(pattern))
                  if file.is_file()), None)
 
 
-def local_folders() -> list[Path]:
-    """Return the folders in which published data may lie, the one that the user named first.
-
-    Raises
-    ------
-    NotADirectoryError
-        ``TOSTOOLKIT_DATA`` names no folder.
-    """
+def _local_folders():
+    """Return the folders in which published data may lie, the one that the user named first."""
     named = os.environ.get(VARIABLE)
     if named and not Path(named).is_dir():
         raise NotADirectoryError(
@@ -106,26 +81,9 @@ def local_folders() -> list[Path]:
 def fetch(files: Mapping[str, tuple[str, str | None]], folder: str | Path, name: str) -> None:
     """Fetch those of a data set's files that a folder lacks, with a progress bar.
 
-    A file gets its name in the folder once all of it is there and, where its SHA-256 is known, is
-    right. A file that is there already stays as it is.
-
-    Parameters
-    ----------
-    files : mapping of str to (str, str or None)
-        Path under the folder -> (address, SHA-256 where it is known).
-    folder : str or Path
-        Made if it is not there.
-    name : str
-        The data set, for the progress bar.
-
-    Raises
-    ------
-    ConnectionError
-        An address cannot be reached, or does not have the file.
-    PermissionError, NotADirectoryError, FileExistsError
-        The folder cannot be written.
-    ValueError
-        What was fetched is not what was published.
+    `files` holds path under the folder -> (address, SHA-256 where it is known). A file gets its
+    name in the folder, which is made if it is not there, once all of it is there and, where its
+    SHA-256 is known, is right. A file that is there already stays as it is.
     """
     import pooch
     from tqdm import tqdm
@@ -152,8 +110,11 @@ def fetch(files: Mapping[str, tuple[str, str | None]], folder: str | Path, name:
                              ) from error
 
 
-def read_archive(archive: Path, prefix: str, pattern: str) -> dict[str, bytes]:
-    """Return path -> bytes of the files under `prefix` whose paths match `pattern`."""
+def read_archive(archive: Path, prefix: str, pattern: str, expected: str) -> dict[str, bytes]:
+    """Return path -> bytes of the files under `prefix` whose paths match `pattern`, checked.
+
+    `expected` is the SHA-256 over their sorted (path, SHA-256).
+    """
     try:
         with tarfile.open(archive) as tar:
             files = {
@@ -163,26 +124,19 @@ def read_archive(archive: Path, prefix: str, pattern: str) -> dict[str, bytes]:
                 and re.fullmatch(pattern, member.name.removeprefix(prefix))
             }
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{archive.name}: the archive is damaged, or was fetched in part "
-                         f"({str(error).splitlines()[0]}); {_again(archive)}") from None
-    return files
-
-
-def check_content(files: Mapping[str, bytes], expected: str, archive: Path) -> None:
-    """Raise unless the files are those that were published."""
+        raise damaged(archive, "the archive is damaged, or was fetched in part "
+                               f"({str(error).splitlines()[0]})") from None
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
     if digest.hexdigest() != expected:
-        raise ValueError(
-            f"{archive.name}: its {len(files)} files are not those published at the pinned commit "
-            f"({digest.hexdigest()[:12]} instead of {expected[:12]}); {_again(archive)}")
+        raise damaged(
+            archive, f"its {len(files)} files are not those published at the pinned commit "
+                     f"({digest.hexdigest()[:12]} instead of {expected[:12]})")
+    return files
 
 
 def damaged(file: Path, what: str) -> ValueError:
     """Return the error of a file of which `what` is wrong."""
-    return ValueError(f"{file.name}: {what}; {_again(file)}")
-
-
-def _again(file):
-    return f"move {str(file)!r} away and fetch it again: python -m tostoolkit data"
+    return ValueError(f"{file.name}: {what}; move {str(file)!r} away and fetch it again: "
+                      "python -m tostoolkit data")

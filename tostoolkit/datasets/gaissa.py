@@ -39,12 +39,7 @@ def gaissa_seaa2023(path: str | Path | None = None) -> pd.DataFrame:
     training, the first and last 3 s left out. The response here is **per image seen**: the whole
     training's energy and time over ``images``, training and validation images of all epochs; its
     multiple is the whole. The data set card says GJ; the column is MJ, as the mean power times the
-    duration shows.
-
-    Parameters
-    ----------
-    path : str or Path, optional
-        The Parquet file, or a folder that contains it.
+    duration shows. `path` is the Parquet file, or a folder that contains it.
 
     Returns
     -------
@@ -54,18 +49,8 @@ def gaissa_seaa2023(path: str | Path | None = None) -> pd.DataFrame:
         ``validation_batches`` of an epoch, ``images``, ``energy_j``, ``time_s``,
         ``gpu_usage_percent`` (the small models leave the big GPUs largely idle),
         ``published_gflops``, ``defect`` (none).
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        No local copy; a file that is not the published one.
-
-    Examples
-    --------
-    ``runs = tos.datasets.DATASETS["gaissa_seaa2023"].load()``
     """
-    file = locate(path, FILE, "gaissa_seaa2023", URL, SHA256)
-    table = pd.read_parquet(file)
+    table = pd.read_parquet(locate(path, FILE, "gaissa_seaa2023", URL, SHA256))
     images = table["total seen images"]
     return pd.DataFrame({
         "dataset": "gaissa_seaa2023",

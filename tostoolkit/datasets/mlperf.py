@@ -81,13 +81,9 @@ def mlperf_tiny(path: str | Path | None = None) -> pd.DataFrame:
 
     Median of five windows of at least 10 s each, external energy monitor. Devices differ by 500
     times: compare within one. The devices ran int8 networks, batch normalisation folded into the
-    convolutions; `as_int8` gives counts in that format.
-
-    Parameters
-    ----------
-    path : str or Path, optional
-        ``mlperf_tiny_energy.csv`` as gathered, or a folder that contains it, or the 114
-        ``results.txt`` in folders ``<round>/closed/...`` as MLCommons' repositories have them.
+    convolutions; `as_int8` gives counts in that format. `path` is ``mlperf_tiny_energy.csv`` as
+    gathered, or a folder that contains it, or the 114 ``results.txt`` in folders
+    ``<round>/closed/...`` as MLCommons' repositories have them.
 
     Returns
     -------
@@ -96,15 +92,6 @@ def mlperf_tiny(path: str | Path | None = None) -> pd.DataFrame:
         ``vww``), ``device`` (organisation and system, spelt the same in all rounds), ``round``,
         ``organisation``, ``system``, ``phase``, ``batch_size``, ``energy_j``, ``time_s``,
         ``defect``: 12 results of Syntiant in v1.1 and v1.2 are those of v1.0, submitted again.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        No local copy; results that are not the published ones.
-
-    Examples
-    --------
-    ``runs = tos.datasets.DATASETS["mlperf_tiny"].load()``
     """
     table = _table(path)
     device = table.organisation + " " + table.system.where(
@@ -150,8 +137,6 @@ def _result(file):
 def parse_result(text: str) -> tuple[float, float]:
     """Return (microjoules an inference, inferences a second) of an EnergyRunner log.
 
-    Examples
-    --------
     >>> parse_result("ulp-ml: Median energy cost is 5.252 uJ/inf.\\n"
     ...              "ulp-ml: Median throughput is 3682.970 inf./sec.")
     (5.252, 3682.97)

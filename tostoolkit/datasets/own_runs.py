@@ -88,11 +88,16 @@ def from_csv(csv: str | Path | pd.DataFrame, models: Mapping[str, Any], *, model
     table = csv if isinstance(csv, pd.DataFrame) else _read(csv)
     table = table.reset_index(drop=True)
     _need(table, {"model": model, "energy": energy, "time": time, "configuration": configuration})
-    _no_copies(table)
-    _known_models(table[model], models, model)
+    _refuse("csv", table.duplicated(),
+            "equal to an earlier row in every column, so it is a copy and not a repeat; drop it "
+            "(drop_duplicates), or add a column that tells repeats apart")
+    unknown = ~table[model].isin(list(models))
+    name = next(iter(table[model][unknown]), None)
+    _refuse(model, unknown, f"no model {name!r} in models, which has "
+                            f"{', '.join(map(str, models))}; add it")
     runs = table.assign(
         model=table[model],
-        device=_column_or_value(table, device, "device"),
+        device=_devices(table, device),
         phase=_phases(table, phase),
         batch_size=_batch_sizes(table, batch_size),
         energy_j=_joules(table, energy, unit) if energy else float("nan"),
@@ -116,49 +121,33 @@ def _need(table, columns):
                              f"{', '.join(map(str, table.columns))}: pass {argument}='<column>'")
 
 
-def _lines(rows):
-    """Name up to five rows by their line in the file."""
-    lines = [str(i + 2) for i in rows[:5]]
-    return f"line{'s' * (len(rows) > 1)} {', '.join(lines)}{' ...' * (len(rows) > 5)}"
+def _refuse(argument, wrong, what, values=None):
+    """Raise where rows are wrong: up to five are named by their line in the file.
+
+    What is said of them stands behind the first wrong one of the values.
+    """
+    if wrong.any():
+        lines = [str(row + 2) for row in wrong.to_numpy().nonzero()[0]]
+        where = f"line{'s' * (len(lines) > 1)} {', '.join(lines[:5])}{' ...' * (len(lines) > 5)}"
+        first = "" if values is None else f"{values[wrong].tolist()[0]!r} "
+        raise ValueError(f"{argument}: {where}: {first}{what}")
 
 
-def _where(mask):
-    return _lines(mask.to_numpy().nonzero()[0])
-
-
-def _no_copies(table):
-    copies = table.duplicated()
-    if copies.any():
-        raise ValueError(
-            f"csv: {_where(copies)}: equal to an earlier row in every column, so it is a copy and "
-            "not a repeat; drop it (drop_duplicates), or add a column that tells repeats apart")
-
-
-def _known_models(names, models, column):
-    unknown = ~names.isin(list(models))
-    if unknown.any():
-        raise ValueError(f"{column}: {_where(unknown)}: no model {names[unknown].iloc[0]!r} in "
-                         f"models, which has {', '.join(map(str, models))}; add it")
-
-
-def _column_or_value(table, given, argument):
-    if given in table:
-        missing = table[given].isna()
-        if missing.any():
-            raise ValueError(f"{given}: {_where(missing)}: no {argument}; fill it in")
-        return table[given]
-    if given == argument:
-        raise ValueError(f"{argument}: no column {argument!r}; pass {argument}='<column>', or the "
-                         f"{argument} itself where all runs are of one")
-    return given
+def _devices(table, device):
+    """Return the column of that name; else the name, which is that of all runs' device."""
+    if device in table:
+        _refuse(device, table[device].isna(), "no device; fill it in")
+        return table[device]
+    if device == "device":
+        raise ValueError("device: no column 'device'; pass device='<column>', or the device itself "
+                         "where all runs are of one")
+    return device
 
 
 def _phases(table, phase):
     phases = table[phase] if phase in table else pd.Series(phase, index=table.index)
-    wrong = ~phases.isin(["inference", "training"])
-    if wrong.any():
-        raise ValueError(f"phase: {_where(wrong)}: {phases[wrong].iloc[0]!r} is neither "
-                         "'inference' nor 'training', nor a column of the file")
+    _refuse("phase", ~phases.isin(["inference", "training"]),
+            "is neither 'inference' nor 'training', nor a column of the file", phases)
     return phases
 
 
@@ -168,26 +157,18 @@ def _batch_sizes(table, batch_size):
         sizes = _numbers(table, batch_size)
     else:
         sizes = pd.Series(batch_size, index=table.index)
-    wrong = (sizes < 1) | (sizes % 1 != 0)
-    if wrong.any():
-        raise ValueError(f"batch_size: {_where(wrong)}: {sizes[wrong].iloc[0]:g} is not a number "
-                         "of samples; give whole numbers from 1")
+    _refuse("batch_size", (sizes < 1) | (sizes % 1 != 0),
+            "is not a number of samples; give whole numbers from 1", sizes)
     return sizes.astype("int64")
 
 
 def _numbers(table, column):
     """Return a column of numbers that are there and positive."""
     values = pd.to_numeric(table[column], errors="coerce")
-    text = values.isna() & table[column].notna()
-    if text.any():
-        raise ValueError(f"{column}: {_where(text)}: {table[column][text].iloc[0]!r} is not a "
-                         "number")
-    if values.isna().any():
-        raise ValueError(f"{column}: {_where(values.isna())}: no value; drop rows that were not "
-                         "measured")
-    if (values <= 0).any():
-        raise ValueError(f"{column}: {_where(values <= 0)}: {values[values <= 0].iloc[0]:g} is not "
-                         "positive, so a counter wrapped or failed; drop those rows")
+    _refuse(column, values.isna() & table[column].notna(), "is not a number", table[column])
+    _refuse(column, values.isna(), "no value; drop rows that were not measured")
+    _refuse(column, values <= 0,
+            "is not positive, so a counter wrapped or failed; drop those rows", values)
     return values
 
 
@@ -195,17 +176,15 @@ def _joules(table, energy, unit):
     if unit not in JOULES and unit in table:
         units = table[unit].unique()
         if len(units) > 1:
-            odd = table[unit] != units[0]
-            raise ValueError(f"{unit}: {_where(odd)}: {table[unit][odd].iloc[0]!r} beside "
-                             f"{units[0]!r}; convert the column {energy!r} to one unit")
+            _refuse(unit, table[unit] != units[0], f"beside {units[0]!r}; convert the column "
+                                                   f"{energy!r} to one unit", table[unit])
         unit = units[0]
     if unit not in JOULES:
         raise ValueError(f"unit: {unit!r} is neither a unit of energy nor a column; use one of "
                          f"{', '.join(JOULES)}")
     suffix = energy.rsplit("_", 1)[-1]
     named = [u for u in JOULES if u.lower() == suffix.lower()] if "_" in energy else []
-    if named and unit.replace("μ", "µ").replace("µ", "u") not in [
-            u.replace("μ", "µ").replace("µ", "u") for u in named]:
+    if named and JOULES[unit] not in [JOULES[u] for u in named]:
         raise ValueError(f"unit: {unit!r}, but the column's name, {energy!r}, says {named[0]!r}; "
                          f"pass unit={named[0]!r}, or rename the column")
     return _numbers(table, energy) * JOULES[unit]

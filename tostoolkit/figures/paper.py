@@ -77,11 +77,10 @@ def to_shares(shares: pd.DataFrame) -> Figure:
         Tidy: ``model``, ``by`` (``"op"`` or ``"layer"``), ``kind``, ``share`` (0 to 1).
     """
     figure, ((left, right),) = new_figure(TWO_COLUMNS, 2.7, 1, 2)
+    shares = shares[(shares.by != "op") | (shares.kind != "mac")]
     for axes, by, title in ((left, "op", "by op kind, beside the MACs"),
                             (right, "layer", "by layer kind")):
         part = shares[shares.by == by]
-        if by == "op":
-            part = part[part.kind != "mac"]
         wide = part.pivot(index="model", columns="kind", values="share").fillna(0.0)
         top = wide.max().nlargest(7).index
         wide = wide[top].assign(other=wide.drop(columns=top).sum(axis=1)) * 100
@@ -140,11 +139,10 @@ def predicted_against_measured(predictions: pd.DataFrame, label: str) -> Figure:
     label : str
         What was measured, with its unit.
     """
-    names = list(dict.fromkeys(predictions.predictor))
-    figure, (row,) = new_figure(TWO_COLUMNS, 2.3, 1, len(names), sharex=True, sharey=True)
+    predictors = predictions.groupby("predictor", sort=False)
+    figure, (row,) = new_figure(TWO_COLUMNS, 2.3, 1, len(predictors), sharex=True, sharey=True)
     look = looks(predictions.group)
-    for axes, name in zip(row, names, strict=True):
-        part = predictions[predictions.predictor == name]
+    for axes, (name, part) in zip(row, predictors, strict=True):
         for group, (colour, marker) in look.items():
             points = part[part.group == group]
             positive = points[points.predicted > 0]
@@ -172,12 +170,11 @@ def heldout_error(errors: pd.DataFrame) -> Figure:
         Tidy: ``dataset``, ``protocol``, ``predictor``, ``mean_relative_error`` (fraction); and,
         where known, ``lower`` and ``upper``.
     """
-    datasets, protocols = (list(dict.fromkeys(errors[c])) for c in ("dataset", "protocol"))
-    n = errors.predictor.nunique()
-    figure, (row,) = new_figure(TWO_COLUMNS, 1.2 + 0.16 * n, 1, len(datasets), sharey=True)
-    for axes, dataset in zip(row, datasets, strict=True):
-        part = errors[errors.dataset == dataset]
-        names = list(dict.fromkeys(errors.predictor))
+    names, protocols = (list(dict.fromkeys(errors[c])) for c in ("predictor", "protocol"))
+    datasets = errors.groupby("dataset", sort=False)
+    figure, (row,) = new_figure(
+        TWO_COLUMNS, 1.2 + 0.16 * len(names), 1, len(datasets), sharey=True)
+    for axes, (dataset, part) in zip(row, datasets, strict=True):
         for i, protocol in enumerate(protocols):  # a protocol looks the same in every panel
             if protocol not in set(part.protocol):
                 continue
@@ -208,13 +205,12 @@ def design(counted: pd.DataFrame) -> Figure:
         One row a configuration: ``family``, ``phase``, ``macs``, ``tos_elementary``; rows with no
         elementary functions have no logarithm and are not drawn.
     """
-    families = list(dict.fromkeys(counted.family))
+    families = counted.groupby("family", sort=False)
     figure, (row,) = new_figure(TWO_COLUMNS, 2.4, 1, len(families), sharey=True)
-    for axes, family in zip(row, families, strict=True):
+    for axes, (family, models) in zip(row, families, strict=True):
         lines = []
-        part = counted[(counted.family == family) & (counted.tos_elementary > 0)]
-        for colour, marker, (phase, points) in zip(
-                OKABE_ITO, "os", part.groupby("phase", sort=True), strict=False):
+        phases = models[models.tos_elementary > 0].groupby("phase")
+        for colour, marker, (phase, points) in zip(OKABE_ITO, "os", phases, strict=False):
             axes.plot(points.macs, points.tos_elementary, ls="none", marker=marker, mew=0,
                       color=colour, alpha=0.7, label=phase)
             r = np.corrcoef(np.log(points.macs), np.log(points.tos_elementary))[0, 1]
@@ -244,11 +240,9 @@ def pair_effects(effects: pd.DataFrame, label: str) -> Figure:
         What was measured.
     """
     effects = effects[effects.level == "all others"]
-    effects = effects.assign(panel=effects.factor.map(PANELS).fillna(effects.factor))
-    panels = list(dict.fromkeys(effects.panel))
+    panels = effects.groupby(effects.factor.map(PANELS).fillna(effects.factor), sort=False)
     figure, (row,) = new_figure(TWO_COLUMNS, 2.0, 1, len(panels))
-    for axes, panel in zip(row, panels, strict=True):
-        part = effects[effects.panel == panel]
+    for axes, (panel, part) in zip(row, panels, strict=True):
         sets = part.drop_duplicates("dataset")
         y = np.arange(len(sets))
         axes.axvline(0, color="0.5", lw=0.8)
@@ -306,11 +300,10 @@ def cost_sensitivity(table: pd.DataFrame) -> Figure:
     table : pandas.DataFrame
         As `cost_sensitivity` returns it for several data sets.
     """
-    sets = list(dict.fromkeys(table.dataset))
+    sets = table.groupby("dataset", sort=False)
     figure, (row,) = new_figure(TWO_COLUMNS, 2.4, 1, len(sets))
-    for axes, data in zip(row, sets, strict=True):
-        for colour, (part, line) in zip(
-                OKABE_ITO, table[table.dataset == data].groupby("part", sort=False), strict=False):
+    for axes, (data, rows) in zip(row, sets, strict=True):
+        for colour, (part, line) in zip(OKABE_ITO, rows.groupby("part", sort=False), strict=False):
             line = line[line.macs_per_op > 0]
             axes.plot(line.macs_per_op, 100 * line.mean_relative_error, color=colour, label=part)
             axes.fill_between(line.macs_per_op, 100 * line.lower, 100 * line.upper, color=colour,

@@ -1,26 +1,32 @@
-"""Exponential, logistic function, hyperbolic tangent and logarithm as units, in any format.
+"""Elementary functions as units: exponential, logistic, hyperbolic tangent, logarithm, erf.
 
 Shift-and-add: ``2^f`` and ``log`` come digit by digit from factors ``1 +- 2^-i`` (Muller,
 "Elementary Functions", 3rd ed., 2016, chapter 8), half of the digits; one multiplication gives the
 other half. ``sigmoid`` and ``tanh`` divide what ``exp`` gives, so that no cancellation is left.
-Results are not correctly rounded: the proofs (``make prove``) measure the largest errors.
+``erf`` is a piecewise polynomial, in formats of up to 24 bits. Results are not correctly rounded:
+the proofs (``make prove``) measure the largest errors.
 """
 
 from collections import defaultdict
 from decimal import Decimal, localcontext
 from functools import cache
-from math import ceil, floor, log2
+from math import ceil, erf, floor, log, log2
+
+import numpy as np
 
 from .blocks import (
     add,
+    add_constant,
     any_of,
     at_least,
     choose,
     constant,
+    difference,
     masked,
     multiply,
     multiply_constant,
     negate_if,
+    negated,
     pad,
     place_constant,
     reduce_columns,
@@ -29,14 +35,14 @@ from .blocks import (
     square,
     subtract,
 )
-from .float_fields import add_constant, denormalised, effective, finish, negated, normalised, unpack
+from .float_fields import denormalised, effective, finish, fixed_point, normalised, unpack
+from .integer_units import signed_product
 from .netlist import part
 
 
 def fixed(value, bits, rounding=round):
     """Return a real constant, given as a function of decimal arithmetic, times 2^bits."""
-    with localcontext() as context:
-        context.prec = 80
+    with localcontext(prec=80):
         return int(rounding(value() * 2**bits))
 
 
@@ -49,22 +55,6 @@ def _log2_of(i, bits):
 def guard_bits(f):
     """Bits below the last of the result, for one truncation in each of about p / 2 steps."""
     return 2 + ceil(log2(f.precision / 2))
-
-
-def _bits_of_range(f):
-    """Integer bits of |x| beyond which exp overflows, or vanishes."""
-    return ceil(log2((f.bias + f.precision + 1) * 0.6931471805599453))
-
-
-@part("to fixed point")
-def fixed_point(n, f, a, integer, fraction):
-    """Return (|x| as a word of fixed point, 1 where it is 2^integer or more)."""
-    width = max(f.exponent_bits, (f.bias + integer).bit_length()) + 1
-    distance = subtract(n, constant(f.bias + integer - 1, width), pad(effective(n, a), width))[0]
-    size = integer + fraction
-    word = [0] * max(0, size - f.precision) + a.significand
-    word, _ = shift_right(n, word, distance[:-1])
-    return word[len(word) - size:], distance[-1]
 
 
 @part("times log2(e)")
@@ -100,8 +90,7 @@ def power_of_two(n, f_bits):
     slope = fixed(lambda: Decimal(2).ln(), bits, floor)
     rest = multiply_constant(n, rest, slope, bits - 4)[4:][:len(rest)]
     top = power[size + 1 - len(rest) - 2:]
-    tail = multiply(n, top, rest)
-    tail = tail[len(top) - 1:]  # the rest's places
+    tail = multiply(n, top, rest)[len(top) - 1:]  # the rest's places
     return add(n, power, pad(tail, size + 1)[:size + 1])[0]
 
 
@@ -110,7 +99,8 @@ def _exponential(n, f, a, fraction, negative, doubled=False):
 
     The negative exponent is a one's complement, a unit of the last fraction bit too low.
     """
-    integer = _bits_of_range(f)
+    # bits of |x| before the point: with more, exp overflows or vanishes
+    integer = ceil(log2((f.bias + f.precision + 1) * log(2)))
     word, far = fixed_point(n, f, a, integer, fraction)
     word = [*_times_log2e(n, word, integer, fraction, doubled), 0]
     word = [n.xor(x, negative) for x in word]
@@ -123,8 +113,7 @@ def float_exp(n, f, x):
     a = unpack(n, f, x)
     power, whole, far = _exponential(n, f, a, p + guard_bits(f), a.sign)
     width = max(len(whole), f.exponent_bits + 1) + 1
-    whole = [*whole, *[whole[-1]] * (width - len(whole))]
-    exponent = add_constant(n, whole, f.bias - 1)
+    exponent = add_constant(n, pad(whole, width, whole[-1]), f.bias - 1)
     leading = power[len(power) - p - 2:]
     below = any_of(n, power[:len(power) - p - 2])
     exponent, leading, lost = denormalised(n, exponent, leading)
@@ -150,8 +139,7 @@ def float_sigmoid(n, f, x):
     quotient, remainder = restoring_rows(n, numerator, divisor, p + 2)
     low = n.inv(quotient[-1])
     width = max(len(down), f.exponent_bits) + 2
-    exponent = subtract(n, constant(f.bias - 1, width), pad(masked(n, down, a.sign), width))[0]
-    exponent = subtract(n, exponent, pad([low], width))[0]
+    exponent = difference(n, width, constant(f.bias - 1, width), masked(n, down, a.sign), [low])
     leading = choose(n, low, quotient, [0, *quotient[:-1]])
     exponent, leading, lost = denormalised(n, exponent, leading)
     sticky = n.or_(n.or_(leading[0], lost), any_of(n, remainder))
@@ -176,8 +164,7 @@ def float_tanh(n, f, x):
     quotient, remainder = restoring_rows(n, numerator[len(numerator) - places - 1:], divisor, p + 2)
     low = n.inv(quotient[-1])
     width = f.exponent_bits + 1
-    exponent = subtract(n, constant(f.bias - 1, width), pad(count, width)[:width])[0]
-    exponent = subtract(n, exponent, pad([low], width))[0]
+    exponent = difference(n, width, constant(f.bias - 1, width), count, [low])
     leading = choose(n, low, quotient, [0, *quotient[:-1]])
     sticky = n.or_(leading[0], any_of(n, remainder))
     result = finish(n, f, a.sign, exponent[:-1], leading[2:], leading[1], sticky, a.nan)
@@ -211,11 +198,10 @@ def float_log(n, f, x):
     significand, count = normalised(n, a.significand)
     under = significand[-2]  # m >= 1.5 is taken as m / 2, below 1
     width = f.exponent_bits + 2
-    k = subtract(n, pad(effective(n, a), width), pad(count, width)[:width])[0]
+    k = difference(n, width, effective(n, a), count)
     k = add(n, k, constant(-f.bias % (1 << width), width), under)[0]
     h = p // 2 + 1
     size = p + guard_bits(f) + h  # fraction bits
-    assert size <= 2 * p + 3
     above = [0] * (size - p + 1) + significand[:-2]  # m - 1 < 0.5
     below = negate_if(n, [0] * (size - p) + significand[:-1], 1)  # 1 - m / 2 <= 0.25
     rest = choose(n, under, pad(above, size), pad(below, size))
@@ -240,7 +226,7 @@ def float_log(n, f, x):
     rest = add(n, rest, [n.xor(b, up) for b in half], up)[0]  # a -+ a^2 / 2
     total = add(n, [0] * extra + total, rest)[0]
     integer = f.exponent_bits
-    value = [*[n.xor(b, under) for b in total], *[under] * (integer + 1)]
+    value = pad([n.xor(b, under) for b in total], full + integer + 1, under)
     coarse = p + guard_bits(f)
     product = [0] * (full - coarse) + _signed_times(
         n, k, fixed(lambda: Decimal(2).ln(), coarse), coarse + integer + 1)
@@ -250,7 +236,7 @@ def float_log(n, f, x):
     magnitude, zeros = normalised(n, magnitude)
     empty = n.inv(any_of(n, magnitude))
     wide = max(f.exponent_bits, len(zeros)) + 1
-    exponent = subtract(n, constant(f.bias + integer - 2, wide), pad(zeros, wide))[0]
+    exponent = difference(n, wide, constant(f.bias + integer - 2, wide), zeros)
     infinite = n.or_(a.infinite, a.zero)
     nan = n.or_(a.nan, n.and_(a.sign, n.inv(a.zero)))
     return finish(n, f, n.mux(infinite, sign, a.zero), exponent[:-1], magnitude[-p:],
@@ -269,12 +255,75 @@ def _digit(n, i, size, fits, up, under):
 def _signed_times(n, k, value, width):
     """Return a two's complement word times a positive constant, modulo 2^width."""
     columns, correction = defaultdict(list), 0
+    bits = [*k[:-1], n.inv(k[-1])]  # the top bit's weight is negative: -b = not b - 1
     for j in range(width):
         if value >> j & 1:
-            for i, bit in enumerate(k):
-                top = i == len(k) - 1
-                if i + j < width:
-                    columns[i + j].append(n.inv(bit) if top else bit)
-                    correction -= (1 << i + j) if top else 0
+            for i, bit in enumerate(bits[:width - j], j):
+                columns[i].append(bit)
+            correction -= 1 << len(k) - 1 + j
     place_constant(columns, correction, width)
     return reduce_columns(n, columns, width)
+
+
+def float_erf(n, f, x):
+    """Return erf x = x g(|x|): g a polynomial in each of the segments of |x| < 4; 1 beyond.
+
+    Coefficients come from a table in multiplexer logic, whose equal parts are shared.
+    """
+    p = f.precision
+    index_bits, tables = _erf_segments(p)
+    a = unpack(n, f, x)
+    word, far = fixed_point(n, f, a, 2, p + 4)
+    index, local = word[-index_bits:], word[:-index_bits]
+    bound, inner = 0, []
+    for table in reversed(tables):
+        bound += max(abs(value) for value in table)
+        width = bound.bit_length() + 1
+        term = [_lookup(n, index, [value >> bit & 1 for value in table]) for bit in range(width)]
+        if inner:
+            used = local[-min(len(local), len(inner)):]
+            product = signed_product(n, inner, [*used, 0], len(inner) + len(used) + 1)
+            term = add(n, term, pad(product[len(used):], width, product[-1])[:width])[0]
+        inner = term
+    g = inner[:p + 7]  # p + 6 fraction bits, in (0.25, 1.13]
+    significand, count = normalised(n, a.significand)
+    product = multiply(n, significand, g)
+    product, zeros = normalised(n, product[len(product) - p - 6:])
+    below = any_of(n, product[:-p - 2])
+    width = f.exponent_bits + 2
+    exponent = difference(n, width, effective(n, a), count, zeros)
+    exponent, leading, lost = denormalised(n, exponent, product[-p - 2:])
+    one = n.and_(n.or_(far, a.infinite), n.inv(a.nan))
+    sticky = n.or_(n.or_(leading[0], lost), below)
+    result = finish(n, f, a.sign, exponent, leading[2:], leading[1], sticky, a.nan, 0, a.zero)
+    return choose(n, one, result, [*constant(f.bias << (p - 1), f.width - 1), a.sign])
+
+
+@cache
+def _erf_segments(p):
+    """Return (bits of the segments' number, coefficients times 2^(p + 6), lowest first)."""
+    degree = 2 if p < 16 else 3
+    nodes = (1 - np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))) / 2
+    probes = np.linspace(0, 1, 16)
+    for bits in range(2, 10):
+        starts = np.arange(2**bits) * 4 / 2**bits
+        values = _erf_ratio(starts[:, None] + nodes * 4 / 2**bits)
+        fits = np.linalg.solve(np.vander(nodes, increasing=True), values.T)
+        wanted = _erf_ratio(starts[:, None] + probes * 4 / 2**bits)
+        error = np.abs((np.vander(probes, degree + 1, increasing=True) @ fits).T - wanted)
+        if (error / wanted).max() < 2.0 ** -(p + 4):
+            return bits, [[round(c * 2 ** (p + 6)) for c in row] for row in fits.tolist()]
+    raise ValueError(f"precision: no table of 512 segments holds erf to {p} bits")
+
+
+@np.vectorize
+def _erf_ratio(x):
+    """erf(x) / x, the limit at 0 included."""
+    return erf(x) / x if x else 2 / np.sqrt(np.pi)
+
+
+def _lookup(n, index, values):
+    """Return the bit that an index selects, by a tree of multiplexers over constants."""
+    for bit in index:
+        values = choose(n, bit, values[::2], values[1::2])
+    return values[0]

@@ -14,8 +14,7 @@ from functools import cache
 
 from .counters import MeterError
 from .meters import find_meter
-from .plan import Job
-from .run import describe, failure
+from .run import Job, describe, failure
 from .runs import conditions_of
 
 LOOK_S = 1.0  # between two looks at which workers the cluster has
@@ -36,29 +35,10 @@ class _Device:
 
 
 class Cluster:
-    """The devices of a cluster; `run_sweep` drives it.
+    """The devices of a cluster, for `run_sweep` as `sweep._Here`; `conditions`: the first worker's.
 
-    Parameters
-    ----------
-    client : dask.distributed.Client
-    task : callable
-        ``task(row, meter=..., device_id=...)`` returns the columns that a run measured.
-    meter : str, list of str or None
-        Found by each worker for itself.
-
-    Attributes
-    ----------
-    conditions : dict
-        As `run.describe`, of the first worker.
-
-    Raises
-    ------
-    TypeError
-        `client` is not a client of Dask.
-    ValueError
-        Workers of different conditions; a meter of this process.
-    RuntimeError
-        No worker came, one cannot say where it is, or the scheduler is gone.
+    ``task(row, meter=..., device_id=...)`` returns the columns that a run measured; each worker
+    finds the meter, which is named, for itself.
     """
 
     def __init__(self, client, task, meter):

@@ -15,8 +15,7 @@ from ..models.families import FAMILIES, Family, find_family
 from .counters import MeterError
 from .measure import Measurement
 from .meters import MeterChoice, find_meter
-from .plan import Plan, block_of, blocks, jobs_left, runs_made
-from .run import attempt, describe
+from .run import Plan, attempt, block_of, blocks, describe, jobs_left, runs_made
 from .runs import IDLE, LIBRARIES, RunsFile, conditions_of, load_runs, locked
 
 if TYPE_CHECKING:

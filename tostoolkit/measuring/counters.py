@@ -15,20 +15,11 @@ class MeterError(RuntimeError):
 
 
 class Counter(NamedTuple):
-    """One counter of joules; `Meter` makes it of ``(name, read)`` or ``(name, read, wraps_at)``.
-
-    Attributes
-    ----------
-    name : str
-    read : callable
-        Returns joules since some moment.
-    wraps_at : float
-        Joules at which the counter starts again from 0.
-    """
+    """One counter; `Meter` makes it of ``(name, read)`` or ``(name, read, wraps_at)``."""
 
     name: str
-    read: Callable[[], float]
-    wraps_at: float = math.inf
+    read: Callable[[], float]  # returns joules since some moment
+    wraps_at: float = math.inf  # joules at which it starts again from 0
 
 
 @dataclass(frozen=True)
@@ -105,8 +96,6 @@ def together(*meters: Meter) -> Meter:
 
     Temperature and clock are those of the first.
 
-    Examples
-    --------
     >>> gpu = Meter("nvml", [("gpu-0", lambda: 2.0)], "a GPU")
     >>> cpu = Meter("rapl", [("package-0", lambda: 1.0)], "a CPU")
     >>> print(together(gpu, cpu))
@@ -125,13 +114,8 @@ def together(*meters: Meter) -> Meter:
 class Tally:
     """Joules of one counter since this was made, wraps corrected; `advance` reads the counter.
 
-    Raises
-    ------
-    MeterError
-        The counter cannot be read, reads no finite number, or goes backwards.
+    A counter that cannot be read, reads no finite number or goes backwards is a `MeterError`.
 
-    Examples
-    --------
     >>> readings = iter([90.0, 97.0, 97.0, 4.0])
     >>> tally = Tally(Counter("package-0", lambda: next(readings), wraps_at=100.0))
     >>> tally.advance(), tally.advance(), tally.advance(), tally.joules

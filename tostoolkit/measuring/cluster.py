@@ -86,10 +86,9 @@ class Cluster:
         for key, device in self._devices.items():
             if device.job and (device.future.done() or device.lost()):
                 outcome = self._outcome(device)
-                if outcome is _UNFINISHED:
-                    continue
-                ended.append((key, device.job, outcome))
-                device.job = device.future = None
+                if outcome is not _UNFINISHED:
+                    ended.append((key, device.job, outcome))
+                    device.job = device.future = None
         return ended
 
     def describe(self, key):
@@ -124,15 +123,13 @@ class Cluster:
 
     def _lost(self, device):
         """Give up a run whose device has no worker left; the third time it is the run's fault."""
-        from distributed import KilledWorker
-
         self._client.cancel([device.future], force=True)
         self._check_scheduler()
         run = device.job[:2]  # repeat, position
         self._losses[run] = self._losses.get(run, 0) + 1
         if device.job.row is not None and self._losses[run] >= LOSSES:
-            return {"missing": "the run failed",
-                    "error": f"{KilledWorker.__name__}: {LOSSES} workers were lost while it ran"}
+            return {"missing": "the run failed",  # as Dask names it
+                    "error": f"KilledWorker: {LOSSES} workers were lost while it ran"}
         return None
 
     def _check_scheduler(self):
@@ -187,12 +184,9 @@ class Cluster:
             self._devices.setdefault(key, _Device(about)).workers.add(worker)
 
     def _wait_for_workers(self, say):
-        until = time.monotonic() + PATIENCE_S
-        said = False
+        until, said = time.monotonic() + PATIENCE_S, False
+        self._look()
         while not any(device.workers for device in self._devices.values()):
-            self._look()
-            if any(device.workers for device in self._devices.values()):
-                return
             if time.monotonic() > until:
                 raise RuntimeError(f"client: the cluster has had no worker for {PATIENCE_S:g} s; "
                                    "start some and run the same sweep again: it resumes")
@@ -200,6 +194,7 @@ class Cluster:
                 say(f"client: waiting up to {PATIENCE_S:g} s for the cluster's first worker")
                 said = True
             time.sleep(min(LOOK_S, PATIENCE_S / 10))  # tests have less patience
+            self._look()
 
 
 _UNFINISHED = object()

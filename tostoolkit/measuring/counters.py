@@ -67,20 +67,20 @@ class Meter:
     close: Callable[[], None] = lambda: None
 
     def __post_init__(self):
+        give = "give [('socket-1', read)], where read() returns joules"
         if not isinstance(self.name, str):
             raise TypeError(f"name: {self.name!r} is not text; name the meter, 'plug' say")
         try:
             counters = tuple(Counter(*counter) for counter in self.counters)
         except TypeError:
-            raise TypeError(f"counters: {self.counters!r} is not a sequence of counters; give "
-                            "[('socket-1', read)], where read() returns joules") from None
+            raise TypeError(
+                f"counters: {self.counters!r} is not a sequence of counters; {give}") from None
         if not counters:
-            raise ValueError("counters: there are none; give [('socket-1', read)], where read() "
-                             "returns joules")
+            raise ValueError(f"counters: there are none; {give}")
         for name, read, wraps_at in counters:
             if not (isinstance(name, str) and callable(read)):
-                raise TypeError(f"counters: ({name!r}, {read!r}) is not a name and a function; "
-                                "give ('socket-1', read), where read() returns joules")
+                raise TypeError(
+                    f"counters: ({name!r}, {read!r}) is not a name and a function; {give}")
             if not wraps_at > 0:
                 raise ValueError(f"counters: {name}: wraps_at is {wraps_at!r}; give the joules, "
                                  "over 0, at which it starts again")

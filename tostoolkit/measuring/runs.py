@@ -88,11 +88,8 @@ def _table(header, rows):
     lines = pd.DataFrame(rows, columns=header).to_csv(index=False)
     table = pd.read_csv(io.StringIO(lines), dtype=dict.fromkeys(text, str), keep_default_na=False,
                         na_values=["", "nan"])
-    for name in text:
-        table[name] = table[name].astype(object).fillna("")
-    for name in ("energy_j", "time_s"):
-        table[name] = table[name].astype(float)
-    return table
+    table[text] = table[text].astype(object).fillna("")
+    return table.astype({"energy_j": float, "time_s": float})
 
 
 def _rows(path, text):
@@ -185,13 +182,7 @@ def complete_lines(path: str | Path) -> tuple[str, bytes]:
 
 @contextmanager
 def locked(path: str | Path) -> Iterator[None]:
-    """Hold the lock of a runs file, which the kernel gives back however this process ends.
-
-    Raises
-    ------
-    BlockingIOError
-        Another sweep holds it.
-    """
+    """Hold the lock of a runs file, which the kernel gives back however this process ends."""
     from filelock import FileLock, Timeout
 
     try:
@@ -216,24 +207,9 @@ def _unwritable(path, error):
 class RunsFile:
     """A runs file to append to; its lock must be held.
 
-    Parameters
-    ----------
-    path : Path
-        Made if it is not there; a last line that was cut off is moved to a file ``.torn`` beside.
-        A file from before 0.3 keeps its header, with ``unit`` for ``device_id``.
-    columns : list of str
-
-    Attributes
-    ----------
-    runs : pandas.DataFrame
-        What the file held, baselines and failed runs included.
-
-    Raises
-    ------
-    ValueError
-        It is damaged, or has other columns.
-    OSError
-        It cannot be written.
+    It is made if it is not there; a last line that was cut off is moved to a file ``.torn`` beside.
+    A file from before 0.3 keeps its header, with ``unit`` for ``device_id``. `runs` is what the
+    file held, baselines and failed runs included.
     """
 
     def __init__(self, path: Path, columns: list[str]):
@@ -255,13 +231,7 @@ class RunsFile:
             self._write(header)
 
     def append(self, row: dict) -> None:
-        """Write one row and have it on disk on return; a row that cannot be leaves no trace.
-
-        Raises
-        ------
-        OSError
-            The disk is full, read-only or gone; or another program changed the file.
-        """
+        """Write one row and have it on disk on return; a row that cannot be leaves no trace."""
         values = [str(row.get(name, "")).replace("\0", " ") for name in self.columns]
         self._write(_line(" ".join(value.splitlines()) for value in values))  # a row is a line
 

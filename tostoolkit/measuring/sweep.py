@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..models.families import FAMILIES, Family, find_family
+from .cluster import Cluster
 from .counters import MeterError
 from .measure import Measurement
 from .meters import MeterChoice, find_meter
@@ -105,7 +106,7 @@ def run_sweep(model_set: pd.DataFrame, out: str | Path, repeats: int = 3, second
     with locked(out):
         file = RunsFile(out, columns)
         with closing(_Here(task, meter) if client is None
-                     else _cluster(client, task, meter)) as workers:
+                     else Cluster(client, task, meter)) as workers:
             block = block_of(file.runs, workers.conditions)
             _warn_of_block(file.runs, block, workers.conditions, out.name)
             jobs = jobs_left(model_set, repeats, runs_made(file.runs, block, retry_failed), seed,
@@ -145,19 +146,13 @@ def _check(model_set, out, repeats, seconds, minutes, families):
         find_family(family, families)
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
         raise ValueError(f"repeats: {repeats!r} is not an integer of at least 1")
-    for name, value in (("seconds", seconds), ("minutes", minutes)):
-        if (name, value) != ("minutes", None) and (
-                isinstance(value, bool) or not isinstance(value, int | float)
-                or not 0 < value < math.inf):
+    numbers = {"seconds": seconds} if minutes is None else {"seconds": seconds, "minutes": minutes}
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not (
+                isinstance(value, int | float) and 0 < value < math.inf):
             raise ValueError(f"{name}: {value!r} is not a positive number")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"out: folder {str(out.parent)!r} does not exist; create it")
-
-
-def _cluster(client, task, meter):
-    from .cluster import Cluster
-
-    return Cluster(client, task, meter)
 
 
 def _warn_of_block(runs, block, conditions, name):
@@ -174,22 +169,10 @@ def _warn_of_block(runs, block, conditions, name):
 
 def runs_left(model_set: pd.DataFrame, out: str | Path, repeats: int = 3,
               meter: MeterChoice = "auto", retry_failed: bool = False) -> pd.DataFrame:
-    """Return the runs that `run_sweep` of these arguments would make here now.
+    """Return the runs, by ``configuration`` and ``repeat``, that `run_sweep` would make here now.
 
-    Parameters as for `run_sweep`.
+    There are none where the block of this process is complete.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``configuration``, ``repeat``: a row each; none where the block of this process is complete.
-
-    Raises
-    ------
-    ValueError
-        As `load_runs`; a file of versions before 0.2, which has no blocks.
-
-    Examples
-    --------
     >>> models = pd.DataFrame({"configuration": ["a", "b"]})
     >>> runs_left(models, "not there.csv", repeats=2, meter=None).value_counts("repeat").to_dict()
     {0: 2, 1: 2}

@@ -35,10 +35,10 @@ class _Device:
 
 
 class Cluster:
-    """The devices of a cluster, for `run_sweep` as `sweep._Here`; `conditions`: the first worker's.
+    """The devices of a cluster; `conditions` are those of its first worker, as `run.describe`.
 
-    ``task(row, meter=..., device_id=...)`` returns the columns that a run measured; each worker
-    finds the meter, which is named, for itself.
+    ``task(row, meter=..., device_id=...)`` returns the columns that a run measured. Each worker
+    finds the meter, by its name, for itself.
     """
 
     def __init__(self, client, task, meter):
@@ -87,12 +87,9 @@ class Cluster:
             if device.job and (device.future.done() or device.lost()):
                 outcome = self._outcome(device)
                 if outcome is not _UNFINISHED:
-                    ended.append((key, device.job, outcome))
+                    ended.append((key, device.job, outcome and {**outcome, **device.about}))
                     device.job = device.future = None
         return ended
-
-    def describe(self, key):
-        return self._devices[key].about
 
     def close(self):
         """Cancel what is under way; what a worker has begun it ends for nothing."""
@@ -203,10 +200,7 @@ _GONE = ("client: Dask's scheduler is gone, or it cancelled a run; connect again
 
 
 def _on_worker(task, row, meter, device_id):
-    return task(row, meter=_find(meter) or meter, device_id=device_id)
+    return task(row, meter=_find_once(meter)[0] or meter, device_id=device_id)
 
 
-@cache
-def _find(meter):
-    """Return this worker's meter, opened once."""
-    return find_meter(meter)[0]
+_find_once = cache(find_meter)  # a counter that is open is read faster

@@ -164,9 +164,6 @@ def meters(*others: Meter) -> pd.DataFrame:
     >>> meters(plug).loc["plug", "device"]
     'my workstation'
     """
-    for other in others:
-        if not isinstance(other, Meter):
-            raise TypeError(f"others: {other!r} is not a tos.Meter")
     rows = []
     for name, kind in METERS.items():
         try:
@@ -176,6 +173,8 @@ def meters(*others: Meter) -> pd.DataFrame:
         except MeterError as error:
             rows.append((name, False, "", "", str(error)))
     for meter in others:
+        if not isinstance(meter, Meter):
+            raise TypeError(f"others: {meter!r} is not a tos.Meter")
         try:
             for counter in meter.counters:
                 Tally(counter)

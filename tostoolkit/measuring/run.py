@@ -29,19 +29,11 @@ from .meters import MeterChoice, computes_on_gpu, cpu_name, find_meter
 from .runs import IDLE, LIBRARIES, conditions_of
 from .steps import step as _step
 
-#: Between two looks at a lock: little beside a run of seconds, long beside the look.
-POLL_S = 0.01
-#: Of an error's first line that a runs file holds; backends write pages about memory.
-ERROR_CHARACTERS = 200
-#: Runs between two idle baselines: a chip that warms up over minutes is followed, for 5 % of the
-#: time.
-BASELINE_EVERY = 20
-#: Between two ticks of the coarsest clock that tells how long a run took: `time.monotonic` on
-#: Windows until Python 3.13.
-CLOCK_S = 0.016
-#: Beyond the window, what a run is expected to take before the first has told: it builds, traces
-#: and warms up.
-SETUP_S = 1.0
+POLL_S = 0.01  # between two looks at a lock: little beside a run of seconds, long beside the look
+ERROR_CHARACTERS = 200  # of its first line, in a runs file; backends write pages about memory
+BASELINE_EVERY = 20  # runs: a chip that warms up over minutes is followed, for 5 % of the time
+CLOCK_S = 0.016  # a tick of the coarsest clock: `time.monotonic` on Windows until Python 3.13
+SETUP_S = 1.0  # beyond the window, until a first run has told: it builds, traces and warms up
 
 
 def describe(meter: MeterChoice) -> dict:

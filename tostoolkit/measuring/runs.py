@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-#: Configuration of the rows that hold a device's idle baseline.
-IDLE = "idle"
+IDLE = "idle"  # configuration of the rows that hold a device's idle baseline
 LIBRARIES = ("tostoolkit", "keras", "tensorflow", "jax", "torch", "numpy")
 #: What must be equal for runs to be of one block.
 CONDITIONS = ("device", "meter", "driver", "backend", "python", "keras", "cores")
-#: Characters of a line that was cut off which a warning shows.
-SHOWN = 60
+SHOWN = 60  # characters of a line that was cut off which a warning shows
 _TEXT = ("configuration", "missing", "device", "meter", "driver", "flags", "counters", "error",
          "backend", "host", "device_id", "python", *LIBRARIES)  # "3.10" is a version, not a number
 
@@ -64,9 +62,8 @@ def load_runs(path: str | Path, baselines: bool = False, failed: bool = False) -
     text, torn = complete_lines(path)
     header, rows = _rows(path, text)
     if torn:
-        shown = torn[:SHOWN].decode(errors="replace")
-        warnings.warn(f"{path.name}: its last line was cut off and is left out: {shown!r}",
-                      stacklevel=2)
+        warnings.warn(f"{path.name}: its last line was cut off and is left out: "
+                      f"{torn[:SHOWN].decode(errors='replace')!r}", stacklevel=2)
     failures = [row for row in rows if row.get("error")]
     if failures and not failed:
         warnings.warn(
@@ -143,14 +140,12 @@ def _idle_power(runs, baselines):
     place = ["block", "host", "device_id"]
     power = np.full(len(runs), np.nan)
     baselines = baselines[baselines.power_w.notna()]
+    baselines = baselines.assign(mid_time=_mid_times(baselines)).sort_values("mid_time")
     at_place = baselines.groupby(place).indices
     for key, members in runs.groupby(place).indices.items():
         if key in at_place:
             idle = baselines.iloc[at_place[key]]
-            times, watts = _mid_times(idle), idle.power_w.to_numpy(float)
-            order = np.argsort(times)
-            power[members] = np.interp(
-                _mid_times(runs.iloc[members]), times[order], watts[order])
+            power[members] = np.interp(_mid_times(runs.iloc[members]), idle.mid_time, idle.power_w)
     return power
 
 

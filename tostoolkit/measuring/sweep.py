@@ -113,18 +113,17 @@ def run_sweep(model_set: pd.DataFrame, out: str | Path, repeats: int = 3, second
                              minutes is not None, families)
             budget = math.inf if minutes is None else begin + 60 * minutes
             plan = Plan(jobs, workers.conditions["meter"] != "none", budget, seconds)
-            several = model_set.family.nunique() > 1  # then a baseline is of none of them
-            known = {"family": "" if several else model_set.family.iloc[0], "seed": seed,
-                     "block": block}
+            family, *others = model_set.family.unique()
+            known = {"family": "" if others else family,  # of several, a baseline is of none
+                     "seed": seed, "block": block}
             hopeful = retry_failed and bool(runs_made(file.runs, block, True))
+            kept = f"{out.name} holds what was measured; run the same sweep again, and it resumes"
             try:
                 _walk(workers, plan, file, known, progress, hopeful)
             except MeterError as error:
-                raise MeterError(f"{error}; what was measured before is kept in {out.name}: run "
-                                 "the same sweep again, and it resumes") from error
+                raise MeterError(f"{error}; {kept}") from error
             except KeyboardInterrupt as error:
-                error.add_note(f"{out.name} holds what was measured; run the same sweep again, "
-                               "and it resumes")
+                error.add_note(kept)
                 raise
     return load_runs(out)
 
@@ -169,9 +168,7 @@ def _warn_of_block(runs, block, conditions, name):
 
 def runs_left(model_set: pd.DataFrame, out: str | Path, repeats: int = 3,
               meter: MeterChoice = "auto", retry_failed: bool = False) -> pd.DataFrame:
-    """Return the runs, by ``configuration`` and ``repeat``, that `run_sweep` would make here now.
-
-    There are none where the block of this process is complete.
+    """Return the ``configuration`` and ``repeat`` of each run that `run_sweep` would make here now.
 
     >>> models = pd.DataFrame({"configuration": ["a", "b"]})
     >>> runs_left(models, "not there.csv", repeats=2, meter=None).value_counts("repeat").to_dict()
@@ -207,7 +204,7 @@ def _walk(workers, plan, file, known, progress, hopeful):
                     plan.give_back(device, job)
                     continue
                 file.append({**known, **(job.row or {"configuration": IDLE}), "repeat": job.repeat,
-                             "position": job.position, **outcome, **workers.describe(device)})
+                             "position": job.position, **outcome})
                 plan.ended(device, job)
                 if job.row is None:
                     continue
@@ -224,10 +221,9 @@ def _walk(workers, plan, file, known, progress, hopeful):
 
 
 def _postfix(row, outcome, failed):
-    energy = outcome.get("energy_j", math.nan)
     what = (outcome["error"] if "error" in outcome
-            else f"{outcome['time_s'] * 1e3:.3g} ms" if math.isnan(energy)
-            else f"{energy:.3g} J, {outcome['power_w']:.4g} W")
+            else f"{outcome['time_s'] * 1e3:.3g} ms" if math.isnan(outcome["energy_j"])
+            else f"{outcome['energy_j']:.3g} J, {outcome['power_w']:.4g} W")
     return f"{row['configuration']}: {what}" + (f"; {failed} failed" if failed else "")
 
 
@@ -252,8 +248,5 @@ class _Here:
 
     def wait(self):
         job, self._job = self._job, None
-        outcome = self._task(job.row, meter=self._meter, device_id=self._device_id)
-        return [(self._device_id, job, outcome)]
-
-    def describe(self, device):
-        return self.conditions
+        measured = self._task(job.row, meter=self._meter, device_id=self._device_id)
+        return [(self._device_id, job, {**measured, **self.conditions})]

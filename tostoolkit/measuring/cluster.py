@@ -197,10 +197,8 @@ class Cluster:
 _UNFINISHED = object()
 _GONE = ("client: Dask's scheduler is gone, or it cancelled a run; connect again and run the same "
          "sweep: it resumes")
+_find_once = cache(find_meter)  # on each worker: a counter that is open is read faster
 
 
 def _on_worker(task, row, meter, device_id):
     return task(row, meter=_find_once(meter)[0] or meter, device_id=device_id)
-
-
-_find_once = cache(find_meter)  # a counter that is open is read faster

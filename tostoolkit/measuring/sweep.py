@@ -95,8 +95,7 @@ def run_sweep(model_set: pd.DataFrame, out: str | Path, repeats: int = 3, second
     --------
     ``runs = tos.run_sweep(tos.feed_forward(n=4), "runs.csv", repeats=1, minutes=9)``
     """
-    out = Path(out)
-    begin = time.monotonic()
+    begin, out = time.monotonic(), Path(out)
     _check(model_set, out, repeats, seconds, minutes, families)
     columns = [*model_set.columns, *_RUN, *_MEASURED, *_PROVENANCE]
     if len(set(columns)) < len(columns):

@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import tostoolkit as tos
-from tostoolkit.measuring import plan, sweep
 from tostoolkit.measuring import run as one_run
+from tostoolkit.measuring import sweep
 from tostoolkit.measuring.measure import Measurement
 
 
@@ -33,5 +33,5 @@ def metered(monkeypatch, run_s, idle_s):
     monkeypatch.setattr(one_run, "idle", idle)
     monkeypatch.setattr(one_run, "_step", lambda *args: None)
     monkeypatch.setattr(sweep, "time", clock)
-    monkeypatch.setattr(plan, "time", clock)
+    monkeypatch.setattr(one_run, "time", clock)
     return clock

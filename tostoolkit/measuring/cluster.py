@@ -14,8 +14,7 @@ from functools import cache
 
 from .counters import MeterError
 from .meters import find_meter
-from .plan import Job
-from .run import describe, failure
+from .run import Job, describe, failure
 from .runs import conditions_of
 
 LOOK_S = 1.0  # between two looks at which workers the cluster has
@@ -36,29 +35,10 @@ class _Device:
 
 
 class Cluster:
-    """The devices of a cluster; `run_sweep` drives it.
+    """The devices of a cluster; `conditions` are those of its first worker, as `run.describe`.
 
-    Parameters
-    ----------
-    client : dask.distributed.Client
-    task : callable
-        ``task(row, meter=..., device_id=...)`` returns the columns that a run measured.
-    meter : str, list of str or None
-        Found by each worker for itself.
-
-    Attributes
-    ----------
-    conditions : dict
-        As `run.describe`, of the first worker.
-
-    Raises
-    ------
-    TypeError
-        `client` is not a client of Dask.
-    ValueError
-        Workers of different conditions; a meter of this process.
-    RuntimeError
-        No worker came, one cannot say where it is, or the scheduler is gone.
+    ``task(row, meter=..., device_id=...)`` returns the columns that a run measured. Each worker
+    finds the meter, by its name, for itself.
     """
 
     def __init__(self, client, task, meter):
@@ -106,14 +86,10 @@ class Cluster:
         for key, device in self._devices.items():
             if device.job and (device.future.done() or device.lost()):
                 outcome = self._outcome(device)
-                if outcome is _UNFINISHED:
-                    continue
-                ended.append((key, device.job, outcome))
-                device.job = device.future = None
+                if outcome is not _UNFINISHED:
+                    ended.append((key, device.job, outcome and {**outcome, **device.about}))
+                    device.job = device.future = None
         return ended
-
-    def describe(self, key):
-        return self._devices[key].about
 
     def close(self):
         """Cancel what is under way; what a worker has begun it ends for nothing."""
@@ -144,15 +120,13 @@ class Cluster:
 
     def _lost(self, device):
         """Give up a run whose device has no worker left; the third time it is the run's fault."""
-        from distributed import KilledWorker
-
         self._client.cancel([device.future], force=True)
         self._check_scheduler()
         run = device.job[:2]  # repeat, position
         self._losses[run] = self._losses.get(run, 0) + 1
         if device.job.row is not None and self._losses[run] >= LOSSES:
-            return {"missing": "the run failed",
-                    "error": f"{KilledWorker.__name__}: {LOSSES} workers were lost while it ran"}
+            return {"missing": "the run failed",  # as Dask names it
+                    "error": f"KilledWorker: {LOSSES} workers were lost while it ran"}
         return None
 
     def _check_scheduler(self):
@@ -207,12 +181,9 @@ class Cluster:
             self._devices.setdefault(key, _Device(about)).workers.add(worker)
 
     def _wait_for_workers(self, say):
-        until = time.monotonic() + PATIENCE_S
-        said = False
+        until, said = time.monotonic() + PATIENCE_S, False
+        self._look()
         while not any(device.workers for device in self._devices.values()):
-            self._look()
-            if any(device.workers for device in self._devices.values()):
-                return
             if time.monotonic() > until:
                 raise RuntimeError(f"client: the cluster has had no worker for {PATIENCE_S:g} s; "
                                    "start some and run the same sweep again: it resumes")
@@ -220,18 +191,14 @@ class Cluster:
                 say(f"client: waiting up to {PATIENCE_S:g} s for the cluster's first worker")
                 said = True
             time.sleep(min(LOOK_S, PATIENCE_S / 10))  # tests have less patience
+            self._look()
 
 
 _UNFINISHED = object()
 _GONE = ("client: Dask's scheduler is gone, or it cancelled a run; connect again and run the same "
          "sweep: it resumes")
+_find_once = cache(find_meter)  # on each worker: a counter that is open is read faster
 
 
 def _on_worker(task, row, meter, device_id):
-    return task(row, meter=_find(meter) or meter, device_id=device_id)
-
-
-@cache
-def _find(meter):
-    """Return this worker's meter, opened once."""
-    return find_meter(meter)[0]
+    return task(row, meter=_find_once(meter)[0] or meter, device_id=device_id)

@@ -15,20 +15,11 @@ class MeterError(RuntimeError):
 
 
 class Counter(NamedTuple):
-    """One counter of joules; `Meter` makes it of ``(name, read)`` or ``(name, read, wraps_at)``.
-
-    Attributes
-    ----------
-    name : str
-    read : callable
-        Returns joules since some moment.
-    wraps_at : float
-        Joules at which the counter starts again from 0.
-    """
+    """One counter; `Meter` makes it of ``(name, read)`` or ``(name, read, wraps_at)``."""
 
     name: str
-    read: Callable[[], float]
-    wraps_at: float = math.inf
+    read: Callable[[], float]  # returns joules since some moment
+    wraps_at: float = math.inf  # joules at which it starts again from 0
 
 
 @dataclass(frozen=True)
@@ -76,20 +67,20 @@ class Meter:
     close: Callable[[], None] = lambda: None
 
     def __post_init__(self):
+        give = "give [('socket-1', read)], where read() returns joules"
         if not isinstance(self.name, str):
             raise TypeError(f"name: {self.name!r} is not text; name the meter, 'plug' say")
         try:
             counters = tuple(Counter(*counter) for counter in self.counters)
         except TypeError:
-            raise TypeError(f"counters: {self.counters!r} is not a sequence of counters; give "
-                            "[('socket-1', read)], where read() returns joules") from None
+            raise TypeError(
+                f"counters: {self.counters!r} is not a sequence of counters; {give}") from None
         if not counters:
-            raise ValueError("counters: there are none; give [('socket-1', read)], where read() "
-                             "returns joules")
+            raise ValueError(f"counters: there are none; {give}")
         for name, read, wraps_at in counters:
             if not (isinstance(name, str) and callable(read)):
-                raise TypeError(f"counters: ({name!r}, {read!r}) is not a name and a function; "
-                                "give ('socket-1', read), where read() returns joules")
+                raise TypeError(
+                    f"counters: ({name!r}, {read!r}) is not a name and a function; {give}")
             if not wraps_at > 0:
                 raise ValueError(f"counters: {name}: wraps_at is {wraps_at!r}; give the joules, "
                                  "over 0, at which it starts again")
@@ -105,8 +96,6 @@ def together(*meters: Meter) -> Meter:
 
     Temperature and clock are those of the first.
 
-    Examples
-    --------
     >>> gpu = Meter("nvml", [("gpu-0", lambda: 2.0)], "a GPU")
     >>> cpu = Meter("rapl", [("package-0", lambda: 1.0)], "a CPU")
     >>> print(together(gpu, cpu))
@@ -125,13 +114,8 @@ def together(*meters: Meter) -> Meter:
 class Tally:
     """Joules of one counter since this was made, wraps corrected; `advance` reads the counter.
 
-    Raises
-    ------
-    MeterError
-        The counter cannot be read, reads no finite number, or goes backwards.
+    A counter that cannot be read, reads no finite number or goes backwards is a `MeterError`.
 
-    Examples
-    --------
     >>> readings = iter([90.0, 97.0, 97.0, 4.0])
     >>> tally = Tally(Counter("package-0", lambda: next(readings), wraps_at=100.0))
     >>> tally.advance(), tally.advance(), tally.advance(), tally.joules

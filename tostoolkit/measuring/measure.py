@@ -37,22 +37,19 @@ class Measurement:
         Seconds of a step.
     missing : str
         Why `energy_j` is missing; empty where it is not.
-    steps : int
-        In the window.
+    steps, warmup_steps : int
+        In the window, and before it.
     window_s : float
         Seconds that the window lasted.
     time_spread : float
         Standard deviation of the time of a step over the window's looks at the clock, relative to
         `time_s`: how steady the machine was.
-    warmup_steps : int
-        Steps before the window.
     counter_updates : int
         Advances of the counter that were timed in the window; of several, the least.
     meter, device, driver : str
-    temperature_c : float
-        Of the device at the window's end, degrees Celsius; NaN where it does not say.
-    clock_mhz : float
-        Of the device at the window's end; NaN where it does not say.
+    temperature_c, clock_mhz : float
+        Of the device at the window's end, in degrees Celsius and megahertz; NaN where it does not
+        say.
     power_w : float
         Mean power in the window, idle power included.
     energy_error : float
@@ -137,7 +134,7 @@ def measure(fn: Callable[[], object], seconds: float = 2.0, warmup_s: float = 0.
                         ("relative_error", relative_error)):
         if not (isinstance(value, int | float) and 0 < value < math.inf):
             raise ValueError(f"{name}: {value!r} is not a positive number")
-    steps, times = 0, []
+    times = []
     with Window(meter) as window:
         step_s, warmup_steps, steady = _warm_up(fn, warmup_s)
         chunk = max(1, round(min(CHUNK_S, seconds / CHUNKS) / step_s))
@@ -146,13 +143,13 @@ def measure(fn: Callable[[], object], seconds: float = 2.0, warmup_s: float = 0.
         while not _enough(window, times, last - window.start, seconds, relative_error):
             _run(fn, chunk)
             now = time.perf_counter()
-            steps += chunk
             times.append((now - last) / chunk)
             last = now
             window.check()
         instrument = window.meter
         temperature_c, clock_mhz = ((instrument.temperature(), instrument.clock()) if instrument
                                     else (math.nan, math.nan))
+    steps = chunk * len(times)
     spread = statistics.stdev(times) / statistics.mean(times)
     updates, error, powers = window.updates(), window.error(), window.powers()
     flags = {"unsteady warm-up": not steady, "noisy time": spread > NOISY,
@@ -181,10 +178,7 @@ def _enough(window, times, spent, seconds, relative_error):
 
 
 def idle(seconds: float = 2.0, meter: MeterChoice = "auto") -> Measurement:
-    """Return the measurement of a step that sleeps: the device's idle baseline.
-
-    Its power is ``power_w``. Parameters and errors as for `measure`.
-    """
+    """Return the measurement of a step that sleeps: its `power_w` is the idle baseline."""
     return measure(lambda: time.sleep(CHUNK_S), seconds, warmup_s=CHUNK_S, meter=meter)
 
 

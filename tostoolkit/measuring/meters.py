@@ -7,7 +7,10 @@ apart. Linux' powercap files count a CPU package's and its memory's microjoules 
 """
 
 import os
+import platform
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,24 +29,14 @@ LONGEST_READING = 32  # bytes; 64 bits of microjoules have 20 digits
 
 
 def nvml(index: int | str | None = None) -> Meter:
-    """Return the meter of an NVIDIA GPU.
+    """Return the meter of an NVIDIA GPU, by its UUID or its number in NVML and ``nvidia-smi``.
 
-    Parameters
-    ----------
-    index : int or str, optional
-        NVML's number of the GPU, which ``nvidia-smi`` shows, or its UUID. Left out: the first of
-        ``CUDA_VISIBLE_DEVICES``, on which Keras computes, or GPU 0.
-
-    Raises
-    ------
-    MeterError
-        No driver, no such GPU, or one without an energy counter (older than Volta).
+    Left out, it is the first of ``CUDA_VISIBLE_DEVICES``, on which Keras computes, or GPU 0.
     """
     import pynvml
 
     if index is None:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-        index = visible if visible else 0
+        index = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or 0
     try:
         pynvml.nvmlInit()
         gpu = (pynvml.nvmlDeviceGetHandleByUUID(index)
@@ -64,43 +57,32 @@ def nvml(index: int | str | None = None) -> Meter:
 
 
 def rapl(roots: Sequence[str | Path] = POWERCAP) -> Meter:
-    """Return the meter of the CPU packages and their memory.
+    """Return the meter of the CPU packages and their memory, from the first root that holds any.
 
     ``core`` and ``uncore`` are parts of a package and ``psys`` holds packages, so none of them is
     added. The files stay open, which makes a reading a few microseconds.
-
-    Parameters
-    ----------
-    roots : sequence of str
-        Where to look for powercap; the first that holds domains is used.
-
-    Raises
-    ------
-    MeterError
-        No domain; or one that this user may not read.
     """
     for root in map(Path, roots):
         domains = [
             domain for domain in sorted(root.glob("intel-rapl:*"))
             if _name(domain).startswith(("package", "dram"))]
         if domains:
-            return _powercap(domains)
-    raise MeterError("rapl: no CPU package counts its energy under "
-                     + " or ".join(map(str, roots)))
-
-
-def _name(domain):
-    return (domain / "name").read_text(encoding="ascii").strip()
-
-
-def _powercap(domains):
+            break
+    else:
+        raise MeterError("rapl: no CPU package counts its energy under "
+                         + " or ".join(map(str, roots)))
     files = []
     counters = [_powercap_counter(domain, files) for domain in domains]
     return Meter("rapl", counters, cpu_name(), "powercap",
                  close=lambda: [os.close(file) for file in files])
 
 
+def _name(domain):
+    return (domain / "name").read_text(encoding="ascii").strip()
+
+
 def _powercap_counter(domain, files):
+    """Return a domain's counter, and add the file that it holds open."""
     path = domain / "energy_uj"
     try:
         int(path.read_text(encoding="ascii"))
@@ -120,11 +102,6 @@ def zeus(index: int = 0) -> Meter:
 
     Zeus (ml.energy/zeus, ``zeus.device.get_gpus``) reads AMD's energy accumulator through amdsmi
     and NVIDIA's through NVML, in millijoules.
-
-    Raises
-    ------
-    MeterError
-        Zeus is not installed, or finds no such GPU.
     """
     try:
         from zeus.device import get_gpus
@@ -142,8 +119,6 @@ def zeus(index: int = 0) -> Meter:
 
 def cpu_name() -> str:
     """Return the processor's name, as the kernel tells it."""
-    import platform
-
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -151,18 +126,10 @@ def cpu_name() -> str:
 
 
 class MeterKind(NamedTuple):
-    """A kind of meter.
+    """How a kind of meter is found, and what it counts."""
 
-    Attributes
-    ----------
-    find : callable
-        Returns the `Meter`, opened, or raises `MeterError` with the reason.
-    of_gpu : bool
-        It counts one GPU, whose number or UUID `find` takes; otherwise the whole host.
-    """
-
-    find: Callable[..., Meter]
-    of_gpu: bool
+    find: Callable[..., Meter]  # returns it, opened, or raises `MeterError` with the reason
+    of_gpu: bool  # one GPU, whose number or UUID `find` takes; otherwise the whole host
 
 
 #: Name -> kind, in the order of preference.
@@ -197,9 +164,6 @@ def meters(*others: Meter) -> pd.DataFrame:
     >>> meters(plug).loc["plug", "device"]
     'my workstation'
     """
-    for other in others:
-        if not isinstance(other, Meter):
-            raise TypeError(f"others: {other!r} is not a tos.Meter")
     rows = []
     for name, kind in METERS.items():
         try:
@@ -209,6 +173,8 @@ def meters(*others: Meter) -> pd.DataFrame:
         except MeterError as error:
             rows.append((name, False, "", "", str(error)))
     for meter in others:
+        if not isinstance(meter, Meter):
+            raise TypeError(f"others: {meter!r} is not a tos.Meter")
         try:
             for counter in meter.counters:
                 Tally(counter)
@@ -224,25 +190,9 @@ def _names(meter):
 
 
 def find_meter(meter: MeterChoice = "auto") -> tuple[Meter | None, str]:
-    """Return the meter to use, and the reason where there is none.
+    """Return the meter to use, and the reason where there is none; `meter` is as for `measure`.
 
     Whoever calls this closes the meter; that closes only what was opened here.
-
-    Parameters
-    ----------
-    meter : {"auto", "nvml", "rapl", "zeus"}, Meter, list of these, or None
-        As for `measure`.
-
-    Raises
-    ------
-    ValueError
-        An unknown name; an empty list.
-    MeterError
-        A meter asked for by name that is not here.
-
-    Examples
-    --------
-    ``find_meter(["nvml", "rapl"])`` counts a GPU and its host.
     """
     if meter is None:
         return None, "no meter was asked for"
@@ -257,7 +207,9 @@ def find_meter(meter: MeterChoice = "auto") -> tuple[Meter | None, str]:
                              f"{', '.join(map(repr, METERS))}, None, a Meter, or a list")
         if index and not METERS[name].of_gpu:
             raise ValueError(f"meter: {meter!r}: {name} counts the whole host; use {name!r}")
-        return METERS[name].find(*([int(index) if index.isdigit() else index] if index else [])), ""
+        if not index:
+            return METERS[name].find(), ""
+        return METERS[name].find(int(index) if index.isdigit() else index), ""
     reasons = []
     for name, kind in METERS.items():
         if kind.of_gpu and not computes_on_gpu():
@@ -271,52 +223,41 @@ def find_meter(meter: MeterChoice = "auto") -> tuple[Meter | None, str]:
 
 
 def _together(asked):
-    """Return one meter of a list of them."""
+    """Return one meter of a list of them; where one is not here, those before it are closed."""
     if not asked:
         raise ValueError("meter: the list is empty; use None to measure time alone")
     parts = []
-    try:
+    with ExitStack() as opened:
         for part in asked:
             meter, why = find_meter(part)
             if meter is None:
                 raise MeterError(f"meter: {part!r} of the list is not a meter here ({why})")
+            opened.callback(meter.close)
             parts.append(meter)
-    except (MeterError, ValueError):
-        for meter in parts:
-            meter.close()
-        raise
+        opened.pop_all()
     return together(*parts)
 
 
 def computes_on_gpu() -> bool:
-    """Return whether Keras computes on a GPU; True where it is not in use, as all else may."""
-    import sys
+    """Return whether Keras computes on a GPU that a meter here knows.
 
+    True where Keras is not in use, as all else may. `keras.distribution` knows only some GPUs.
+    """
     if "keras" not in sys.modules:
         return True
     import keras
 
-    return _GPUS.get(keras.backend.backend(), lambda: False)()
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
 
+        return bool(tf.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        import jax
 
-def _tensorflow_gpu():
-    import tensorflow as tf
+        return jax.default_backend() in ("gpu", "cuda", "rocm")
+    if backend == "torch":
+        import torch
 
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
-def _jax_gpu():
-    import jax
-
-    return jax.default_backend() in ("gpu", "cuda", "rocm")
-
-
-def _torch_gpu():
-    import torch
-
-    return torch.cuda.is_available()
-
-
-#: Keras backend -> whether it computes on a GPU that a meter here knows (`keras.distribution` knows
-#: only some of them); other backends do not.
-_GPUS = {"tensorflow": _tensorflow_gpu, "jax": _jax_gpu, "torch": _torch_gpu}
+        return torch.cuda.is_available()
+    return False

@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-#: Configuration of the rows that hold a device's idle baseline.
-IDLE = "idle"
+IDLE = "idle"  # configuration of the rows that hold a device's idle baseline
 LIBRARIES = ("tostoolkit", "keras", "tensorflow", "jax", "torch", "numpy")
 #: What must be equal for runs to be of one block.
 CONDITIONS = ("device", "meter", "driver", "backend", "python", "keras", "cores")
-#: Characters of a line that was cut off which a warning shows.
-SHOWN = 60
+SHOWN = 60  # characters of a line that was cut off which a warning shows
 _TEXT = ("configuration", "missing", "device", "meter", "driver", "flags", "counters", "error",
          "backend", "host", "device_id", "python", *LIBRARIES)  # "3.10" is a version, not a number
 
@@ -64,9 +62,8 @@ def load_runs(path: str | Path, baselines: bool = False, failed: bool = False) -
     text, torn = complete_lines(path)
     header, rows = _rows(path, text)
     if torn:
-        shown = torn[:SHOWN].decode(errors="replace")
-        warnings.warn(f"{path.name}: its last line was cut off and is left out: {shown!r}",
-                      stacklevel=2)
+        warnings.warn(f"{path.name}: its last line was cut off and is left out: "
+                      f"{torn[:SHOWN].decode(errors='replace')!r}", stacklevel=2)
     failures = [row for row in rows if row.get("error")]
     if failures and not failed:
         warnings.warn(
@@ -88,11 +85,8 @@ def _table(header, rows):
     lines = pd.DataFrame(rows, columns=header).to_csv(index=False)
     table = pd.read_csv(io.StringIO(lines), dtype=dict.fromkeys(text, str), keep_default_na=False,
                         na_values=["", "nan"])
-    for name in text:
-        table[name] = table[name].astype(object).fillna("")
-    for name in ("energy_j", "time_s"):
-        table[name] = table[name].astype(float)
-    return table
+    table[text] = table[text].astype(object).fillna("")
+    return table.astype({"energy_j": float, "time_s": float})
 
 
 def _rows(path, text):
@@ -146,14 +140,12 @@ def _idle_power(runs, baselines):
     place = ["block", "host", "device_id"]
     power = np.full(len(runs), np.nan)
     baselines = baselines[baselines.power_w.notna()]
+    baselines = baselines.assign(mid_time=_mid_times(baselines)).sort_values("mid_time")
     at_place = baselines.groupby(place).indices
     for key, members in runs.groupby(place).indices.items():
         if key in at_place:
             idle = baselines.iloc[at_place[key]]
-            times, watts = _mid_times(idle), idle.power_w.to_numpy(float)
-            order = np.argsort(times)
-            power[members] = np.interp(
-                _mid_times(runs.iloc[members]), times[order], watts[order])
+            power[members] = np.interp(_mid_times(runs.iloc[members]), idle.mid_time, idle.power_w)
     return power
 
 
@@ -185,13 +177,7 @@ def complete_lines(path: str | Path) -> tuple[str, bytes]:
 
 @contextmanager
 def locked(path: str | Path) -> Iterator[None]:
-    """Hold the lock of a runs file, which the kernel gives back however this process ends.
-
-    Raises
-    ------
-    BlockingIOError
-        Another sweep holds it.
-    """
+    """Hold the lock of a runs file, which the kernel gives back however this process ends."""
     from filelock import FileLock, Timeout
 
     try:
@@ -216,24 +202,9 @@ def _unwritable(path, error):
 class RunsFile:
     """A runs file to append to; its lock must be held.
 
-    Parameters
-    ----------
-    path : Path
-        Made if it is not there; a last line that was cut off is moved to a file ``.torn`` beside.
-        A file from before 0.3 keeps its header, with ``unit`` for ``device_id``.
-    columns : list of str
-
-    Attributes
-    ----------
-    runs : pandas.DataFrame
-        What the file held, baselines and failed runs included.
-
-    Raises
-    ------
-    ValueError
-        It is damaged, or has other columns.
-    OSError
-        It cannot be written.
+    It is made if it is not there; a last line that was cut off is moved to a file ``.torn`` beside.
+    A file from before 0.3 keeps its header, with ``unit`` for ``device_id``. `runs` is what the
+    file held, baselines and failed runs included.
     """
 
     def __init__(self, path: Path, columns: list[str]):
@@ -255,13 +226,7 @@ class RunsFile:
             self._write(header)
 
     def append(self, row: dict) -> None:
-        """Write one row and have it on disk on return; a row that cannot be leaves no trace.
-
-        Raises
-        ------
-        OSError
-            The disk is full, read-only or gone; or another program changed the file.
-        """
+        """Write one row and have it on disk on return; a row that cannot be leaves no trace."""
         values = [str(row.get(name, "")).replace("\0", " ") for name in self.columns]
         self._write(_line(" ".join(value.splitlines()) for value in values))  # a row is a line
 

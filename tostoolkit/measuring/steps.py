@@ -23,30 +23,15 @@ def step(row: Mapping[str, Any], seed: int = 0, families: Mapping[str, Family] =
          ) -> Callable[[], Any]:
     """Return a function without arguments that runs one step of a row's model.
 
-    Parameters
-    ----------
-    row : pandas.Series or dict
-        Row of a model set: its ``family`` and factors; ``batch_size``; ``phase``, ``inference``
-        where it has none, or ``training``: mean squared error against fixed targets, backward, and
-        the update by ``optimizer`` (`OPTIMIZER` where it has none); ``dtype``, a Keras dtype
-        policy, float32 where it has none; ``vocabulary``, where the model reads tokens.
-    seed : int
-        Of the weights, the inputs and the targets.
-    families : mapping of str to Family
+    The row has its ``family`` and factors; ``batch_size``; ``phase``, ``inference`` where it has
+    none, or ``training``: mean squared error against fixed targets, backward, and the update by
+    ``optimizer`` (`OPTIMIZER` where it has none); ``dtype``, a Keras dtype policy, float32 where it
+    has none; ``vocabulary``, where the model reads tokens. The seed is that of the weights, the
+    inputs and the targets.
 
-    Returns
-    -------
-    callable
-        Returns a tensor on the device: of inference the model's output, of training the loss,
-        before the update. Training carries its state from step to step. The first calls compile.
+    The function returns a tensor on the device: of inference the model's output, of training the
+    loss before the update. Training carries its state from step to step. The first calls compile.
 
-    Raises
-    ------
-    ValueError
-        An unknown family or phase, tokens without a ``vocabulary``, a backend without steps.
-
-    Examples
-    --------
     >>> row = {"family": "feed_forward", "depth": 1, "width": 8, "activation": "relu",
     ...        "batch_norm": False, "input_size": 4, "batch_size": 2, "phase": "training"}
     >>> run = step(row)
@@ -188,18 +173,10 @@ def _train_torch(model, x, loss, optimizer):
 
 
 class Steps(NamedTuple):
-    """How a backend runs.
+    """How a backend runs; each returns a function without arguments that runs one step."""
 
-    Attributes
-    ----------
-    forward : function
-        (model, inputs) -> a function that runs one forward pass.
-    train : function
-        (model, inputs, loss of the output, optimizer) -> a function that runs one training step.
-    """
-
-    forward: Callable
-    train: Callable
+    forward: Callable  # of (model, inputs)
+    train: Callable  # of (model, inputs, loss of the output, optimizer)
 
 
 #: Keras backend -> how it runs.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..models.families import FAMILIES, Family, find_family
+from .cluster import Cluster
 from .counters import MeterError
 from .measure import Measurement
 from .meters import MeterChoice, find_meter
-from .plan import Plan, block_of, blocks, jobs_left, runs_made
-from .run import attempt, describe
+from .run import Plan, attempt, block_of, blocks, describe, jobs_left, runs_made
 from .runs import IDLE, LIBRARIES, RunsFile, conditions_of, load_runs, locked
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def run_sweep(model_set: pd.DataFrame, out: str | Path, repeats: int = 3, second
     --------
     ``runs = tos.run_sweep(tos.feed_forward(n=4), "runs.csv", repeats=1, minutes=9)``
     """
-    out = Path(out)
-    begin = time.monotonic()
+    begin, out = time.monotonic(), Path(out)
     _check(model_set, out, repeats, seconds, minutes, families)
     columns = [*model_set.columns, *_RUN, *_MEASURED, *_PROVENANCE]
     if len(set(columns)) < len(columns):
@@ -106,25 +105,24 @@ def run_sweep(model_set: pd.DataFrame, out: str | Path, repeats: int = 3, second
     with locked(out):
         file = RunsFile(out, columns)
         with closing(_Here(task, meter) if client is None
-                     else _cluster(client, task, meter)) as workers:
+                     else Cluster(client, task, meter)) as workers:
             block = block_of(file.runs, workers.conditions)
             _warn_of_block(file.runs, block, workers.conditions, out.name)
             jobs = jobs_left(model_set, repeats, runs_made(file.runs, block, retry_failed), seed,
                              minutes is not None, families)
             budget = math.inf if minutes is None else begin + 60 * minutes
             plan = Plan(jobs, workers.conditions["meter"] != "none", budget, seconds)
-            several = model_set.family.nunique() > 1  # then a baseline is of none of them
-            known = {"family": "" if several else model_set.family.iloc[0], "seed": seed,
-                     "block": block}
+            family, *others = model_set.family.unique()
+            known = {"family": "" if others else family,  # of several, a baseline is of none
+                     "seed": seed, "block": block}
             hopeful = retry_failed and bool(runs_made(file.runs, block, True))
+            kept = f"{out.name} holds what was measured; run the same sweep again, and it resumes"
             try:
                 _walk(workers, plan, file, known, progress, hopeful)
             except MeterError as error:
-                raise MeterError(f"{error}; what was measured before is kept in {out.name}: run "
-                                 "the same sweep again, and it resumes") from error
+                raise MeterError(f"{error}; {kept}") from error
             except KeyboardInterrupt as error:
-                error.add_note(f"{out.name} holds what was measured; run the same sweep again, "
-                               "and it resumes")
+                error.add_note(kept)
                 raise
     return load_runs(out)
 
@@ -146,19 +144,13 @@ def _check(model_set, out, repeats, seconds, minutes, families):
         find_family(family, families)
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
         raise ValueError(f"repeats: {repeats!r} is not an integer of at least 1")
-    for name, value in (("seconds", seconds), ("minutes", minutes)):
-        if (name, value) != ("minutes", None) and (
-                isinstance(value, bool) or not isinstance(value, int | float)
-                or not 0 < value < math.inf):
+    numbers = {"seconds": seconds} if minutes is None else {"seconds": seconds, "minutes": minutes}
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not (
+                isinstance(value, int | float) and 0 < value < math.inf):
             raise ValueError(f"{name}: {value!r} is not a positive number")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"out: folder {str(out.parent)!r} does not exist; create it")
-
-
-def _cluster(client, task, meter):
-    from .cluster import Cluster
-
-    return Cluster(client, task, meter)
 
 
 def _warn_of_block(runs, block, conditions, name):
@@ -175,22 +167,8 @@ def _warn_of_block(runs, block, conditions, name):
 
 def runs_left(model_set: pd.DataFrame, out: str | Path, repeats: int = 3,
               meter: MeterChoice = "auto", retry_failed: bool = False) -> pd.DataFrame:
-    """Return the runs that `run_sweep` of these arguments would make here now.
+    """Return the ``configuration`` and ``repeat`` of each run that `run_sweep` would make here now.
 
-    Parameters as for `run_sweep`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``configuration``, ``repeat``: a row each; none where the block of this process is complete.
-
-    Raises
-    ------
-    ValueError
-        As `load_runs`; a file of versions before 0.2, which has no blocks.
-
-    Examples
-    --------
     >>> models = pd.DataFrame({"configuration": ["a", "b"]})
     >>> runs_left(models, "not there.csv", repeats=2, meter=None).value_counts("repeat").to_dict()
     {0: 2, 1: 2}
@@ -225,7 +203,7 @@ def _walk(workers, plan, file, known, progress, hopeful):
                     plan.give_back(device, job)
                     continue
                 file.append({**known, **(job.row or {"configuration": IDLE}), "repeat": job.repeat,
-                             "position": job.position, **outcome, **workers.describe(device)})
+                             "position": job.position, **outcome})
                 plan.ended(device, job)
                 if job.row is None:
                     continue
@@ -242,10 +220,9 @@ def _walk(workers, plan, file, known, progress, hopeful):
 
 
 def _postfix(row, outcome, failed):
-    energy = outcome.get("energy_j", math.nan)
     what = (outcome["error"] if "error" in outcome
-            else f"{outcome['time_s'] * 1e3:.3g} ms" if math.isnan(energy)
-            else f"{energy:.3g} J, {outcome['power_w']:.4g} W")
+            else f"{outcome['time_s'] * 1e3:.3g} ms" if math.isnan(outcome["energy_j"])
+            else f"{outcome['energy_j']:.3g} J, {outcome['power_w']:.4g} W")
     return f"{row['configuration']}: {what}" + (f"; {failed} failed" if failed else "")
 
 
@@ -270,8 +247,5 @@ class _Here:
 
     def wait(self):
         job, self._job = self._job, None
-        outcome = self._task(job.row, meter=self._meter, device_id=self._device_id)
-        return [(self._device_id, job, outcome)]
-
-    def describe(self, device):
-        return self.conditions
+        measured = self._task(job.row, meter=self._meter, device_id=self._device_id)
+        return [(self._device_id, job, {**measured, **self.conditions})]

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from .calls import CallCount
+from .introspection import is_operator
 from .rules.layers import NoRule
 
 FORWARD, BACKWARD, UPDATE, LOSS = "forward", "backward", "update", "loss"
@@ -38,17 +39,9 @@ def mark(number) -> tuple[str, str]:
 class OpCounts:
     """The op counts of graphs, by the names of their ops.
 
-    Attributes
-    ----------
-    counters : mapping
-        Type of TensorFlow op -> function of the op.
-    by_hand : dict of int to function
-        Number of a mark -> function that returns the op counts of one run of what is marked, or
-        raises NoRule: then the graph counts.
-    counts : dict of str to Counter
-    counted_by_hand : set of str
-        Those of the names that are marks.
-    notes : list of str
+    `counters` holds a function of an op by the op's type; `by_hand`, by the number of a mark, one
+    that returns the op counts of one run of what is marked, or raises NoRule: then the graph
+    counts. `counted_by_hand` are those of the names that are marks.
     """
 
     counters: dict
@@ -66,19 +59,15 @@ class OpCounts:
         """Number of ops of any kind."""
         return sum((sum(c.values()) for c in self.counts.values()), 0)
 
-    def by_layer(self, model, layers) -> dict:
+    def by_layer(self, read) -> dict:
         """Return (layer, part of the step) -> CallCount, as read from the ops' name scopes.
 
-        Parameters
-        ----------
-        model : str
-            The model's name, which is not part of a layer's path.
-        layers : set of str
-            Names of the layers in it.
+        `read` holds the model and its layers, as `read_calls` returns it.
         """
+        layers = {layer.name for _, layer in read.layers if not is_operator(layer)}
         counts, by_hand = defaultdict(Counter), set()
         for name, ops in self.counts.items():
-            key = _place(name, layers, model)
+            key = _place(name, layers, read.model.name)
             counts[key] += ops
             if name in self.counted_by_hand:
                 by_hand.add(key)
@@ -285,10 +274,8 @@ def _value(tensor, arguments):
         return {"Minimum": min(values), "Maximum": max(values), "AddV2": a + b, "Sub": a - b,
                 "Mul": a * b}[op.type]
     if op.type in _LOOPS:  # the final value of a loop's counter, which bounds the gradient's loop
-        index = op.outputs.index(tensor) if tensor in list(op.outputs) else next(
-            i for i, t in enumerate(op.outputs) if t is tensor)
-        steps, stride = _steps(op), _stride(_body(op, "body"), index)
-        start = _value(op.inputs[index], {})
+        steps, stride = _steps(op), _stride(_body(op, "body"), tensor.value_index)
+        start = _value(op.inputs[tensor.value_index], {})
         return None if None in (steps, stride, start) else start + steps * stride
     value = tf.get_static_value(tensor)
     return int(value) if value is not None and value.ndim == 0 else None

@@ -8,13 +8,7 @@ import pytest
 from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.counting.introspection import (
-    compiled,
-    functional_optimizer,
-    inspect,
-    kind_of,
-    sublayers,
-)
+from tostoolkit.counting.introspection import compiled, inspect, kind_of, sublayers
 
 PACKAGE = Path(tos.__file__).parent
 ALONE = PACKAGE / "counting" / "introspection.py"
@@ -173,7 +167,7 @@ def test_every_layer_that_keras_ships_is_known_by_its_class():
 def test_a_functional_optimizer_returns_its_updates_and_assigns_nothing(optimizer):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     step = compiled(model, "mse", optimizer)
-    copy = functional_optimizer(step.optimizer)
+    copy = step.functional_optimizer()
     with tos.abstract():
         copy.build(model.trainable_variables)
     assert type(copy).__name__ == type(step.optimizer).__name__

@@ -203,6 +203,21 @@ class Compiled:
     optimizer: Any
     takes_labels: bool | None
 
+    def functional_optimizer(self):
+        """Return a copy of the optimizer that returns its updates as values.
+
+        On the TensorFlow backend Keras' optimizers assign to variables, which an abstract model
+        does not have; the methods that do so are replaced by those of the backend-free base class.
+        """
+        from keras.src.backend.tensorflow.optimizer import TFOptimizer
+        from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+        cls = type(self.optimizer)
+        methods = {name: getattr(BaseOptimizer, name)
+                   for name, method in vars(TFOptimizer).items()
+                   if callable(method) and name in vars(BaseOptimizer) and name != "__init__"}
+        return type(cls.__name__, (cls,), methods).from_config(self.optimizer.get_config())
+
 
 def compiled(model, loss=None, optimizer=None) -> Compiled:
     """Return the loss and optimizer given, or those that the model was compiled with.
@@ -228,21 +243,6 @@ def _takes_labels(loss):
         return True
     shipped = vars(keras.losses).values()
     return False if any(loss is x or type(loss) is x for x in shipped) else None
-
-
-def functional_optimizer(optimizer):
-    """Return a copy of an optimizer that returns its updates as values.
-
-    On the TensorFlow backend Keras' optimizers assign to variables, which an abstract model does
-    not have; the methods that do so are replaced by those of the backend-free base class.
-    """
-    from keras.src.backend.tensorflow.optimizer import TFOptimizer
-    from keras.src.optimizers.base_optimizer import BaseOptimizer
-
-    cls = type(optimizer)
-    methods = {name: getattr(BaseOptimizer, name) for name, method in vars(TFOptimizer).items()
-               if callable(method) and name in vars(BaseOptimizer) and name != "__init__"}
-    return type(cls.__name__, (cls,), methods).from_config(optimizer.get_config())
 
 
 def compiled_optimizer(model, optimizer=None):

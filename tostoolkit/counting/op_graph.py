@@ -12,11 +12,10 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from .calls import CallCount
+from .calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount
 from .introspection import is_operator
 from .rules.layers import NoRule
 
-FORWARD, BACKWARD, UPDATE, LOSS = "forward", "backward", "update", "loss"
 #: Scopes of the parts of a traced step, which no layer of a user's is named like.
 BACKWARD_SCOPE, UPDATE_SCOPE, LOSS_SCOPE = "tos_backward", "tos_update", "tos_loss"
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall", "SymbolicGradient")

@@ -11,10 +11,9 @@ from inspect import signature
 from types import MappingProxyType
 
 from .calls import CallCount, LayerCall, Tensor
-from .introspection import abstract, functional_optimizer, is_operator, sublayers
+from .introspection import abstract, is_operator, sublayers
 from .op_graph import BACKWARD_SCOPE, LOSS_SCOPE, UPDATE_SCOPE, OpCounts, TraceError, mark
 from .trace_ops import TRACE_COUNTERS
-from .walk import output_tensors
 
 
 def trace_call(call, by_user) -> CallCount:
@@ -45,7 +44,7 @@ def trace_step(read, step, by_user) -> dict:
     of the user's gives a layer's forward pass, and the graph its gradient.
     """
     with _by_hand(read.layers, by_user) as by_hand:
-        graph, note = _traced_step(read.model, read.inputs, step)
+        graph, note = _traced_step(read, step)
     ops = OpCounts(TRACE_COUNTERS, by_hand, notes=note)
     with says_how_to_count(read.model.name, type(read.model).__name__):
         ops.add_graph(graph)
@@ -184,13 +183,13 @@ def traced(layer, inputs, path, kwargs=MappingProxyType({}), bind=None):
             *_specs(inputs)).graph
 
 
-def _traced_step(model, inputs, step):
+def _traced_step(read, step):
     """Return the graph of one training step, and what a reader should know of it."""
     import keras
     import tensorflow as tf
 
     _check_backend()
-    optimizer, loss = functional_optimizer(step.optimizer), step.loss
+    model, optimizer, loss = read.model, step.functional_optimizer(), step.loss
     with abstract():
         optimizer.build(model.trainable_variables)
 
@@ -216,9 +215,9 @@ def _traced_step(model, inputs, step):
     def traced_with(targets):
         return tf.function(run, autograph=False).get_concrete_function(
             _specs(model.trainable_variables), _specs(model.non_trainable_variables),
-            _specs(optimizer.variables), _specs(inputs), targets).graph
+            _specs(optimizer.variables), _specs(read.inputs), targets).graph
 
-    outputs = _specs(output_tensors(model, inputs))
+    outputs = _specs(read.output_tensors())
     labels = [tf.TensorSpec(t.shape[:-1], "int32") for t in outputs]
     with _python_errors(model.name, step=True), abstract():
         if step.takes_labels:

@@ -79,13 +79,7 @@ MOVEMENT = frozenset((
 
 
 def size(tensor):
-    """Return a tensor's number of elements.
-
-    Raises
-    ------
-    ValueError
-        It is not known when the graph is traced.
-    """
+    """Return a tensor's number of elements; ValueError where the graph does not know it."""
     n = tensor.shape.num_elements() if tensor.shape.rank is not None else None
     if n is None:
         raise ValueError(f"the size of {tensor.name} depends on the data")
@@ -239,8 +233,6 @@ def _sorted(op):
     length = op.inputs[0].shape[-1]
     return ops(_dtype(op.inputs[0]), max=size(op.inputs[0]) * max(length - 1, 1).bit_length())
 
-
-IN, OUT = ("in",), ("out",)
 
 #: Type of a TensorFlow op -> function of the op that counts it.
 TRACE_COUNTERS = {

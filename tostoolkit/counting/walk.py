@@ -71,6 +71,10 @@ class ModelCalls:
     outputs: tuple[int, ...]
     layers: tuple[tuple[str, Any], ...]
 
+    def output_tensors(self) -> tuple[Tensor, ...]:
+        """Return what the model makes of its inputs."""
+        return _propagate(self.model, self.inputs)
+
 
 def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     """Return the layer calls of an inspected model; arguments and errors as `layer_calls`."""
@@ -78,7 +82,7 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     model, graph = inspected.model, inspected.graph
     inputs = _input_tensors(model, graph, batch_size, input_shape)
     if graph is None:
-        call = LayerCall(model.name, inspected.kind, model, inputs, output_tensors(model, inputs),
+        call = LayerCall(model.name, inspected.kind, model, inputs, _propagate(model, inputs),
                          model.compute_dtype)
         return ModelCalls(model, inputs, (call,), (), inspected.layers)
     numbers = count()
@@ -278,7 +282,7 @@ def _einsum_spec(layer, x, output):
     return keras.KerasTensor(tuple(shape), output.dtype)
 
 
-def output_tensors(layer, inputs) -> tuple[Tensor, ...]:
+def _propagate(layer, inputs):
     """Return the output Tensors of a layer or model on `inputs`."""
     import keras
 

@@ -12,12 +12,17 @@ from . import recurrent as rc
 from .layers import NoRule
 from .operators import OPERATOR_COUNTERS
 
+#: Layers that compute in training alone.
+NOISE = (
+    "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D",
+    "SpatialDropout2D", "SpatialDropout3D",
+)
+
 #: Layers that compute nothing in inference.
 ZERO_LAYERS = (
-    "ActivityRegularization", "AlphaDropout", "Concatenate", "Cropping1D", "Cropping2D",
-    "Cropping3D", "Dropout", "Flatten", "GaussianDropout", "GaussianNoise", "Identity",
-    "InputLayer", "Permute", "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D",
-    "SpatialDropout3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
+    *NOISE, "ActivityRegularization", "Concatenate", "Cropping1D", "Cropping2D", "Cropping3D",
+    "Flatten", "Identity", "InputLayer", "Permute", "RepeatVector", "Reshape", "ZeroPadding1D",
+    "ZeroPadding2D", "ZeroPadding3D",
 )
 
 #: Layers that have no rule and are counted from their traced graph.
@@ -52,11 +57,8 @@ OP_COUNTERS = MappingProxyType({
     "MaxPooling1D": lc.max_pool, "MaxPooling2D": lc.max_pool, "MaxPooling3D": lc.max_pool,
     "AveragePooling1D": lc.average_pool, "AveragePooling2D": lc.average_pool,
     "AveragePooling3D": lc.average_pool,
-    "GlobalMaxPooling1D": lc.global_max_pool, "GlobalMaxPooling2D": lc.global_max_pool,
-    "GlobalMaxPooling3D": lc.global_max_pool,
-    "GlobalAveragePooling1D": lc.global_average_pool,
-    "GlobalAveragePooling2D": lc.global_average_pool,
-    "GlobalAveragePooling3D": lc.global_average_pool,
+    **{f"GlobalMaxPooling{n}D": lc.reduction("max") for n in (1, 2, 3)},
+    **{f"GlobalAveragePooling{n}D": lc.reduction("add", final="div") for n in (1, 2, 3)},
     "Conv1DTranspose": lc.conv_transpose, "Conv2DTranspose": lc.conv_transpose,
     "Conv3DTranspose": lc.conv_transpose,
     "EinsumDense": ac.einsum_dense, "Embedding": ac.embedding, "Masking": lc.masking,
@@ -93,5 +95,5 @@ def user_counter(layer, kind, counters):
     return None if counter in (OP_COUNTERS.get(kind), lc.no_rule) else counter
 
 
-__all__ = ["OP_COUNTERS", "TRACED_LAYERS", "WRAPPERS", "ZERO_LAYERS", "NoRule", "find_counter",
-           "user_counter"]
+__all__ = ["NOISE", "OP_COUNTERS", "TRACED_LAYERS", "WRAPPERS", "ZERO_LAYERS", "NoRule",
+           "find_counter", "user_counter"]

@@ -20,15 +20,10 @@ DTYPE = "float32"
 class Gradient(NamedTuple):
     """What is known of a kind of layer in training.
 
-    Attributes
-    ----------
-    backward : function
-        (call, wanted, is_logits) -> Counter of its backward pass: `wanted` says for each input
-        whether its gradient is, `is_logits` whether the loss takes over the call's softmax.
-    forward : function, or None
-        call -> Counter of its forward pass, where that is not the one of inference.
-    activation : function
-        call -> name of the activation that the layer ends in.
+    `backward` is a function (call, wanted, is_logits) -> Counter of the backward pass: `wanted`
+    says for each input whether its gradient is, `is_logits` whether the loss takes over the call's
+    softmax. `forward` counts a call's forward pass, where that is not the one of inference;
+    `activation` names the activation that it ends in.
     """
 
     backward: Callable

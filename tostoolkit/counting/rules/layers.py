@@ -8,7 +8,7 @@ from collections import Counter
 from math import prod
 
 from ..introspection import kind_of
-from .activations import ACTIVATIONS, activation, elementwise, ops, relu, softmax
+from .activations import ACTIVATIONS, activation, elementwise, elu, ops, relu, softmax
 
 
 class NoRule(LookupError):
@@ -51,25 +51,6 @@ def fused_activation(call, function, shape):
     return ACTIVATION_LAYERS[kind](function, call.dtype, shape)
 
 
-# Activation layers by class name -> f(layer, dtype, shape); also usable as activation=layer.
-ACTIVATION_LAYERS = {
-    "ReLU": lambda layer, dtype, shape: relu(
-        dtype, prod(shape), float(layer.negative_slope),
-        None if layer.max_value is None else float(layer.max_value), float(layer.threshold)),
-    "LeakyReLU": lambda layer, dtype, shape: elementwise(
-        dtype, prod(shape), ACTIVATIONS["leaky_relu"].forward),
-    "ELU": lambda layer, dtype, shape: elementwise(
-        dtype, prod(shape), ACTIVATIONS["elu"].forward) + (
-            Counter() if layer.alpha == 1 else ops(
-                dtype, max=prod(shape), mul=prod(shape), select=prod(shape))),
-    # relu(x) - alpha relu(-x)
-    "PReLU": lambda layer, dtype, shape: ops(
-        dtype, max=2 * prod(shape), neg=prod(shape) + prod(layer.alpha.shape),
-        mul=prod(shape), add=prod(shape)),
-    "Softmax": lambda layer, dtype, shape: _softmax_layer(layer, dtype, shape),
-}
-
-
 def _softmax_layer(layer, dtype, shape):
     axes = layer.axis if isinstance(layer.axis, (tuple, list)) else (layer.axis,)
     length, n = prod(shape[a] for a in axes), prod(shape)
@@ -78,6 +59,22 @@ def _softmax_layer(layer, dtype, shape):
     rows = n // length  # exp(x - logsumexp(x)), with its test for an infinite maximum
     return softmax(dtype, n, length) - ops(dtype, div=n) + ops(
         dtype, exp=n, log=rows, add=n + rows, max=rows, select=rows)
+
+
+#: Activation layers by class name -> f(layer, dtype, shape); also usable as activation=layer.
+ACTIVATION_LAYERS = {
+    "ReLU": lambda layer, dtype, shape: relu(
+        dtype, prod(shape), float(layer.negative_slope),
+        None if layer.max_value is None else float(layer.max_value), float(layer.threshold)),
+    "LeakyReLU": lambda layer, dtype, shape: elementwise(
+        dtype, prod(shape), ACTIVATIONS["leaky_relu"].forward),
+    "ELU": lambda layer, dtype, shape: elu(dtype, prod(shape), layer.alpha),
+    # relu(x) - alpha relu(-x)
+    "PReLU": lambda layer, dtype, shape: ops(
+        dtype, max=2 * prod(shape), neg=prod(shape) + prod(layer.alpha.shape),
+        mul=prod(shape), add=prod(shape)),
+    "Softmax": _softmax_layer,
+}
 
 
 def activation_layer(call):
@@ -149,15 +146,23 @@ def _pool_size(call):
     return (size,) if isinstance(size, int) else size
 
 
-def global_max_pool(call):
-    """positions - 1 comparisons per channel."""
-    return ops(call.dtype, max=call.inputs[0].size - call.outputs[0].size)
+def reduction(op, final=None):
+    """Return the counter of n - 1 `op` per output for n inputs each, then `final` once."""
+    def counter(call):
+        return _fold(call, op, call.inputs[0].size - call.outputs[0].size, final)
+    return counter
 
 
-def global_average_pool(call):
-    """positions - 1 additions and a division per channel."""
-    n = call.outputs[0].size
-    return ops(call.dtype, add=call.inputs[0].size - n, div=n)
+def merge(op, final=None):
+    """Return the counter of k - 1 `op` per output for k inputs to a layer, then `final` once."""
+    def counter(call):
+        return _fold(call, op, (len(call.inputs) - 1) * call.outputs[0].size, final)
+    return counter
+
+
+def _fold(call, op, times, final):
+    ends = {final: call.outputs[0].size} if final else {}
+    return ops(call.dtype, **{op: times}, **ends)
 
 
 def rescaling(call):
@@ -166,16 +171,6 @@ def rescaling(call):
     scaled = layer.scale != 1 if isinstance(layer.scale, (int, float)) else True
     shifted = layer.offset != 0 if isinstance(layer.offset, (int, float)) else True
     return ops(call.dtype, mul=n * scaled, add=n * shifted)
-
-
-def merge(op, final=None):
-    """Return the counter of a layer that folds its inputs with `op`, k - 1 times for k inputs."""
-    def counter(call):
-        n = call.outputs[0].size
-        return ops(call.dtype, **{op: (len(call.inputs) - 1) * n}) + (
-            ops(call.dtype, **{final: n}) if final else Counter())
-    counter.__doc__ = f"k - 1 {op} per output for k inputs" + (f", then one {final}." * bool(final))
-    return counter
 
 
 def dot(call):

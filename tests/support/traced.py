@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from tostoolkit.counting.calls import LayerCall
 from tostoolkit.counting.introspection import compiled, inspect
 from tostoolkit.counting.op_graph import OpCounts
 from tostoolkit.counting.trace import says_how_to_count, trace_step, traced
@@ -33,7 +34,7 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
     if phase == "training":
         rows = trace_step(read, compiled(model, loss, optimizer), no_counter)
     else:
-        graph = traced(model, read.inputs, model.name)
+        graph = traced(LayerCall(model.name, "", model, read.inputs, ()))
         with says_how_to_count(model.name, type(model).__name__):
             rows = OpCounts(trace_counters).add_graph(graph).by_layer(read)
     table = pd.DataFrame.from_records([row.counts for row in rows.values()])

@@ -53,7 +53,7 @@ from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
 from .introspection import compiled, inspect, is_as_shipped, sublayers
-from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, user_counter
+from .rules import OP_COUNTERS, WRAPPERS, NoRule, find_counter, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
@@ -299,13 +299,9 @@ def _computes_otherwise(call):
     policy = getattr(layer, "dtype_policy", None)
     if policy is None:
         return False
-    if call.kind in ZERO_LAYERS:
-        return not is_as_shipped(layer)
-    held = () if call.kind in WRAPPERS else [x for _, x in sublayers(layer)]
-    if has_mask(call) or not all(map(is_as_shipped, (layer, *held))) or any(
-            getattr(x, "quantization_mode", None) for x in held):
-        return True
-    return (getattr(layer, "quantization_mode", None) is not None
+    layers = [layer, *(() if call.kind in WRAPPERS else (x for _, x in sublayers(layer)))]
+    return (not all(map(is_as_shipped, layers)) or has_mask(call)
+            or any(getattr(x, "quantization_mode", None) for x in layers)
             or policy.compute_dtype != policy.variable_dtype
             or any(t.dtype != policy.compute_dtype and t.dtype.startswith(("float", "bfloat"))
                    for t in call.inputs))

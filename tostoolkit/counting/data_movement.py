@@ -37,11 +37,6 @@ VIEWS = frozenset({
 #: Kinds that read only those rows of their weights that are looked up.
 LOOK_UPS = frozenset({"Embedding", "ReversibleEmbedding"})
 
-#: Shape of a weight that no state of an optimizer has by chance.
-_PROBE = (7, 11)
-
-COLUMNS = ["weight_bytes", "read_bytes", "written_bytes"]
-
 
 def count_bytes(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
@@ -159,11 +154,13 @@ def _slots(optimizer):
     import keras
 
     copy = type(optimizer).from_config(optimizer.get_config())
-    copy.build([keras.Variable(initializer="zeros", shape=_PROBE, dtype="float32")])
-    return sum(tuple(v.shape) == _PROBE for v in copy.variables)
+    probe = (7, 11)  # a shape that no state has by chance
+    copy.build([keras.Variable(initializer="zeros", shape=probe, dtype="float32")])
+    return sum(tuple(v.shape) == probe for v in copy.variables)
 
 
 def _table(parts, phase):
     return pd.DataFrame(
-        list(parts.values()), columns=COLUMNS, dtype="int64",
+        list(parts.values()), columns=["weight_bytes", "read_bytes", "written_bytes"],
+        dtype="int64",
         index=pd.MultiIndex.from_tuples(parts, names=LEVELS[phase]))

@@ -226,9 +226,7 @@ def compiled(model, loss=None, optimizer=None) -> Compiled:
     """
     import keras
 
-    loss = loss if loss is not None else getattr(model, "loss", None)
-    if loss is None:
-        _raise_not_compiled(model, "loss")
+    loss = _given_or_compiled(model, "loss", loss)
     if isinstance(loss, (list, tuple, dict)):
         raise ValueError("loss: one for each output is not supported; pass one for all of them")
     loss = keras.losses.get(loss)
@@ -249,9 +247,7 @@ def compiled_optimizer(model, optimizer=None):
     """Return the Keras optimizer given, or that of the compiled model; errors as `compiled`."""
     import keras
 
-    optimizer = optimizer if optimizer is not None else getattr(model, "optimizer", None)
-    if optimizer is None:
-        _raise_not_compiled(model, "optimizer")
+    optimizer = _given_or_compiled(model, "optimizer", optimizer)
     optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
     replaced = sorted(_methods(type(optimizer)) & vars(optimizer).keys())
     if replaced:  # a copy is counted, from its configuration
@@ -260,10 +256,13 @@ def compiled_optimizer(model, optimizer=None):
     return optimizer
 
 
-def _raise_not_compiled(model, name):
-    raise ValueError(
-        f"{name}: {model.name!r} is not compiled, so none is known; pass it, "
-        "for example loss='sparse_categorical_crossentropy', optimizer='adam'")
+def _given_or_compiled(model, name, given):
+    found = getattr(model, name, None) if given is None else given
+    if found is None:
+        raise ValueError(
+            f"{name}: {model.name!r} is not compiled, so none is known; pass it, "
+            "for example loss='sparse_categorical_crossentropy', optimizer='adam'")
+    return found
 
 
 @contextmanager

@@ -11,6 +11,7 @@ that counter says, as often as it runs, and its gradient what the graph says.
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 
 from .calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount
 from .introspection import is_operator
@@ -64,12 +65,10 @@ class OpCounts:
         `read` holds the model and its layers, as `read_calls` returns it.
         """
         layers = {layer.name for _, layer in read.layers if not is_operator(layer)}
-        counts, by_hand = defaultdict(Counter), set()
+        counts, place = defaultdict(Counter), partial(_place, names=layers, model=read.model.name)
         for name, ops in self.counts.items():
-            key = _place(name, layers, read.model.name)
-            counts[key] += ops
-            if name in self.counted_by_hand:
-                by_hand.add(key)
+            counts[place(name)] += ops
+        by_hand = set(map(place, self.counted_by_hand))
         notes = tuple(dict.fromkeys(self.notes))
         return {key: CallCount(ops, "rule" if key in by_hand else "trace", notes)
                 for key, ops in counts.items()}
@@ -154,8 +153,7 @@ class OpCounts:
         return flow
 
     def _add_branches(self, op, flow, times):
-        names = ("then_branch", "else_branch") if "If" in op.type else None
-        bodies = ([_body(op, n) for n in names] if names else
+        bodies = ([_body(op, "then_branch"), _body(op, "else_branch")] if "If" in op.type else
                   [op.graph._get_function(f.name).graph for f in op.get_attr("branches")])
         trials = []
         for body in bodies:
@@ -215,10 +213,8 @@ def _steps(op):
             stack.extend(t.op for t in test.inputs)
         elif test.type in ("Less", "LessEqual", "Greater", "GreaterEqual"):
             low, high = test.inputs if test.type.startswith("Less") else test.inputs[::-1]
-            steps = _counted(op, condition, body, low, high, test.type.endswith("Equal"))
-            if steps is not None:
-                bounds.append(steps)
-    return min(bounds) if bounds else None
+            bounds.append(_counted(op, condition, body, low, high, test.type.endswith("Equal")))
+    return min((steps for steps in bounds if steps is not None), default=None)
 
 
 def _counted(op, condition, body, low, high, inclusive):
@@ -234,19 +230,19 @@ def _counted(op, condition, body, low, high, inclusive):
 
 
 def _argument(graph, tensor):
+    tensor = _source(tensor)
+    return next((i for i, t in enumerate(graph.inputs) if t is tensor), None)
+
+
+def _source(tensor):
     while tensor.op.type == "Identity":
         tensor = tensor.op.inputs[0]
-    for i, t in enumerate(graph.inputs):
-        if t is tensor:
-            return i
-    return None
+    return tensor
 
 
 def _stride(body, place):
     """Return the constant that the body adds to a loop variable, or None."""
-    out = body.outputs[place]
-    while out.op.type == "Identity":
-        out = out.op.inputs[0]
+    out = _source(body.outputs[place])
     if out.op.type not in ("AddV2", "Add"):
         return None
     a, b = out.op.inputs

@@ -8,7 +8,6 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from inspect import signature
-from types import MappingProxyType
 
 from .calls import CallCount, LayerCall, Tensor
 from .introspection import abstract, is_operator, sublayers
@@ -30,7 +29,7 @@ def trace_call(call, by_user) -> CallCount:
     [(('float32', 'add'), 4), (('float32', 'mac'), 32), (('float32', 'tanh'), 4)]
     """
     with _by_hand(sublayers(call.layer), by_user) as by_hand:
-        graph = traced(call.layer, call.inputs, call.path, call.kwargs, call.bind)
+        graph = traced(call)
     ops = OpCounts(TRACE_COUNTERS, by_hand)
     with says_how_to_count(call.path, call.kind):
         ops.add_graph(graph)
@@ -145,16 +144,17 @@ def _marked(layer, kind, call, counter, by_hand):
     return marked
 
 
-def traced(layer, inputs, path, kwargs=MappingProxyType({}), bind=None):
+def traced(call):
     """Return the graph of one call in inference, on shapes alone."""
     import keras
     import tensorflow as tf
 
     _check_backend()
+    layer = call.layer
     if not getattr(layer, "built", True):
-        raise TraceError(f"{path!r} is not built, so it cannot be traced; call it on its inputs, "
-                         "or layer.build(shape), first")
-    arguments = {k: v for k, v in kwargs.items()
+        raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
+                         "inputs, or layer.build(shape), first")
+    arguments = {k: v for k, v in call.kwargs.items()
                  if isinstance(v, (bool, int, float, str, type(None)))}
     parameters = signature(layer.call).parameters
     if "training" in parameters:
@@ -165,10 +165,10 @@ def traced(layer, inputs, path, kwargs=MappingProxyType({}), bind=None):
     spread = is_operator(layer) or len(required) > 1
 
     def run(trainable, fixed, *x):
-        if bind is None:
+        if call.bind is None:
             x, named = x if spread else (x[0] if len(x) == 1 else list(x),), arguments
         else:
-            x, named = bind(x)
+            x, named = call.bind(x)
             named = named | {k: v for k, v in arguments.items() if k == "training"}
         # not layer.stateless_call, which for a layer alone leaves out the casts of mixed precision
         with keras.StatelessScope(state_mapping=[
@@ -176,11 +176,11 @@ def traced(layer, inputs, path, kwargs=MappingProxyType({}), bind=None):
                 *zip(getattr(layer, "non_trainable_variables", ()), fixed, strict=True)]):
             return layer(*x, **named)
 
-    with _python_errors(path), abstract():
+    with _python_errors(call.path), abstract():
         return tf.function(run, autograph=False).get_concrete_function(
             _specs(getattr(layer, "trainable_variables", ())),
             _specs(getattr(layer, "non_trainable_variables", ())),
-            *_specs(inputs)).graph
+            *_specs(call.inputs)).graph
 
 
 def _traced_step(read, step):

@@ -78,7 +78,10 @@ class ModelCalls:
 
 def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     """Return the layer calls of an inspected model; arguments and errors as `layer_calls`."""
-    check_batch_size(batch_size)
+    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
+        raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
     model, graph = inspected.model, inspected.graph
     inputs = _input_tensors(model, graph, batch_size, input_shape)
     if graph is None:
@@ -89,14 +92,6 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     sources = tuple(next(numbers) for _ in inputs)
     calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
     return ModelCalls(model, inputs, tuple(_number_repeats(calls)), outputs, inspected.layers)
-
-
-def check_batch_size(batch_size):
-    """Raise unless `batch_size` is an integer of at least 1."""
-    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
-        raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
 
 
 def check_phase(phase):
@@ -211,17 +206,14 @@ def _bind(node, tensors):
 
 def has_mask(call) -> bool:
     """Whether a layer is called with a mask, given or handed on by the layer before it."""
+    import keras
+
     if call.bind is None or len(call.inputs) == 1:
         return False
     args, kwargs = call.bind(call.inputs)
     arguments = signature(call.layer.call).bind(*args, **kwargs).arguments
-    return any("mask" in name and _holds_tensor(value) for name, value in arguments.items())
-
-
-def _holds_tensor(value):
-    if isinstance(value, (list, tuple)):
-        return any(map(_holds_tensor, value))
-    return isinstance(value, Tensor)
+    return any(isinstance(t, Tensor) for name, value in arguments.items() if "mask" in name
+               for t in keras.tree.flatten(value))
 
 
 def _with_batch(shape, batch_size):

@@ -10,7 +10,7 @@ backend (Keras 3.15, ``keras/src/backend/tensorflow/nn.py``); kernels that Tenso
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
-from math import ceil, log2, prod
+from math import ceil, log2
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -198,18 +198,3 @@ def name_of(function) -> str | None:
         return "linear" if function is None else _names().get(function)
     except TypeError:  # not hashable, so it is not a function that Keras ships
         return None
-
-
-def activation(function, dtype, shape):
-    """Return the counts of `function` applied to a tensor of `shape`.
-
-    It is what a Keras layer holds in ``.activation``; None where Keras does not ship it.
-
-    >>> import keras
-    >>> activation(keras.activations.tanh, "float32", (2, 5))
-    Counter({('float32', 'tanh'): 10})
-    """
-    name = name_of(function)
-    if name is None:
-        return None
-    return ACTIVATIONS[name].count(dtype, prod(shape), shape[-1])

@@ -98,22 +98,14 @@ def rnn(call, count):
 
 def conv_lstm(call):
     """steps x (4 input and 4 recurrent convolutions, the gates of an LSTM)."""
-    cell, first = call.layer.cell, call.layer.data_format == "channels_first"
-    batch, steps, *image = call.inputs[0].shape
-    channels, sides = (image[0], image[1:]) if first else (image[-1], image[:-1])
-    shape = (batch, *_convolved(cell, sides), cell.filters)
+    cell, (x, y) = call.layer.cell, (call.inputs[0].shape, call.outputs[0].shape)
+    rank = len(cell.kernel_size)
+    if call.layer.data_format == "channels_first":
+        channels, positions = x[2], y[-rank:]
+    else:
+        channels, positions = x[-1], y[-rank - 1:-1]
     inputs = prod(cell.kernel_size) * (channels + cell.filters)
-    return times(_lstm_step(call, cell, shape, inputs), steps)
-
-
-def _convolved(cell, sides):
-    """Return the spatial shape after the cell's input convolution."""
-    if cell.padding == "same":
-        return tuple(-(-side // s) for side, s in zip(sides, cell.strides, strict=True))
-    return tuple(
-        (side - (k - 1) * d - 1) // s + 1
-        for side, k, d, s in zip(
-            sides, cell.kernel_size, cell.dilation_rate, cell.strides, strict=True))
+    return times(_lstm_step(call, cell, (x[0], *positions, cell.filters), inputs), x[1])
 
 
 # Wrappers ------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 DECODER = """
@@ -67,9 +69,9 @@ def profiler(model):
 
 def main():
     import keras
+    from traced import trace_ops
 
     import tostoolkit as tos
-    from tostoolkit.counting.trace import trace_ops
 
     model = keras.applications.ResNet50(weights=None)
     ours = best(lambda: tos.count_ops(model), 20)

@@ -21,12 +21,12 @@ import tensorflow as tf
 from extended import PACKAGE, ROWS, package_with, place, quoted, with_record
 from keras import layers
 from runs import fleet, synthetic
+from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit import extras
 from tostoolkit.costs.cost_table import COLUMNS
 from tostoolkit.counting.op_graph import TraceError
-from tostoolkit.counting.trace import trace_ops
 from tostoolkit.counting.trace_ops import TRACE_COUNTERS
 from tostoolkit.datasets.dataset import Dataset, forward, one_forward
 from tostoolkit.measuring import steps

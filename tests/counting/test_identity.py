@@ -9,10 +9,10 @@ import keras
 import pytest
 from keras import layers
 from models import Cell
+from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count, count_row
-from tostoolkit.counting.trace import trace_ops
 
 F = "float32"
 STEP = {"phase": "training", "loss": "mse", "optimizer": "sgd"}

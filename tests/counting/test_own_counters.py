@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from keras import layers
 from models import Cell
+from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count
 from tostoolkit.counting.op_graph import TraceError
 from tostoolkit.counting.rules import NoRule
-from tostoolkit.counting.trace import trace_ops
 
 F = "float32"
 STEP = {"phase": "training", "loss": "mse", "optimizer": "sgd"}

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from keras import layers
 from layer_cases import CASES, model_of
 from models import application, shared_and_nested
+from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count, counted
 from tostoolkit.counting.op_graph import TraceError
 from tostoolkit.counting.rules import OP_COUNTERS, TRACED_LAYERS
-from tostoolkit.counting.trace import trace_ops
 from tostoolkit.counting.trace_ops import TRACE_COUNTERS
 
 #: Cells are layers of the layers that loop over them, and are checked there.

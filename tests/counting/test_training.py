@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 from models import application
+from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count
 from tostoolkit.counting.rules.activations import ACTIVATIONS
 from tostoolkit.counting.rules.training import LOSSES, OPTIMIZERS
-from tostoolkit.counting.trace import trace_ops
 
 #: Activations whose gradient has a rule.
 RULED = [name for name, a in ACTIVATIONS.items() if a.gradient is not None]

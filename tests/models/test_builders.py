@@ -1,9 +1,9 @@
 """Transformers against their published sizes and a closed form."""
 
 import pytest
+from traced import trace_ops
 
 import tostoolkit as tos
-from tostoolkit.counting.trace import trace_ops
 from tostoolkit.models.builders import feed_forward_model
 
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 #: Phase -> what the rows of a model's tables are told by.
 LEVELS = MappingProxyType({"inference": ("layer", "kind"), "training": ("layer", "part")})
+#: Parts of a training step, and the row of its loss.
+FORWARD, BACKWARD, UPDATE, LOSS = "forward", "backward", "update", "loss"
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
 from .introspection import compiled, inspect, is_as_shipped, sublayers
-from .rules import OP_COUNTERS, WRAPPERS, ZERO_LAYERS, NoRule, find_counter, user_counter
+from .rules import OP_COUNTERS, WRAPPERS, NoRule, find_counter, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
@@ -111,8 +111,6 @@ def count(
 ) -> Counted:
     """Return what is counted of `model`, and how; parameters and errors as `count_ops`.
 
-    Examples
-    --------
     >>> import keras
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
     >>> counted = count(model, batch_size=2)
@@ -125,14 +123,13 @@ def count(
     inspected = inspect(model)
     step = compiled(model, loss, optimizer) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
-    by_user = partial(_by_user, counters=counters)
-    rows = count_step(read, step, count_call, by_user) if step else None
-    if step is None:
+    if step:
+        by_user = partial(_by_user, counters=counters)
+        rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
+    else:
         rows = {(call.path, call.kind): counted(call, counters) for call in read.calls}
-    elif rows is None:
-        rows = trace_step(read, step, by_user)
     return Counted(
-        counts_table({key: row.counts for key, row in rows.items()}, phase),
+        _table({key: row.counts for key, row in rows.items()}, phase),
         movement_table(read.calls, step.optimizer if step else None),
         dict(Counter(row.method for row in rows.values())), list(read.calls),
         tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
@@ -194,17 +191,12 @@ def count_row(
 ) -> dict:
     """Return all that is counted of a model, as one flat row; parameters and errors as `count_ops`.
 
-    Returns
-    -------
-    dict
-        ``parameters`` (trainable), ``layers`` (calls that do arithmetic), ``elements`` (outputs
-        of those), ``bytes`` (weights and activations moved), ``mac <class>`` (MACs by
-        `contraction`), and ``<op> <dtype>`` for every op kind: ``"exp float32"``. All per step of
-        one batch; of a training step ``layers`` and ``elements`` are those of its forward pass,
-        MACs those of all of it, ``bytes`` as `count_bytes` defines them.
+    ``parameters`` (trainable), ``layers`` (calls that do arithmetic), ``elements`` (outputs of
+    those), ``bytes`` (weights and activations moved), ``mac <class>`` (MACs by `contraction`), and
+    ``<op> <dtype>`` for every op kind: ``"exp float32"``. All per step of one batch; of a training
+    step ``layers`` and ``elements`` are those of its forward pass, MACs those of all of it,
+    ``bytes`` as `count_bytes` defines them.
 
-    Examples
-    --------
     >>> import keras
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
     >>> count_row(model)
@@ -245,13 +237,8 @@ def contraction(call: LayerCall) -> str:
 def count_call(call: LayerCall, counters: Mapping = OP_COUNTERS) -> Counter:
     """Return the op counts of one layer call: by its rule, else from its traced graph.
 
-    Raises
-    ------
-    TraceError
-        There is no counter for its kind and it cannot be traced; the message says how to add one.
+    TraceError, where it cannot be traced either, says how to add a counter for its kind.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> from tostoolkit.counting.calls import LayerCall, Tensor
     >>> dense = SimpleNamespace(use_bias=True, activation=None)
@@ -312,19 +299,15 @@ def _computes_otherwise(call):
     policy = getattr(layer, "dtype_policy", None)
     if policy is None:
         return False
-    if call.kind in ZERO_LAYERS:
-        return not is_as_shipped(layer)
-    held = () if call.kind in WRAPPERS else [x for _, x in sublayers(layer)]
-    if has_mask(call) or not all(map(is_as_shipped, (layer, *held))) or any(
-            getattr(x, "quantization_mode", None) for x in held):
-        return True
-    return (getattr(layer, "quantization_mode", None) is not None
+    layers = [layer, *(() if call.kind in WRAPPERS else (x for _, x in sublayers(layer)))]
+    return (not all(map(is_as_shipped, layers)) or has_mask(call)
+            or any(getattr(x, "quantization_mode", None) for x in layers)
             or policy.compute_dtype != policy.variable_dtype
             or any(t.dtype != policy.compute_dtype and t.dtype.startswith(("float", "bfloat"))
                    for t in call.inputs))
 
 
-def counts_table(counts, phase="inference") -> pd.DataFrame:
+def _table(counts, phase):
     """Return the DataFrame of a dict of row -> Counter; columns in the order of `OP_KINDS`."""
     kinds = {op: i for i, op in enumerate(OP_KINDS)}
     columns = sorted({key for c in counts.values() for key in c}, key=lambda k: (k[0], kinds[k[1]]))

@@ -22,33 +22,20 @@ import pandas as pd
 
 from .calls import LEVELS, Tensor
 from .introspection import compiled_optimizer, inspect
-from .rules import OP_COUNTERS
+from .rules import NOISE, OP_COUNTERS
 from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:
     import keras
 
-#: Kinds that hand their input on without touching it, in inference.
+#: Kinds that hand their input on without touching it, in training too.
 VIEWS = frozenset({
-    "ActivityRegularization", "AlphaDropout", "Dropout", "Flatten", "GaussianDropout",
-    "GaussianNoise", "Identity", "InputLayer", "Reshape", "SpatialDropout1D", "SpatialDropout2D",
-    "SpatialDropout3D", "ops.ExpandDims", "ops.Ravel", "ops.Reshape", "ops.Squeeze",
-    "ops.StopGradient",
-})
-
-#: Those of them that compute in training.
-NOISE = frozenset({
-    "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D",
-    "SpatialDropout2D", "SpatialDropout3D",
+    "ActivityRegularization", "Flatten", "Identity", "InputLayer", "Reshape", "ops.ExpandDims",
+    "ops.Ravel", "ops.Reshape", "ops.Squeeze", "ops.StopGradient",
 })
 
 #: Kinds that read only those rows of their weights that are looked up.
 LOOK_UPS = frozenset({"Embedding", "ReversibleEmbedding"})
-
-#: Shape of a weight that no state of an optimizer has by chance.
-_PROBE = (7, 11)
-
-COLUMNS = ["weight_bytes", "read_bytes", "written_bytes"]
 
 
 def count_bytes(
@@ -90,16 +77,14 @@ def count_bytes(
     return movement_table(read.calls, compiled_optimizer(model, optimizer) if trained else None)
 
 
-def call_bytes(call, views=VIEWS) -> tuple[int, int, int]:
+def call_bytes(call, training=False) -> tuple[int, int, int]:
     """Return the bytes of weights, of activations read and of activations written by one call.
 
-    Examples
-    --------
     >>> from tostoolkit.counting.calls import LayerCall
     >>> call_bytes(LayerCall("r", "ops.Relu", None, (Tensor((2, 3)),), (Tensor((2, 3)),)))
     (0, 24, 24)
     """
-    if call.kind in views:
+    if call.kind in VIEWS or (call.kind in NOISE and not training):
         return 0, 0, 0
     return (
         sum(w.nbytes for w in _weights(call)),
@@ -117,31 +102,19 @@ def _weights(call, name="weights"):
 
 
 def movement_table(calls, optimizer=None) -> pd.DataFrame:
-    """Return the bytes that each of the layer calls of a model moves.
-
-    Parameters
-    ----------
-    calls : sequence of LayerCall
-    optimizer : keras.Optimizer, optional
-        Makes it a training step; inference, when left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `count_bytes`.
-    """
+    """Return what `count_bytes` does, of calls; with an optimizer, that of a training step."""
     if optimizer is None:
         return _table({(call.path, call.kind): call_bytes(call) for call in calls}, "inference")
     slots = _slots(optimizer)
     parts, trained, updated = {}, set(), set()
     for call in calls:
-        weights, read, written = parts[call.path, "forward"] = call_bytes(call, VIEWS - NOISE)
+        weights, read, written = parts[call.path, "forward"] = call_bytes(call, training=True)
         gradients = sum(w.nbytes for w in _weights(call, "trainable_weights"))
         wanted = [n in trained for n in call.reads]
         if not gradients and not any(wanted):
             continue
         trained.update(call.writes)
-        if call.kind in VIEWS - NOISE:
+        if call.kind in VIEWS:
             continue
         inputs = sum(t.nbytes for t, w in zip(call.inputs, wanted, strict=False) if w)
         parts[call.path, "backward"] = weights, read + written, inputs + gradients
@@ -160,15 +133,6 @@ def movement_on_rows(movement: pd.DataFrame, rows: pd.MultiIndex) -> pd.DataFram
     have rows of op counts that bytes do not tell apart, and conversely: what has no row among
     `rows` gets its own. The sum stays the same.
 
-    Parameters
-    ----------
-    movement : pandas.DataFrame
-        As `count_bytes`.
-    rows : pandas.MultiIndex
-        That of the op counts.
-
-    Examples
-    --------
     >>> import keras
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
     >>> from tostoolkit.counting.count import count
@@ -190,11 +154,13 @@ def _slots(optimizer):
     import keras
 
     copy = type(optimizer).from_config(optimizer.get_config())
-    copy.build([keras.Variable(initializer="zeros", shape=_PROBE, dtype="float32")])
-    return sum(tuple(v.shape) == _PROBE for v in copy.variables)
+    probe = (7, 11)  # a shape that no state has by chance
+    copy.build([keras.Variable(initializer="zeros", shape=probe, dtype="float32")])
+    return sum(tuple(v.shape) == probe for v in copy.variables)
 
 
 def _table(parts, phase):
     return pd.DataFrame(
-        list(parts.values()), columns=COLUMNS, dtype="int64",
+        list(parts.values()), columns=["weight_bytes", "read_bytes", "written_bytes"],
+        dtype="int64",
         index=pd.MultiIndex.from_tuples(parts, names=LEVELS[phase]))

@@ -6,10 +6,10 @@ Nothing is executed and no weight is read. Every private name has a test of its 
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from inspect import isfunction
 from typing import Any
 
@@ -47,13 +47,7 @@ class Inspected:
 
 
 def inspect(model) -> Inspected:
-    """Return what stands in a Keras model or layer.
-
-    Raises
-    ------
-    TypeError
-        It is neither.
-    """
+    """Return what stands in a Keras model or layer; TypeError where it is neither."""
     import keras
 
     if not isinstance(model, keras.Layer):
@@ -70,8 +64,6 @@ def kind_of(operation) -> str:
     operator. Another's class keeps its name too, but for one that Keras ships: ``custom>Dense``
     is a class of the user's, which does not take the rule of ``keras.layers.Dense``.
 
-    Examples
-    --------
     >>> import keras
     >>> kind_of(keras.layers.Dense(3))
     'Dense'
@@ -113,18 +105,12 @@ def _is_of_keras(definition):
     return str(getattr(definition, "__module__", "")).startswith("keras.src.")
 
 
-#: Methods that Keras itself wraps on each layer that it makes.
-_WRAPPED = ("build", "quantize")
-
-
 def is_as_shipped(layer) -> bool:
     """Whether a layer of a class that Keras ships computes as that class says.
 
     It does not where one of its methods was replaced, ``layer.call = f``, or that of its class,
     or where low-rank adaptation adds to its weights.
 
-    Examples
-    --------
     >>> import keras
     >>> dense = keras.layers.Dense(3)
     >>> is_as_shipped(dense)
@@ -136,10 +122,8 @@ def is_as_shipped(layer) -> bool:
     cls = type(layer)
     if cls not in _shipped_layers():
         return True
-    if not _is_of_keras(cls.call) or getattr(layer, "lora_enabled", False):
-        return False
-    return all(name in _WRAPPED and _is_of_keras(value) for name, value in vars(layer).items()
-               if name in _methods(cls))
+    return (_is_of_keras(cls.call) and not getattr(layer, "lora_enabled", False)
+            and not _methods(cls) & vars(layer).keys())
 
 
 @cache
@@ -209,43 +193,44 @@ def _node(node):
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a training step needs beside the model.
+    """What a training step needs beside the model: Keras' loss and optimizer.
 
-    Attributes
-    ----------
-    loss, optimizer : object
-        Of Keras.
-    takes_labels : bool or None
-        Whether the loss compares with integer labels, not with targets like the outputs; None of a
-        loss of the user's, which does not say.
-    functional_optimizer : function
-        Returns a copy of the optimizer that returns its updates as values.
+    `takes_labels` says whether the loss compares with integer labels, not with targets like the
+    outputs; None of a loss of the user's, which does not say.
     """
 
     loss: Any
     optimizer: Any
     takes_labels: bool | None
-    functional_optimizer: Callable
+
+    def functional_optimizer(self):
+        """Return a copy of the optimizer that returns its updates as values.
+
+        On the TensorFlow backend Keras' optimizers assign to variables, which an abstract model
+        does not have; the methods that do so are replaced by those of the backend-free base class.
+        """
+        from keras.src.backend.tensorflow.optimizer import TFOptimizer
+        from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+        cls = type(self.optimizer)
+        methods = {name: getattr(BaseOptimizer, name)
+                   for name, method in vars(TFOptimizer).items()
+                   if callable(method) and name in vars(BaseOptimizer) and name != "__init__"}
+        return type(cls.__name__, (cls,), methods).from_config(self.optimizer.get_config())
 
 
 def compiled(model, loss=None, optimizer=None) -> Compiled:
     """Return the loss and optimizer given, or those that the model was compiled with.
 
-    Raises
-    ------
-    ValueError
-        There is none; one loss for each output.
+    ValueError where there is none, and of one loss for each output.
     """
     import keras
 
-    loss = loss if loss is not None else getattr(model, "loss", None)
-    if loss is None:
-        _raise_not_compiled(model, "loss")
+    loss = _given_or_compiled(model, "loss", loss)
     if isinstance(loss, (list, tuple, dict)):
         raise ValueError("loss: one for each output is not supported; pass one for all of them")
-    loss, optimizer = keras.losses.get(loss), compiled_optimizer(model, optimizer)
-    return Compiled(loss, optimizer, _takes_labels(loss),
-                    partial(_functional_optimizer, optimizer))
+    loss = keras.losses.get(loss)
+    return Compiled(loss, compiled_optimizer(model, optimizer), _takes_labels(loss))
 
 
 def _takes_labels(loss):
@@ -258,28 +243,11 @@ def _takes_labels(loss):
     return False if any(loss is x or type(loss) is x for x in shipped) else None
 
 
-def _functional_optimizer(optimizer):
-    """Return a copy of an optimizer that returns its updates as values.
-
-    On the TensorFlow backend Keras' optimizers assign to variables, which an abstract model does
-    not have; the methods that do so are replaced by those of the backend-free base class.
-    """
-    from keras.src.backend.tensorflow.optimizer import TFOptimizer
-    from keras.src.optimizers.base_optimizer import BaseOptimizer
-
-    cls = type(optimizer)
-    methods = {name: getattr(BaseOptimizer, name) for name, method in vars(TFOptimizer).items()
-               if callable(method) and name in vars(BaseOptimizer) and name != "__init__"}
-    return type(cls.__name__, (cls,), methods).from_config(optimizer.get_config())
-
-
 def compiled_optimizer(model, optimizer=None):
     """Return the Keras optimizer given, or that of the compiled model; errors as `compiled`."""
     import keras
 
-    optimizer = optimizer if optimizer is not None else getattr(model, "optimizer", None)
-    if optimizer is None:
-        _raise_not_compiled(model, "optimizer")
+    optimizer = _given_or_compiled(model, "optimizer", optimizer)
     optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
     replaced = sorted(_methods(type(optimizer)) & vars(optimizer).keys())
     if replaced:  # a copy is counted, from its configuration
@@ -288,10 +256,13 @@ def compiled_optimizer(model, optimizer=None):
     return optimizer
 
 
-def _raise_not_compiled(model, name):
-    raise ValueError(
-        f"{name}: {model.name!r} is not compiled, so none is known; pass it, "
-        "for example loss='sparse_categorical_crossentropy', optimizer='adam'")
+def _given_or_compiled(model, name, given):
+    found = getattr(model, name, None) if given is None else given
+    if found is None:
+        raise ValueError(
+            f"{name}: {model.name!r} is not compiled, so none is known; pass it, "
+            "for example loss='sparse_categorical_crossentropy', optimizer='adam'")
+    return found
 
 
 @contextmanager

@@ -11,11 +11,12 @@ that counter says, as often as it runs, and its gradient what the graph says.
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 
-from .calls import CallCount
+from .calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount
+from .introspection import is_operator
 from .rules.layers import NoRule
 
-FORWARD, BACKWARD, UPDATE, LOSS = "forward", "backward", "update", "loss"
 #: Scopes of the parts of a traced step, which no layer of a user's is named like.
 BACKWARD_SCOPE, UPDATE_SCOPE, LOSS_SCOPE = "tos_backward", "tos_update", "tos_loss"
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall", "SymbolicGradient")
@@ -38,17 +39,9 @@ def mark(number) -> tuple[str, str]:
 class OpCounts:
     """The op counts of graphs, by the names of their ops.
 
-    Attributes
-    ----------
-    counters : mapping
-        Type of TensorFlow op -> function of the op.
-    by_hand : dict of int to function
-        Number of a mark -> function that returns the op counts of one run of what is marked, or
-        raises NoRule: then the graph counts.
-    counts : dict of str to Counter
-    counted_by_hand : set of str
-        Those of the names that are marks.
-    notes : list of str
+    `counters` holds a function of an op by the op's type; `by_hand`, by the number of a mark, one
+    that returns the op counts of one run of what is marked, or raises NoRule: then the graph
+    counts. `counted_by_hand` are those of the names that are marks.
     """
 
     counters: dict
@@ -66,22 +59,16 @@ class OpCounts:
         """Number of ops of any kind."""
         return sum((sum(c.values()) for c in self.counts.values()), 0)
 
-    def by_layer(self, model, layers) -> dict:
+    def by_layer(self, read) -> dict:
         """Return (layer, part of the step) -> CallCount, as read from the ops' name scopes.
 
-        Parameters
-        ----------
-        model : str
-            The model's name, which is not part of a layer's path.
-        layers : set of str
-            Names of the layers in it.
+        `read` holds the model and its layers, as `read_calls` returns it.
         """
-        counts, by_hand = defaultdict(Counter), set()
+        layers = {layer.name for _, layer in read.layers if not is_operator(layer)}
+        counts, place = defaultdict(Counter), partial(_place, names=layers, model=read.model.name)
         for name, ops in self.counts.items():
-            key = _place(name, layers, model)
-            counts[key] += ops
-            if name in self.counted_by_hand:
-                by_hand.add(key)
+            counts[place(name)] += ops
+        by_hand = set(map(place, self.counted_by_hand))
         notes = tuple(dict.fromkeys(self.notes))
         return {key: CallCount(ops, "rule" if key in by_hand else "trace", notes)
                 for key, ops in counts.items()}
@@ -166,8 +153,7 @@ class OpCounts:
         return flow
 
     def _add_branches(self, op, flow, times):
-        names = ("then_branch", "else_branch") if "If" in op.type else None
-        bodies = ([_body(op, n) for n in names] if names else
+        bodies = ([_body(op, "then_branch"), _body(op, "else_branch")] if "If" in op.type else
                   [op.graph._get_function(f.name).graph for f in op.get_attr("branches")])
         trials = []
         for body in bodies:
@@ -227,10 +213,8 @@ def _steps(op):
             stack.extend(t.op for t in test.inputs)
         elif test.type in ("Less", "LessEqual", "Greater", "GreaterEqual"):
             low, high = test.inputs if test.type.startswith("Less") else test.inputs[::-1]
-            steps = _counted(op, condition, body, low, high, test.type.endswith("Equal"))
-            if steps is not None:
-                bounds.append(steps)
-    return min(bounds) if bounds else None
+            bounds.append(_counted(op, condition, body, low, high, test.type.endswith("Equal")))
+    return min((steps for steps in bounds if steps is not None), default=None)
 
 
 def _counted(op, condition, body, low, high, inclusive):
@@ -246,19 +230,19 @@ def _counted(op, condition, body, low, high, inclusive):
 
 
 def _argument(graph, tensor):
+    tensor = _source(tensor)
+    return next((i for i, t in enumerate(graph.inputs) if t is tensor), None)
+
+
+def _source(tensor):
     while tensor.op.type == "Identity":
         tensor = tensor.op.inputs[0]
-    for i, t in enumerate(graph.inputs):
-        if t is tensor:
-            return i
-    return None
+    return tensor
 
 
 def _stride(body, place):
     """Return the constant that the body adds to a loop variable, or None."""
-    out = body.outputs[place]
-    while out.op.type == "Identity":
-        out = out.op.inputs[0]
+    out = _source(body.outputs[place])
     if out.op.type not in ("AddV2", "Add"):
         return None
     a, b = out.op.inputs
@@ -285,10 +269,8 @@ def _value(tensor, arguments):
         return {"Minimum": min(values), "Maximum": max(values), "AddV2": a + b, "Sub": a - b,
                 "Mul": a * b}[op.type]
     if op.type in _LOOPS:  # the final value of a loop's counter, which bounds the gradient's loop
-        index = op.outputs.index(tensor) if tensor in list(op.outputs) else next(
-            i for i, t in enumerate(op.outputs) if t is tensor)
-        steps, stride = _steps(op), _stride(_body(op, "body"), index)
-        start = _value(op.inputs[index], {})
+        steps, stride = _steps(op), _stride(_body(op, "body"), tensor.value_index)
+        start = _value(op.inputs[tensor.value_index], {})
         return None if None in (steps, stride, start) else start + steps * stride
     value = tf.get_static_value(tensor)
     return int(value) if value is not None and value.ndim == 0 else None

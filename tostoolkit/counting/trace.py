@@ -9,125 +9,49 @@ from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from inspect import signature
 
-import pandas as pd
-
 from .calls import CallCount, LayerCall, Tensor
-from .introspection import abstract, compiled, inspect, is_operator, sublayers
+from .introspection import abstract, is_operator, sublayers
 from .op_graph import BACKWARD_SCOPE, LOSS_SCOPE, UPDATE_SCOPE, OpCounts, TraceError, mark
 from .trace_ops import TRACE_COUNTERS
-from .walk import check_phase, read_calls
 
 
-def _none(layer, kind):
-    """No counter of the user's."""
+def trace_call(call, by_user) -> CallCount:
+    """Return the op counts of one call of a Keras layer or operator, from its traced graph.
 
+    `by_user` gives the counter that the user has for (layer, kind), or None: a layer inside this
+    one that has one is counted by it, as often as it is called. TraceError says what of an op, a
+    size or a number of steps that depends on the data, or the layer's code stands in the way.
 
-def trace_call(call, by_user=_none, trace_counters=TRACE_COUNTERS) -> CallCount:
-    """Return the op counts of one layer call, from its traced graph.
-
-    Parameters
-    ----------
-    call : LayerCall
-        Of a Keras layer or operator.
-    by_user : function
-        (layer, kind) -> the counter that the user gave for a layer, or None. A layer inside this
-        one that has one is counted by it, as often as it is called.
-    trace_counters : mapping
-        Type of TensorFlow op -> function of the op.
-
-    Raises
-    ------
-    TraceError
-        An op without a counter, a size or a number of steps that depends on the data, or a layer
-        that cannot be traced.
-
-    Examples
-    --------
     >>> import keras
     >>> from tostoolkit.counting.walk import layer_calls
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, activation="tanh")])
-    >>> sorted(trace_call(layer_calls(model)[0]).counts.items())
+    >>> sorted(trace_call(layer_calls(model)[0], lambda layer, kind: None).counts.items())
     [(('float32', 'add'), 4), (('float32', 'mac'), 32), (('float32', 'tanh'), 4)]
     """
     with _by_hand(sublayers(call.layer), by_user) as by_hand:
-        graph = _traced(call.layer, call.inputs, call.path, call.kwargs, call.bind)
-    ops = OpCounts(trace_counters, by_hand)
-    with _says_how_to_count(call.path, call.kind):
+        graph = traced(call)
+    ops = OpCounts(TRACE_COUNTERS, by_hand)
+    with says_how_to_count(call.path, call.kind):
         ops.add_graph(graph)
     return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes))
 
 
-def trace_step(read, step, by_user=_none, trace_counters=TRACE_COUNTERS) -> dict:
+def trace_step(read, step, by_user) -> dict:
     """Return (layer, part) -> CallCount of a training step, from its traced graph.
 
-    Parameters
-    ----------
-    read : ModelCalls
-        Of the model, from `read_calls`.
-    step : Compiled
-        Loss and optimizer.
-    by_user, trace_counters
-        As for `trace_call`; a counter of the user's gives a layer's forward pass, and the graph
-        its gradient.
+    It takes what `read_calls` and `compiled` return. `by_user` is as for `trace_call`: a counter
+    of the user's gives a layer's forward pass, and the graph its gradient.
     """
     with _by_hand(read.layers, by_user) as by_hand:
-        graph, note = _traced_step(read.model, read.inputs, step)
-    ops = OpCounts(trace_counters, by_hand, notes=note)
-    with _says_how_to_count(read.model.name, type(read.model).__name__):
+        graph, note = _traced_step(read, step)
+    ops = OpCounts(TRACE_COUNTERS, by_hand, notes=note)
+    with says_how_to_count(read.model.name, type(read.model).__name__):
         ops.add_graph(graph)
-    return ops.by_layer(read.model.name, _layer_names(read))
-
-
-def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=None,
-              optimizer=None, trace_counters=TRACE_COUNTERS) -> pd.DataFrame:
-    """Return the op counts of a model from its traced graph, by layer.
-
-    Parameters
-    ----------
-    model, batch_size, phase, input_shape, loss, optimizer
-        As for `count_ops`, with its errors; weights need not be allocated.
-    trace_counters : mapping
-        As for `trace_call`, with its errors.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Integers; columns ``(dtype, op)``; index ``layer``, or ``(part, layer)`` for training, where
-        part is ``forward``, ``backward`` or ``update``.
-
-    Examples
-    --------
-    >>> import keras
-    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
-    >>> int(trace_ops(model, batch_size=2)["float32", "mac"].sum())
-    64
-    >>> step = trace_ops(model, phase="training", loss="mse", optimizer="sgd")
-    >>> step["float32", "mac"].groupby("part").sum().to_dict()
-    {'backward': 32, 'forward': 32, 'update': 0}
-    """
-    check_phase(phase)
-    read = read_calls(inspect(model), batch_size, input_shape)
-    if phase == "training":
-        rows = trace_step(read, compiled(model, loss, optimizer), trace_counters=trace_counters)
-    else:
-        graph = _traced(model, read.inputs, model.name)
-        with _says_how_to_count(model.name, type(model).__name__):
-            rows = OpCounts(trace_counters).add_graph(graph).by_layer(
-                model.name, _layer_names(read))
-    table = pd.DataFrame.from_records([row.counts for row in rows.values()])
-    table = table.fillna(0).astype("int64").sort_index(axis=1)
-    table.columns = pd.MultiIndex.from_tuples(table.columns, names=["dtype", "op"])
-    table.index = (pd.MultiIndex.from_tuples([key[::-1] for key in rows], names=["part", "layer"])
-                   if phase == "training" else pd.Index([k for k, _ in rows], name="layer"))
-    return table
-
-
-def _layer_names(read):
-    return {layer.name for _, layer in read.layers if not is_operator(layer)}
+    return ops.by_layer(read)
 
 
 @contextmanager
-def _says_how_to_count(path, kind):
+def says_how_to_count(path, kind):
     """Turn what stands in a graph's way into an error that says what to do about it."""
     try:
         yield
@@ -138,22 +62,13 @@ def _says_how_to_count(path, kind):
             "call.outputs[0].size})}), with collections.Counter") from None
 
 
-def _layer_names(read):
-    return {layer.name for _, layer in read.layers if not is_operator(layer)}
-
-
 def _specs(tensors):
-    import tensorflow as tf
-
-    return [tf.TensorSpec(t.shape, t.dtype) for t in tensors]
-
-
-def _variable_specs(variables):
+    """Return the TensorFlow specs of tensors or of Keras variables."""
     import keras
     import tensorflow as tf
 
-    return [tf.TensorSpec(tuple(v.shape), keras.backend.standardize_dtype(v.dtype))
-            for v in variables]
+    return [tf.TensorSpec(tuple(t.shape), keras.backend.standardize_dtype(t.dtype))
+            for t in tensors]
 
 
 def _check_backend():
@@ -229,16 +144,17 @@ def _marked(layer, kind, call, counter, by_hand):
     return marked
 
 
-def _traced(layer, inputs, path, kwargs=None, bind=None):
+def traced(call):
     """Return the graph of one call in inference, on shapes alone."""
     import keras
     import tensorflow as tf
 
     _check_backend()
+    layer = call.layer
     if not getattr(layer, "built", True):
-        raise TraceError(f"{path!r} is not built, so it cannot be traced; call it on its inputs, "
-                         "or layer.build(shape), first")
-    arguments = {k: v for k, v in (kwargs or {}).items()
+        raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
+                         "inputs, or layer.build(shape), first")
+    arguments = {k: v for k, v in call.kwargs.items()
                  if isinstance(v, (bool, int, float, str, type(None)))}
     parameters = signature(layer.call).parameters
     if "training" in parameters:
@@ -249,10 +165,10 @@ def _traced(layer, inputs, path, kwargs=None, bind=None):
     spread = is_operator(layer) or len(required) > 1
 
     def run(trainable, fixed, *x):
-        if bind is None:
+        if call.bind is None:
             x, named = x if spread else (x[0] if len(x) == 1 else list(x),), arguments
         else:
-            x, named = bind(x)
+            x, named = call.bind(x)
             named = named | {k: v for k, v in arguments.items() if k == "training"}
         # not layer.stateless_call, which for a layer alone leaves out the casts of mixed precision
         with keras.StatelessScope(state_mapping=[
@@ -260,20 +176,20 @@ def _traced(layer, inputs, path, kwargs=None, bind=None):
                 *zip(getattr(layer, "non_trainable_variables", ()), fixed, strict=True)]):
             return layer(*x, **named)
 
-    with _python_errors(path), abstract():
+    with _python_errors(call.path), abstract():
         return tf.function(run, autograph=False).get_concrete_function(
-            _variable_specs(getattr(layer, "trainable_variables", ())),
-            _variable_specs(getattr(layer, "non_trainable_variables", ())),
-            *_specs(inputs)).graph
+            _specs(getattr(layer, "trainable_variables", ())),
+            _specs(getattr(layer, "non_trainable_variables", ())),
+            *_specs(call.inputs)).graph
 
 
-def _traced_step(model, inputs, step):
+def _traced_step(read, step):
     """Return the graph of one training step, and what a reader should know of it."""
     import keras
     import tensorflow as tf
 
     _check_backend()
-    optimizer, loss = step.functional_optimizer(), step.loss
+    model, optimizer, loss = read.model, step.functional_optimizer(), step.loss
     with abstract():
         optimizer.build(model.trainable_variables)
 
@@ -296,33 +212,23 @@ def _traced_step(model, inputs, step):
         with tf.name_scope(UPDATE_SCOPE):
             return value, fixed, optimizer.stateless_apply(state, gradients, trainable)
 
-    def traced(targets):
+    def traced_with(targets):
         return tf.function(run, autograph=False).get_concrete_function(
-            _variable_specs(model.trainable_variables),
-            _variable_specs(model.non_trainable_variables),
-            _variable_specs(optimizer.variables), _specs(inputs), targets).graph
+            _specs(model.trainable_variables), _specs(model.non_trainable_variables),
+            _specs(optimizer.variables), _specs(read.inputs), targets).graph
 
-    outputs = _output_specs(model, inputs)
+    outputs = _specs(read.output_tensors())
     labels = [tf.TensorSpec(t.shape[:-1], "int32") for t in outputs]
     with _python_errors(model.name, step=True), abstract():
         if step.takes_labels:
-            return traced(labels), []
+            return traced_with(labels), []
         try:
-            return traced(outputs), []
+            return traced_with(outputs), []
         except Exception as error:
             if step.takes_labels is not None:
                 raise
             try:
-                graph = traced(labels)
+                graph = traced_with(labels)
             except Exception:
                 raise error from None
             return graph, ["loss: its targets were taken to be integer labels"]
-
-
-def _output_specs(model, inputs):
-    import keras
-    import tensorflow as tf
-
-    specs = [keras.KerasTensor(t.shape, t.dtype) for t in inputs]
-    outputs = model.compute_output_spec(specs[0] if len(specs) == 1 else specs)
-    return [tf.TensorSpec(t.shape, t.dtype) for t in keras.tree.flatten(outputs)]

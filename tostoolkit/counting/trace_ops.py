@@ -7,7 +7,6 @@ function count alike. An op type that stands nowhere here is an error, never not
 from collections import Counter
 from math import prod
 
-from ..op_kinds import DTYPES
 from .rules.activations import log_softmax, ops, softmax
 
 #: Ops per output element; the dtype is that of the first input.
@@ -79,13 +78,7 @@ MOVEMENT = frozenset((
 
 
 def size(tensor):
-    """Return a tensor's number of elements.
-
-    Raises
-    ------
-    ValueError
-        It is not known when the graph is traced.
-    """
+    """Return a tensor's number of elements; ValueError where the graph does not know it."""
     n = tensor.shape.num_elements() if tensor.shape.rank is not None else None
     if n is None:
         raise ValueError(f"the size of {tensor.name} depends on the data")
@@ -94,8 +87,7 @@ def size(tensor):
 
 def _dtype(tensor):
     name = tensor.dtype.base_dtype.name
-    return name if name in DTYPES else {"int64": "int64", "uint8": "int8", "uint16": "int16",
-                                        "uint32": "int32", "uint64": "int64"}.get(name, name)
+    return name.removeprefix("u") if name.startswith("uint") else name
 
 
 #: A constant that leaves the other operand as it is: x 1, x / 1, x + 0, x - 0.
@@ -239,8 +231,6 @@ def _sorted(op):
     length = op.inputs[0].shape[-1]
     return ops(_dtype(op.inputs[0]), max=size(op.inputs[0]) * max(length - 1, 1).bit_length())
 
-
-IN, OUT = ("in",), ("out",)
 
 #: Type of a TensorFlow op -> function of the op that counts it.
 TRACE_COUNTERS = {

@@ -59,49 +59,39 @@ def layer_calls(
 
 @dataclass(frozen=True)
 class ModelCalls:
-    """The layer calls of one forward pass of a model.
+    """The layer calls of one forward pass of a model, in the order of execution.
 
-    Attributes
-    ----------
-    model : keras.Model or keras.Layer
-    inputs : tuple of Tensor
-    calls : tuple of LayerCall
-        In the order of execution.
-    outputs : tuple of int
-        Numbers of the model's outputs, among what the calls write; empty where the model is not a
-        graph of layers.
-    layers : tuple of (str, keras.Layer)
-        Kind and object of the layers and operators in it, at any depth.
+    `outputs` are the numbers of the model's outputs, among what the calls write: none where the
+    model is not a graph of layers. `layers` are (kind, layer or operator) in it, at any depth.
     """
 
     model: Any
     inputs: tuple[Tensor, ...]
     calls: tuple[LayerCall, ...]
     outputs: tuple[int, ...]
-    layers: tuple
+    layers: tuple[tuple[str, Any], ...]
+
+    def output_tensors(self) -> tuple[Tensor, ...]:
+        """Return what the model makes of its inputs."""
+        return _propagate(self.model, self.inputs)
 
 
 def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
-    """Return the layer calls of an inspected model, as `layer_calls`, and what they make up."""
-    check_batch_size(batch_size)
-    model, graph = inspected.model, inspected.graph
-    inputs = _input_tensors(model, graph, batch_size, input_shape)
-    if graph is None:
-        calls, outputs = [_call("", model, inspected.kind, model.compute_dtype, inputs,
-                                _propagate(model, inputs))], ()
-    else:
-        numbers = count()
-        sources = tuple(next(numbers) for _ in inputs)
-        calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
-    return ModelCalls(model, inputs, tuple(_number_repeats(calls)), outputs, inspected.layers)
-
-
-def check_batch_size(batch_size):
-    """Raise unless `batch_size` is an integer of at least 1."""
+    """Return the layer calls of an inspected model; arguments and errors as `layer_calls`."""
     if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
         raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
     if batch_size < 1:
         raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
+    model, graph = inspected.model, inspected.graph
+    inputs = _input_tensors(model, graph, batch_size, input_shape)
+    if graph is None:
+        call = LayerCall(model.name, inspected.kind, model, inputs, _propagate(model, inputs),
+                         model.compute_dtype)
+        return ModelCalls(model, inputs, (call,), (), inspected.layers)
+    numbers = count()
+    sources = tuple(next(numbers) for _ in inputs)
+    calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
+    return ModelCalls(model, inputs, tuple(_number_repeats(calls)), outputs, inspected.layers)
 
 
 def check_phase(phase):
@@ -112,10 +102,12 @@ def check_phase(phase):
 
 def _input_tensors(model, graph, batch_size, input_shape):
     """Return the model's input Tensors, every dimension known; errors as `layer_calls`."""
-    recorded = _recorded_inputs(model, graph, input_shape)
-    shapes = [shape for shape, _ in recorded]
+    given = None
     if input_shape is not None:
         given = [input_shape] if _is_shape(input_shape) else list(input_shape)
+    recorded = _recorded_inputs(model, graph, given)
+    shapes = [shape for shape, _ in recorded]
+    if given is not None:
         if len(given) != len(recorded):
             raise ValueError(
                 f"input_shape: {len(given)} shapes for {len(recorded)} inputs of {model.name!r}; "
@@ -138,25 +130,22 @@ def _input_tensors(model, graph, batch_size, input_shape):
             raise ValueError(
                 f"batch_size: {batch_size} differs from the batch size that {model.name!r} was "
                 f"built with; call with batch_size={shape[0]}")
-    dtypes = [dtype for _, dtype in recorded]
-    return tuple(
-        Tensor((batch_size, *shape[1:]), dtype)
-        for shape, dtype in zip(shapes, dtypes, strict=True))
+    return tuple(Tensor((batch_size, *shape[1:]), dtype)
+                 for shape, (_, dtype) in zip(shapes, recorded, strict=True))
 
 
-def _recorded_inputs(model, graph, input_shape):
-    """Return (shape, dtype) of each input, as far as the model knows it."""
+def _recorded_inputs(model, graph, given):
+    """Return (shape, dtype) of each input, as far as the model or the shapes `given` say."""
     if graph is not None:
         return [(tuple(t.shape), t.dtype) for t in graph.inputs]
     import keras
 
-    if not model.built and (input_shape is None or isinstance(model, keras.Sequential)):
+    if not model.built and (given is None or isinstance(model, keras.Sequential)):
         raise ValueError(
             f"model: {model.name!r} is not built, so its shapes are unknown; call model.build("
             "(None, 784)) with your input's shape, or start it with keras.Input(shape)")
     dtype = getattr(model, "input_dtype", None) or model.compute_dtype
-    if input_shape is not None:
-        given = [input_shape] if _is_shape(input_shape) else list(input_shape)
+    if given is not None:
         return [((None, *shape), dtype) for shape in given]
     shapes = _shapes_in(model.get_build_config() or {})
     if not shapes:
@@ -197,10 +186,11 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
         node_inputs = tuple(known[id(t)] for t in node.inputs)
         if node.graph is None:
             node_outputs = tuple(known[id(t)] for t in node.outputs)
-            call = _call(prefix, node.operation, node.kind, node.dtype, node_inputs,
-                         node_outputs, node.arguments.kwargs)
             writes = tuple(next(numbers) for _ in node.outputs)
-            calls.append(replace(call, reads=reads, writes=writes, bind=partial(_bind, node)))
+            calls.append(LayerCall(
+                prefix + node.operation.name, node.kind, node.operation, node_inputs, node_outputs,
+                node.dtype or (node_outputs[0].dtype if node_outputs else "float32"),
+                node.arguments.kwargs, reads, writes, partial(_bind, node)))
         else:
             inside, writes = _walk(node.graph, node_inputs, batch_size,
                                    f"{prefix}{node.operation.name}/", reads, numbers)
@@ -216,17 +206,14 @@ def _bind(node, tensors):
 
 def has_mask(call) -> bool:
     """Whether a layer is called with a mask, given or handed on by the layer before it."""
+    import keras
+
     if call.bind is None or len(call.inputs) == 1:
         return False
     args, kwargs = call.bind(call.inputs)
     arguments = signature(call.layer.call).bind(*args, **kwargs).arguments
-    return any("mask" in name and _holds_tensor(value) for name, value in arguments.items())
-
-
-def _holds_tensor(value):
-    if isinstance(value, (list, tuple)):
-        return any(map(_holds_tensor, value))
-    return isinstance(value, Tensor)
+    return any(isinstance(t, Tensor) for name, value in arguments.items() if "mask" in name
+               for t in keras.tree.flatten(value))
 
 
 def _with_batch(shape, batch_size):
@@ -288,17 +275,12 @@ def _einsum_spec(layer, x, output):
 
 
 def _propagate(layer, inputs):
-    """Return the output Tensors of one layer on `inputs`."""
+    """Return the output Tensors of a layer or model on `inputs`."""
     import keras
 
     specs = [keras.KerasTensor(t.shape, t.dtype) for t in inputs]
     outputs = layer.compute_output_spec(specs[0] if len(specs) == 1 else specs)
     return tuple(Tensor(tuple(t.shape), t.dtype) for t in keras.tree.flatten(outputs))
-
-
-def _call(prefix, operation, kind, dtype, inputs, outputs, kwargs=None):
-    dtype = dtype or (outputs[0].dtype if outputs else "float32")
-    return LayerCall(prefix + operation.name, kind, operation, inputs, outputs, dtype, kwargs or {})
 
 
 def _number_repeats(calls):

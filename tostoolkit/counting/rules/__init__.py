@@ -12,12 +12,17 @@ from . import recurrent as rc
 from .layers import NoRule
 from .operators import OPERATOR_COUNTERS
 
+#: Layers that compute in training alone.
+NOISE = (
+    "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D",
+    "SpatialDropout2D", "SpatialDropout3D",
+)
+
 #: Layers that compute nothing in inference.
 ZERO_LAYERS = (
-    "ActivityRegularization", "AlphaDropout", "Concatenate", "Cropping1D", "Cropping2D",
-    "Cropping3D", "Dropout", "Flatten", "GaussianDropout", "GaussianNoise", "Identity",
-    "InputLayer", "Permute", "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D",
-    "SpatialDropout3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
+    *NOISE, "ActivityRegularization", "Concatenate", "Cropping1D", "Cropping2D", "Cropping3D",
+    "Flatten", "Identity", "InputLayer", "Permute", "RepeatVector", "Reshape", "ZeroPadding1D",
+    "ZeroPadding2D", "ZeroPadding3D",
 )
 
 #: Layers that have no rule and are counted from their traced graph.
@@ -46,19 +51,14 @@ WRAPPERS = MappingProxyType({
 #: Kind of layer -> function of a LayerCall that counts it. Coverage at a glance.
 OP_COUNTERS = MappingProxyType({
     "Dense": lc.dense,
-    "Conv1D": lc.conv, "Conv2D": lc.conv, "Conv3D": lc.conv,
+    **{f"Conv{n}D": lc.conv for n in (1, 2, 3)},
     "DepthwiseConv1D": lc.depthwise_conv, "DepthwiseConv2D": lc.depthwise_conv,
     "SeparableConv1D": lc.separable_conv, "SeparableConv2D": lc.separable_conv,
-    "MaxPooling1D": lc.max_pool, "MaxPooling2D": lc.max_pool, "MaxPooling3D": lc.max_pool,
-    "AveragePooling1D": lc.average_pool, "AveragePooling2D": lc.average_pool,
-    "AveragePooling3D": lc.average_pool,
-    "GlobalMaxPooling1D": lc.global_max_pool, "GlobalMaxPooling2D": lc.global_max_pool,
-    "GlobalMaxPooling3D": lc.global_max_pool,
-    "GlobalAveragePooling1D": lc.global_average_pool,
-    "GlobalAveragePooling2D": lc.global_average_pool,
-    "GlobalAveragePooling3D": lc.global_average_pool,
-    "Conv1DTranspose": lc.conv_transpose, "Conv2DTranspose": lc.conv_transpose,
-    "Conv3DTranspose": lc.conv_transpose,
+    **{f"MaxPooling{n}D": lc.max_pool for n in (1, 2, 3)},
+    **{f"AveragePooling{n}D": lc.average_pool for n in (1, 2, 3)},
+    **{f"GlobalMaxPooling{n}D": lc.reduction("max") for n in (1, 2, 3)},
+    **{f"GlobalAveragePooling{n}D": lc.reduction("add", final="div") for n in (1, 2, 3)},
+    **{f"Conv{n}DTranspose": lc.conv_transpose for n in (1, 2, 3)},
     "EinsumDense": ac.einsum_dense, "Embedding": ac.embedding, "Masking": lc.masking,
     "ReversibleEmbedding": ac.reversible_embedding,
     "MultiHeadAttention": ac.multi_head_attention,
@@ -93,5 +93,5 @@ def user_counter(layer, kind, counters):
     return None if counter in (OP_COUNTERS.get(kind), lc.no_rule) else counter
 
 
-__all__ = ["OP_COUNTERS", "TRACED_LAYERS", "WRAPPERS", "ZERO_LAYERS", "NoRule", "find_counter",
-           "user_counter"]
+__all__ = ["NOISE", "OP_COUNTERS", "TRACED_LAYERS", "WRAPPERS", "ZERO_LAYERS", "NoRule",
+           "find_counter", "user_counter"]

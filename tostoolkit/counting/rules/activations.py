@@ -10,7 +10,7 @@ backend (Keras 3.15, ``keras/src/backend/tensorflow/nn.py``); kernels that Tenso
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
-from math import ceil, log2, prod
+from math import ceil, log2
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -27,18 +27,10 @@ def ops(dtype, **counts):
 class Activation(NamedTuple):
     """What is known of an activation of ``keras.activations``.
 
-    Attributes
-    ----------
-    forward : dict of str to int
-        Ops per element; empty where it works on rows.
-    gradient : dict of str to int, function, or None
-        Ops per element of its gradient, as TensorFlow computes it, or a function as `rows`; None
-        where only the trace knows.
-    operator : str, or None
-        Name of the operator of ``keras.ops`` that is the same function; it has no options but the
-        axis of the rows.
-    rows : function, or None
-        Of an activation that works on rows: (dtype, elements, length of a row) -> Counter.
+    `forward` are its ops per element, empty where it works on rows: then `rows` is a function
+    (dtype, elements, length of a row) -> Counter. `gradient` is either of these for its gradient,
+    as TensorFlow computes it; None where only the trace knows. `operator` names the operator of
+    ``keras.ops`` that is the same function, and has no options but the axis of the rows.
     """
 
     forward: dict
@@ -176,6 +168,12 @@ def relu(dtype, n, negative_slope=0.0, max_value=None, threshold=0.0):
     return counts + ops(dtype, max=2 * n if max_value is not None else 0)
 
 
+def elu(dtype, n, alpha=1.0):
+    """Return the counts of ``keras.activations.elu``, whose kernel knows an `alpha` of 1 alone."""
+    scaled = Counter() if alpha == 1 else ops(dtype, max=n, mul=n, select=n)
+    return elementwise(dtype, n, ACTIVATIONS["elu"].forward) + scaled
+
+
 @cache
 def _names():
     """Function of ``keras.activations`` -> name of its record."""
@@ -188,8 +186,6 @@ def _names():
 def name_of(function) -> str | None:
     """Return the name of the record of a function that Keras ships, None of any other.
 
-    Examples
-    --------
     >>> import keras
     >>> name_of(keras.activations.relu)
     'relu'
@@ -202,29 +198,3 @@ def name_of(function) -> str | None:
         return "linear" if function is None else _names().get(function)
     except TypeError:  # not hashable, so it is not a function that Keras ships
         return None
-
-
-def activation(function, dtype, shape):
-    """Return the counts of `function` applied to a tensor of `shape`.
-
-    Parameters
-    ----------
-    function : callable or None
-        As a Keras layer holds it in ``.activation``: a function of ``keras.activations``.
-    dtype : str
-    shape : tuple of int
-
-    Returns
-    -------
-    Counter, or None where it is not a function that Keras ships.
-
-    Examples
-    --------
-    >>> import keras
-    >>> activation(keras.activations.tanh, "float32", (2, 5))
-    Counter({('float32', 'tanh'): 10})
-    """
-    name = name_of(function)
-    if name is None:
-        return None
-    return ACTIVATIONS[name].count(dtype, prod(shape), shape[-1])

@@ -1,10 +1,9 @@
 """Op counts of attention layers, einsums and embeddings."""
 
-from collections import Counter
 from math import prod
 
 from ..introspection import sublayers
-from .activations import elementwise, name_of, ops, softmax
+from .activations import name_of, ops, softmax
 from .layers import NoRule, fused_activation
 
 
@@ -38,92 +37,70 @@ def reversible_embedding(call):
     return counts
 
 
-def _attend(dtype, batch, heads, queries, keys, key_dim, value_dim, scale=True):
-    """softmax(q k' / sqrt(d)) v: the contractions and the softmax over the keys."""
-    scores = batch * heads * queries * keys
-    return (
-        ops(dtype, mac=scores * (key_dim + value_dim), mul=scores if scale else 0)
-        + softmax(dtype, scores, keys))
-
-
-def _mask(call, batch, heads, queries, keys):
-    """A causal mask, known from the shapes: a choice per score."""
-    if not call.kwargs.get("use_causal_mask"):
-        return Counter()
-    scores = batch * heads * queries * keys
-    return ops(call.dtype, select=scores)
-
-
-def _projections(call, batch, queries, keys, query_heads, key_heads, head_dim, value_dim):
-    """The dense projections of query, key, value and output, with their biases."""
-    layer = call.layer
-    if any(name_of(x.activation) != "linear" for kind, x in sublayers(layer)
-           if kind == "EinsumDense"):
-        raise NoRule(f"{call.path!r} ({call.kind}): a projection with an activation")
-    query, value = call.inputs[0], call.inputs[1]
-    key = call.inputs[2] if len(call.inputs) > 2 else value
-    out = call.outputs[0].size
-    q = batch * queries * query_heads * head_dim
-    k = batch * keys * key_heads * head_dim
-    v = batch * keys * key_heads * value_dim
-    macs = (q * query.shape[-1] + k * key.shape[-1] + v * value.shape[-1]
-            + out * query_heads * value_dim)
-    bias = layer.get_config()["use_bias"]
-    return ops(call.dtype, mac=macs, add=(q + k + v + out) if bias else 0)
-
-
 def multi_head_attention(call):
     """Vaswani et al. 2017, eq. 1 and section 3.2.2: projections, scores, softmax, mixture."""
     layer = call.layer
-    batch, queries = call.inputs[0].shape[:2]
-    keys = call.inputs[1].shape[1]
-    heads, key_dim = layer.num_heads, layer.key_dim
-    value_dim = layer.value_dim or key_dim
-    return (
-        _projections(call, batch, queries, keys, heads, heads, key_dim, value_dim)
-        + _attend(call.dtype, batch, heads, queries, keys, key_dim, value_dim, key_dim != 1)
-        + _mask(call, batch, heads, queries, keys))
+    return _by_heads(call, layer.num_heads, layer.num_heads, layer.key_dim,
+                     layer.value_dim or layer.key_dim)
 
 
 def group_query_attention(call):
     """Ainslie et al. 2023: fewer key and value heads, each shared by a group of query heads."""
     layer = call.layer
-    batch, queries = call.inputs[0].shape[:2]
+    return _by_heads(call, layer.num_query_heads, layer.num_key_value_heads, layer.head_dim,
+                     layer.head_dim)
+
+
+def _by_heads(call, heads, key_heads, key_dim, value_dim):
+    """The dense projections of query, key, value and output, with their biases; then the heads."""
+    layer = call.layer
+    if any(name_of(x.activation) != "linear" for kind, x in sublayers(layer)
+           if kind == "EinsumDense"):
+        raise NoRule(f"{call.path!r} ({call.kind}): a projection with an activation")
+    query, value = call.inputs[:2]
+    key = call.inputs[2] if len(call.inputs) > 2 else value
+    (batch, queries), keys, out = query.shape[:2], value.shape[1], call.outputs[0].size
+    q = batch * queries * heads * key_dim
+    k = batch * keys * key_heads * key_dim
+    v = batch * keys * key_heads * value_dim
+    macs = (q * query.shape[-1] + k * key.shape[-1] + v * value.shape[-1] + out * heads * value_dim)
+    bias = layer.get_config()["use_bias"]
+    return (ops(call.dtype, mac=macs, add=(q + k + v + out) if bias else 0)
+            + _attend(call, heads, key_dim, value_dim, scale=key_dim != 1))
+
+
+def _attend(call, heads, key_dim, value_dim, scale):
+    """softmax(q k' / sqrt(d)) v: the contractions, the softmax over the keys, a causal mask."""
     keys = call.inputs[1].shape[1]
-    heads, groups, dim = layer.num_query_heads, layer.num_key_value_heads, layer.head_dim
-    return (
-        _projections(call, batch, queries, keys, heads, groups, dim, dim)
-        + _attend(call.dtype, batch, heads, queries, keys, dim, dim, dim != 1)
-        + _mask(call, batch, heads, queries, keys))
+    scores = prod(call.inputs[0].shape[:2]) * heads * keys
+    return (ops(call.dtype, mac=scores * (key_dim + value_dim), mul=scores if scale else 0)
+            + softmax(call.dtype, scores, keys) + _mask(call, scores))
+
+
+def _mask(call, scores):
+    """A causal mask, known from the shapes: a choice per score."""
+    return ops(call.dtype, select=scores if call.kwargs.get("use_causal_mask") else 0)
 
 
 def dot_attention(call):
     """keras.layers.Attention: scores by dot product, or by tanh(q + k) with ``concat``."""
-    query, value = call.inputs[0], call.inputs[1]
-    batch, queries, dim = query.shape
-    keys = value.shape[1]
-    scores = batch * queries * keys
+    query, value = call.inputs[:2]
     if call.layer.score_mode == "concat":
-        return _concat_scores(call, scores, dim, scaled=call.layer.use_scale) + ops(
-            call.dtype, mul=scores, mac=scores * value.shape[-1]) + softmax(
-            call.dtype, scores, keys)
-    return _attend(call.dtype, batch, 1, queries, keys, dim, value.shape[-1],
-                   scale=call.layer.use_scale) + _mask(call, batch, 1, queries, keys)
+        counts, scores = _attend_by_sum(call)
+        return counts + ops(call.dtype, mul=scores)
+    return _attend(call, 1, query.shape[-1], value.shape[-1], scale=call.layer.use_scale)
 
 
 def additive_attention(call):
     """Bahdanau et al. 2015: scores are sum(scale tanh(q + k))."""
-    query, value = call.inputs[0], call.inputs[1]
-    batch, queries, dim = query.shape
+    counts, scores = _attend_by_sum(call)
+    return counts + _mask(call, scores)
+
+
+def _attend_by_sum(call):
+    """Return the counts of softmax(sum(scale tanh(q + k))) v, and how many scores there are."""
+    query, value = call.inputs[:2]
     keys = value.shape[1]
-    scores = batch * queries * keys
-    return (
-        _concat_scores(call, scores, dim, scaled=call.layer.use_scale)
-        + ops(call.dtype, mac=scores * value.shape[-1]) + softmax(call.dtype, scores, keys)
-        + _mask(call, batch, 1, queries, keys))
-
-
-def _concat_scores(call, scores, dim, scaled):
-    n = scores * dim
-    return elementwise(call.dtype, n, {"add": 1, "tanh": 1, "mul": int(scaled)}) + ops(
-        call.dtype, add=n - scores)
+    scores, n = prod(query.shape[:2]) * keys, query.size * keys
+    return (ops(call.dtype, add=2 * n - scores, tanh=n, mul=n if call.layer.use_scale else 0,
+                mac=scores * value.shape[-1]) + softmax(call.dtype, scores, keys)), scores

@@ -8,6 +8,7 @@ call that holds anything that is not covered raises `NoRule`.
 
 from collections import Counter
 from collections.abc import Callable
+from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -20,15 +21,10 @@ DTYPE = "float32"
 class Gradient(NamedTuple):
     """What is known of a kind of layer in training.
 
-    Attributes
-    ----------
-    backward : function
-        (call, wanted, is_logits) -> Counter of its backward pass: `wanted` says for each input
-        whether its gradient is, `is_logits` whether the loss takes over the call's softmax.
-    forward : function, or None
-        call -> Counter of its forward pass, where that is not the one of inference.
-    activation : function
-        call -> name of the activation that the layer ends in.
+    `backward` is a function (call, wanted, is_logits) -> Counter of the backward pass: `wanted`
+    says for each input whether its gradient is, `is_logits` whether the loss takes over the call's
+    softmax. `forward` counts a call's forward pass, where that is not the one of inference;
+    `activation` names the activation that it ends in.
     """
 
     backward: Callable
@@ -80,10 +76,7 @@ def _contraction(forward):
     """
     def backward(call, wanted, is_logits):
         layer, output = call.layer, call.outputs[0]
-        if getattr(layer, "lora_enabled", False) or len(call.inputs) > 1:
-            raise lc.NoRule("low-rank adaptation")
-        if getattr(layer, "data_format", "channels_last") != "channels_last":
-            raise lc.NoRule("channels first")
+        _check_input(call)
         bias = output.size - output.shape[-1] if layer.use_bias else 0
         return (ops(DTYPE, mac=forward(call)[DTYPE, "mac"] * (1 + wanted[0]), add=bias)
                 + _activation_gradient(call, is_logits))
@@ -124,27 +117,27 @@ def _none(call, wanted, is_logits):
 
 def _max_pool_gradient(call, wanted, is_logits):
     """The place of each maximum is found again; the gradient is added there."""
-    _check_pool(call)
+    _check_input(call)
     return lc.max_pool(call) + ops(DTYPE, add=call.outputs[0].size)
 
 
 def _average_pool_gradient(call, wanted, is_logits):
     """A window's share is added to each of its inputs."""
-    _check_pool(call)
-    forward, n = lc.average_pool(call), call.outputs[0].size
-    return ops(DTYPE, div=n, add=forward[DTYPE, "add"] + n)
+    _check_input(call)
+    n = call.outputs[0].size
+    return ops(DTYPE, div=n, add=n * prod(call.layer.pool_size))
 
 
 def _global_average_gradient(call, wanted, is_logits):
-    if call.layer.data_format != "channels_last" or len(call.inputs) > 1:
-        raise lc.NoRule("channels first, or a mask")
+    _check_input(call)
     n = call.inputs[0].size
     return ops(DTYPE, div=n if n > call.outputs[0].size else 0)
 
 
-def _check_pool(call):
-    if call.layer.data_format != "channels_last":
-        raise lc.NoRule("channels first")
+def _check_input(call):
+    if getattr(call.layer, "data_format", "channels_last") != "channels_last" or (
+            len(call.inputs) > 1):
+        raise lc.NoRule("channels first, or a mask")
 
 
 #: Kind of layer -> what is known of it in training.

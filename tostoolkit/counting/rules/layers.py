@@ -8,7 +8,7 @@ from collections import Counter
 from math import prod
 
 from ..introspection import kind_of
-from .activations import ACTIVATIONS, activation, elementwise, ops, relu, softmax
+from .activations import ACTIVATIONS, elementwise, elu, name_of, ops, relu, softmax
 
 
 class NoRule(LookupError):
@@ -25,49 +25,28 @@ def zero(call):
     return Counter()
 
 
-def _spatial(call, tensor):
-    """Return (spatial shape, channels) of an image-like tensor in the layer's data format."""
-    shape = tensor.shape
-    if getattr(call.layer, "data_format", None) == "channels_first":
-        return shape[2:], shape[1]
-    return shape[1:-1], shape[-1]
+def _channels(call):
+    """Return the channels of an image-like input, in the layer's data format."""
+    first = getattr(call.layer, "data_format", None) == "channels_first"
+    return call.inputs[0].shape[1 if first else -1]
 
 
-def _bias_and_activation(call):
-    """One addition per output where there is a bias, then the activation argument."""
+def _contraction(call, macs):
+    """MACs, one addition per output where there is a bias, then the activation argument."""
     out = call.outputs[0]
-    bias = ops(call.dtype, add=out.size if call.layer.use_bias else 0)
-    return bias + fused_activation(call, call.layer.activation, out.shape)
+    return (ops(call.dtype, mac=macs, add=out.size if call.layer.use_bias else 0)
+            + fused_activation(call, call.layer.activation, out.shape))
 
 
 def fused_activation(call, function, shape):
     """Return the counts of an activation argument, a function or a layer."""
-    counts = activation(function, call.dtype, shape)
-    if counts is not None:
-        return counts
+    name = name_of(function)
+    if name is not None:
+        return ACTIVATIONS[name].count(call.dtype, prod(shape), shape[-1])
     kind = kind_of(function)
     if kind not in ACTIVATION_LAYERS:
         raise NoRule(f"{call.path!r} ({call.kind}): an activation that Keras does not ship")
     return ACTIVATION_LAYERS[kind](function, call.dtype, shape)
-
-
-# Activation layers by class name -> f(layer, dtype, shape); also usable as activation=layer.
-ACTIVATION_LAYERS = {
-    "ReLU": lambda layer, dtype, shape: relu(
-        dtype, prod(shape), float(layer.negative_slope),
-        None if layer.max_value is None else float(layer.max_value), float(layer.threshold)),
-    "LeakyReLU": lambda layer, dtype, shape: elementwise(
-        dtype, prod(shape), ACTIVATIONS["leaky_relu"].forward),
-    "ELU": lambda layer, dtype, shape: elementwise(
-        dtype, prod(shape), ACTIVATIONS["elu"].forward) + (
-            Counter() if layer.alpha == 1 else ops(
-                dtype, max=prod(shape), mul=prod(shape), select=prod(shape))),
-    # relu(x) - alpha relu(-x)
-    "PReLU": lambda layer, dtype, shape: ops(
-        dtype, max=2 * prod(shape), neg=prod(shape) + prod(layer.alpha.shape),
-        mul=prod(shape), add=prod(shape)),
-    "Softmax": lambda layer, dtype, shape: _softmax_layer(layer, dtype, shape),
-}
 
 
 def _softmax_layer(layer, dtype, shape):
@@ -78,6 +57,22 @@ def _softmax_layer(layer, dtype, shape):
     rows = n // length  # exp(x - logsumexp(x)), with its test for an infinite maximum
     return softmax(dtype, n, length) - ops(dtype, div=n) + ops(
         dtype, exp=n, log=rows, add=n + rows, max=rows, select=rows)
+
+
+#: Activation layers by class name -> f(layer, dtype, shape); also usable as activation=layer.
+ACTIVATION_LAYERS = {
+    "ReLU": lambda layer, dtype, shape: relu(
+        dtype, prod(shape), float(layer.negative_slope),
+        None if layer.max_value is None else float(layer.max_value), float(layer.threshold)),
+    "LeakyReLU": lambda layer, dtype, shape: elementwise(
+        dtype, prod(shape), ACTIVATIONS["leaky_relu"].forward),
+    "ELU": lambda layer, dtype, shape: elu(dtype, prod(shape), layer.alpha),
+    # relu(x) - alpha relu(-x)
+    "PReLU": lambda layer, dtype, shape: ops(
+        dtype, max=2 * prod(shape), neg=prod(shape) + prod(layer.alpha.shape),
+        mul=prod(shape), add=prod(shape)),
+    "Softmax": _softmax_layer,
+}
 
 
 def activation_layer(call):
@@ -93,7 +88,7 @@ def activation_by_name(call):
 def conv_transpose(call):
     """inputs x taps x filters MACs: each input is spread over the taps; cropped taps count."""
     macs = call.inputs[0].size * prod(call.layer.kernel_size) * call.layer.filters
-    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+    return _contraction(call, macs)
 
 
 def masking(call):
@@ -104,60 +99,56 @@ def masking(call):
 
 def dense(call):
     """outputs x inputs MACs, a bias addition per output, the activation."""
-    macs = call.outputs[0].size * call.inputs[0].shape[-1]
-    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+    return _contraction(call, call.outputs[0].size * call.inputs[0].shape[-1])
 
 
 def conv(call):
     """outputs x taps x (input channels / groups) MACs; padded taps count."""
-    _, channels = _spatial(call, call.inputs[0])
-    taps = prod(call.layer.kernel_size)
-    macs = call.outputs[0].size * taps * (channels // call.layer.groups)
-    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+    taps = prod(call.layer.kernel_size) * (_channels(call) // call.layer.groups)
+    return _contraction(call, call.outputs[0].size * taps)
 
 
 def depthwise_conv(call):
     """outputs x taps MACs: every output channel sees one input channel."""
-    macs = call.outputs[0].size * prod(call.layer.kernel_size)
-    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+    return _contraction(call, call.outputs[0].size * prod(call.layer.kernel_size))
 
 
 def separable_conv(call):
     """A depthwise convolution, then a 1x1 convolution across its channels."""
-    _, channels = _spatial(call, call.inputs[0])
-    positions, filters = _spatial(call, call.outputs[0])
-    middle = channels * call.layer.depth_multiplier
-    pixels = call.outputs[0].shape[0] * prod(positions)
-    macs = pixels * middle * (prod(call.layer.kernel_size) + filters)
-    return ops(call.dtype, mac=macs) + _bias_and_activation(call)
+    layer = call.layer
+    pixels = call.outputs[0].size // layer.filters
+    middle = _channels(call) * layer.depth_multiplier
+    return _contraction(call, pixels * middle * (prod(layer.kernel_size) + layer.filters))
 
 
 def max_pool(call):
     """window - 1 comparisons per output; padded taps count."""
-    window = prod(_pool_size(call))
-    return ops(call.dtype, max=call.outputs[0].size * (window - 1))
+    return ops(call.dtype, max=call.outputs[0].size * (prod(call.layer.pool_size) - 1))
 
 
 def average_pool(call):
     """window - 1 additions and a division per output; padded taps count."""
-    n, window = call.outputs[0].size, prod(_pool_size(call))
-    return ops(call.dtype, add=n * (window - 1), div=n)
-
-
-def _pool_size(call):
-    size = call.layer.pool_size
-    return (size,) if isinstance(size, int) else size
-
-
-def global_max_pool(call):
-    """positions - 1 comparisons per channel."""
-    return ops(call.dtype, max=call.inputs[0].size - call.outputs[0].size)
-
-
-def global_average_pool(call):
-    """positions - 1 additions and a division per channel."""
     n = call.outputs[0].size
-    return ops(call.dtype, add=call.inputs[0].size - n, div=n)
+    return ops(call.dtype, add=n * (prod(call.layer.pool_size) - 1), div=n)
+
+
+def reduction(op, final=None):
+    """Return the counter of n - 1 `op` per output for n inputs each, then `final` once."""
+    def counter(call):
+        return _fold(call, op, call.inputs[0].size - call.outputs[0].size, final)
+    return counter
+
+
+def merge(op, final=None):
+    """Return the counter of k - 1 `op` per output for k inputs to a layer, then `final` once."""
+    def counter(call):
+        return _fold(call, op, (len(call.inputs) - 1) * call.outputs[0].size, final)
+    return counter
+
+
+def _fold(call, op, times, final):
+    ends = {final: call.outputs[0].size} if final else {}
+    return ops(call.dtype, **{op: times}, **ends)
 
 
 def rescaling(call):
@@ -166,16 +157,6 @@ def rescaling(call):
     scaled = layer.scale != 1 if isinstance(layer.scale, (int, float)) else True
     shifted = layer.offset != 0 if isinstance(layer.offset, (int, float)) else True
     return ops(call.dtype, mul=n * scaled, add=n * shifted)
-
-
-def merge(op, final=None):
-    """Return the counter of a layer that folds its inputs with `op`, k - 1 times for k inputs."""
-    def counter(call):
-        n = call.outputs[0].size
-        return ops(call.dtype, **{op: (len(call.inputs) - 1) * n}) + (
-            ops(call.dtype, **{final: n}) if final else Counter())
-    counter.__doc__ = f"k - 1 {op} per output for k inputs" + (f", then one {final}." * bool(final))
-    return counter
 
 
 def dot(call):
@@ -195,9 +176,11 @@ def dot(call):
 # Normalisation: all but RMS and unit normalisation end in ``tf.nn.batch_normalization``,
 # x s + (beta - mean s) with s = gamma / sqrt(variance + epsilon).
 
-def _axes(call):
-    axis = call.layer.axis
-    return axis if isinstance(axis, (tuple, list)) else (axis,)
+def _rows(call):
+    """Return how many groups of values an input has along the axes of the layer."""
+    axis, x = call.layer.axis, call.inputs[0]
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    return x.size // prod(x.shape[a] for a in axes)
 
 
 def batch_normalization(call):
@@ -211,51 +194,46 @@ def batch_normalization(call):
         neg=0 if layer.center else channels)
 
 
-def _standardize(call, rows, scaled, shifted):
-    """Moments, then x s + (beta - mean s); s has `scaled` elements, beta - mean s `shifted`.
+def _standardize(call, rows, size):
+    """Moments, then x s + (beta - mean s).
 
     mean(x) and mean((x - mean)^2) of `rows` groups; the two products with s run at the size of s,
-    beta is added at the size of the result.
+    which is `size` where there is a gamma, and beta is added at that of the result, `size`.
     """
     n, layer = call.inputs[0].size, call.layer
     moments = ops(call.dtype, add=2 * (n - rows) + n, div=2 * rows, mul=n)
     return moments + ops(
         call.dtype, rsqrt=rows, neg=rows,
-        mul=n + (2 if layer.scale else 1) * scaled,
-        add=rows + n + (shifted if layer.center else 0))
+        mul=n + (2 * size if layer.scale else rows), add=rows + n + (size if layer.center else 0))
 
 
 def layer_normalization(call):
     """Moments over the normalised axes of each row; gamma and beta have a row's shape."""
-    n = call.inputs[0].size
-    rows = n // prod(call.inputs[0].shape[a] for a in _axes(call))
-    return _standardize(call, rows, n if call.layer.scale else rows, n)
+    return _standardize(call, _rows(call), call.inputs[0].size)
 
 
 def group_normalization(call):
     """Moments per sample and group; gamma and beta per channel."""
     shape = call.inputs[0].shape
-    rows, channels = shape[0] * call.layer.groups, shape[0] * shape[call.layer.axis]
-    return _standardize(call, rows, channels if call.layer.scale else rows, channels)
+    return _standardize(
+        call, shape[0] * call.layer.groups, shape[0] * shape[call.layer.axis])
 
 
 def rms_normalization(call):
     """x rsqrt(mean(x^2) + epsilon) gamma."""
-    n = call.inputs[0].size
-    rows = n // prod(call.inputs[0].shape[a] for a in _axes(call))
+    n, rows = call.inputs[0].size, _rows(call)
     return ops(call.dtype, mul=3 * n, add=(n - rows) + rows, div=rows, rsqrt=rows)
 
 
 def unit_normalization(call):
     """x min(rsqrt(sum(x^2)), 1 / epsilon)."""
-    n = call.inputs[0].size
-    rows = n // prod(call.inputs[0].shape[a] for a in _axes(call))
+    n, rows = call.inputs[0].size, _rows(call)
     return ops(call.dtype, mul=2 * n, add=n - rows, rsqrt=rows, max=rows)
 
 
 def normalization(call):
     """(x - mean) / max(sqrt(variance), epsilon); the right-hand side once per feature."""
     n = call.outputs[0].size
-    features = prod(call.inputs[0].shape[a] for a in _axes(call) if a is not None)
+    features = n // _rows(call)
     counts = ops(call.dtype, add=n, sqrt=features, max=features)
     return counts + ops(call.dtype, **{"mul" if call.layer.invert else "div": n})

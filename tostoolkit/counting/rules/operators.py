@@ -3,8 +3,8 @@
 from collections import Counter
 from math import prod
 
-from .activations import ACTIVATIONS, GELU_TANH, elementwise, ops, relu
-from .layers import NoRule
+from .activations import ACTIVATIONS, GELU_TANH, elementwise, elu, ops, relu
+from .layers import NoRule, reduction
 
 #: keras.ops operation -> ops per output element.
 PER_ELEMENT = {
@@ -47,9 +47,7 @@ def _operator_relu(call):
 
 
 def _elu(call):
-    n = call.outputs[0].size
-    extra = Counter() if call.layer.alpha == 1 else ops(call.dtype, max=n, mul=n, select=n)
-    return elementwise(call.dtype, n, ACTIVATIONS["elu"].forward) + extra
+    return elu(call.dtype, call.outputs[0].size, call.layer.alpha)
 
 
 def _gelu(call):
@@ -73,15 +71,6 @@ def _glu(call):
     return ACTIVATIONS["glu"].rows(call.dtype, call.inputs[0].size, call.inputs[0].shape[-1])
 
 
-def _reduce(op, final=None):
-    """n - 1 `op` per output for n inputs each, then `final` once per output."""
-    def counter(call):
-        n = call.outputs[0].size
-        counts = ops(call.dtype, **{op: call.inputs[0].size - n})
-        return counts + (ops(call.dtype, **{final: n}) if final else Counter())
-    return counter
-
-
 def _matmul(call):
     return ops(call.dtype, mac=call.outputs[0].size * call.inputs[0].shape[-1])
 
@@ -99,9 +88,9 @@ OPERATOR_COUNTERS = (
     | {f"ops.{name}": lambda call: Counter() for name in MOVEMENT}
     | {
         "ops.ReLU": _operator_relu, "ops.Elu": _elu, "ops.Gelu": _gelu, "ops.Glu": _glu,
-        "ops.Sum": _reduce("add"), "ops.Mean": _reduce("add", "div"),
-        "ops.Max": _reduce("max"), "ops.Min": _reduce("max"), "ops.Prod": _reduce("mul"),
-        "ops.Argmax": _reduce("max"), "ops.Argmin": _reduce("max"),
+        "ops.Sum": reduction("add"), "ops.Mean": reduction("add", "div"),
+        "ops.Max": reduction("max"), "ops.Min": reduction("max"), "ops.Prod": reduction("mul"),
+        "ops.Argmax": reduction("max"), "ops.Argmin": reduction("max"),
         "ops.Matmul": _matmul, "ops.Cast": _convert,
     }
 )

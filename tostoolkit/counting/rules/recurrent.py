@@ -19,23 +19,24 @@ def times(counts, n):
     return Counter({key: n * value for key, value in counts.items()})
 
 
-def _gate(call, function, batch, units):
-    return fused_activation(call, function, (batch, units))
-
-
 def lstm_cell(call):
-    """One step of Hochreiter and Schmidhuber's cell, as ``keras.layers.LSTMCell`` executes it.
+    """One step of Hochreiter and Schmidhuber's cell, as ``keras.layers.LSTMCell`` executes it."""
+    batch, features = call.inputs[0].shape
+    units = call.layer.units
+    return _lstm_step(call, call.layer, (batch, units), features + units)
 
-    i, f, o = s(W x + U h + b); g = tanh(W x + U h + b); c' = f c + i g; h' = o tanh(c').
+
+def _lstm_step(call, cell, shape, inputs):
+    """i, f, o = s(W x + U h + b); g = tanh(W x + U h + b); c' = f c + i g; h' = o tanh(c').
+
+    The states have the `shape` (batch, ..., units); each gate of each is a sum over `inputs`
+    numbers of x and h.
     """
-    cell, (batch, features) = call.layer, call.inputs[0].shape
-    u = cell.units
-    n = batch * u
+    n = prod(shape)
     return (
-        ops(call.dtype, mac=4 * n * (features + u), add=4 * n + (4 * n if cell.use_bias else 0) + n,
-            mul=3 * n)
-        + times(_gate(call, cell.recurrent_activation, batch, u), 3)
-        + times(_gate(call, cell.activation, batch, u), 2))
+        ops(call.dtype, mac=4 * n * inputs, add=5 * n + (4 * n if cell.use_bias else 0), mul=3 * n)
+        + times(fused_activation(call, cell.recurrent_activation, shape), 3)
+        + times(fused_activation(call, cell.activation, shape), 2))
 
 
 def gru_cell(call):
@@ -49,8 +50,8 @@ def gru_cell(call):
     biases = (2 if cell.reset_after else 1) * 3 * n if cell.use_bias else 0
     return (
         ops(call.dtype, mac=3 * n * (features + u), add=biases + 3 * n + 2 * n, mul=3 * n)
-        + times(_gate(call, cell.recurrent_activation, batch, u), 2)
-        + _gate(call, cell.activation, batch, u))
+        + times(fused_activation(call, cell.recurrent_activation, (batch, u)), 2)
+        + fused_activation(call, cell.activation, (batch, u)))
 
 
 def simple_cell(call):
@@ -58,8 +59,13 @@ def simple_cell(call):
     cell, (batch, features) = call.layer, call.inputs[0].shape
     u = cell.units
     n = batch * u
-    return ops(call.dtype, mac=n * (features + u), add=n + (n if cell.use_bias else 0)) + _gate(
-        call, cell.activation, batch, u)
+    return (ops(call.dtype, mac=n * (features + u), add=n + (n if cell.use_bias else 0))
+            + fused_activation(call, cell.activation, (batch, u)))
+
+
+def _inner(call, layer, **shapes):
+    """Return the call of what is held: the holder's own arguments are not handed on."""
+    return replace(call, kind=kind_of(layer), layer=layer, kwargs={}, bind=None, **shapes)
 
 
 def _step(call, cell, features):
@@ -70,9 +76,8 @@ def _step(call, cell, features):
     sizes = [features, *states]
     if not all(isinstance(size, int) for size in (*sizes, output)):
         raise NoRule(f"{call.path!r} ({call.kind}): states that are not vectors")
-    return replace(call, kind=kind_of(cell), layer=cell, kwargs={}, bind=None,
-                   inputs=tuple(Tensor((batch, size), dtype) for size in sizes),
-                   outputs=(Tensor((batch, output), dtype),))
+    return _inner(call, cell, inputs=tuple(Tensor((batch, size), dtype) for size in sizes),
+                  outputs=(Tensor((batch, output), dtype),))
 
 
 def stacked_cells(call, count):
@@ -93,40 +98,17 @@ def rnn(call, count):
 
 def conv_lstm(call):
     """steps x (4 input and 4 recurrent convolutions, the gates of an LSTM)."""
-    layer = call.layer
-    inner = layer.cell
-    first = layer.data_format == "channels_first"
-    batch, steps = call.inputs[0].shape[:2]
-    channels = call.inputs[0].shape[2 if first else -1]
-    step_input = (batch, *call.inputs[0].shape[2:])
-    positions = _convolved(inner, step_input[2:] if first else step_input[1:-1])
-    n = batch * prod(positions) * inner.filters
-    taps = prod(inner.kernel_size)
-    shape = (batch, *positions, inner.filters)
-    one = (
-        ops(call.dtype, mac=4 * n * taps * (channels + inner.filters),
-            add=4 * n + n + (4 * n if inner.use_bias else 0), mul=3 * n)
-        + times(fused_activation(call, inner.recurrent_activation, shape), 3)
-        + times(fused_activation(call, inner.activation, shape), 2))
-    return times(one, steps)
-
-
-def _convolved(cell, sides):
-    """Return the spatial shape after the cell's input convolution."""
-    if cell.padding == "same":
-        return tuple(-(-side // s) for side, s in zip(sides, cell.strides, strict=True))
-    return tuple(
-        (side - (k - 1) * d - 1) // s + 1
-        for side, k, d, s in zip(
-            sides, cell.kernel_size, cell.dilation_rate, cell.strides, strict=True))
+    cell, (x, y) = call.layer.cell, (call.inputs[0].shape, call.outputs[0].shape)
+    rank = len(cell.kernel_size)
+    if call.layer.data_format == "channels_first":
+        channels, positions = x[2], y[-rank:]
+    else:
+        channels, positions = x[-1], y[-rank - 1:-1]
+    inputs = prod(cell.kernel_size) * (channels + cell.filters)
+    return times(_lstm_step(call, cell, (x[0], *positions, cell.filters), inputs), x[1])
 
 
 # Wrappers ------------------------------------------------------------------------------------
-
-def _inner(call, layer, **shapes):
-    """Return the call of what is held: the wrapper's own arguments are not handed on."""
-    return replace(call, kind=kind_of(layer), layer=layer, kwargs={}, bind=None, **shapes)
-
 
 def as_wrapped(call, count):
     """The layer inside, and nothing else: in inference the weights are normalised already."""

@@ -14,13 +14,11 @@ from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..calls import CallCount
+from ..calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount
 from ..introspection import is_as_shipped
 from .activations import ops, softmax
 from .gradients import DTYPE, GRADIENTS
 from .layers import NoRule
-
-FORWARD, BACKWARD, UPDATE, LOSS = "forward", "backward", "update", "loss"
 
 
 class Loss(NamedTuple):
@@ -81,20 +79,10 @@ OPTIMIZERS = MappingProxyType({"SGD": _sgd, "Adam": _adam})
 def count_step(read, step, count_call, by_user) -> dict | None:
     """Return ``(path, part) -> CallCount`` of a training step, None where no rule covers it.
 
-    Parameters
-    ----------
-    read : ModelCalls
-        Of the model, from `read_calls`.
-    step : Compiled
-        Loss and optimizer.
-    count_call : function
-        Counts a call in inference: `count.count_call`.
-    by_user : function
-        (layer, kind) -> the counter that the user gave for a layer, or None: it gives the forward
-        pass.
+    It takes what `read_calls` and `compiled` return, and `count.count_call`, which counts a call in
+    inference. `by_user` gives the counter that the user has for (layer, kind), or None: it gives
+    the forward pass.
 
-    Examples
-    --------
     >>> import keras
     >>> from tostoolkit.counting.count import count_call
     >>> from tostoolkit.counting.introspection import compiled, inspect

@@ -44,18 +44,13 @@ def correlations(macs: Sequence[float], elementary: Sequence[float]) -> tuple[fl
     x, y = np.log(np.asarray(macs, float)[some]), np.log(np.asarray(elementary, float)[some])
     if some.sum() < 3 or not (np.ptp(x) and np.ptp(y)):
         return np.nan, np.nan
-    return _correlation(x, y), _correlation(_ranks(x), _ranks(y))
+    return tuple(float(np.corrcoef(a, b)[0, 1]) for a, b in ((x, y), (_ranks(x), _ranks(y))))
 
 
 def _ranks(x):
     """Return ranks, ties at their mean, up to a constant."""
     _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - counts / 2)[inverse]
-
-
-def _correlation(x, y):
-    x, y = x - x.mean(), y - y.mean()
-    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
 
 
 # Pairs --------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def candidates(levels: Mapping[str, Sequence], rng: np.random.Generator, everyth
 def draw(grid: pd.DataFrame, work: Callable[[dict], Sequence[float]], n: int,
          rng: np.random.Generator, pairs: Mapping[str, Pairs],
          within: Callable[[dict], bool] | None = None, rounds: int | None = None) -> pd.DataFrame:
-    """Return `n` rows of a grid of factors: balanced, not collinear, with matched pairs.
+    """Return `n` rows of a grid of more: balanced, not collinear, with matched pairs.
 
     Of each factor that pairs are made in, one row in so many is a twin. The rest begin as levels in
     balance; then rows at random are put in the place of that one by which they lower most the sum
@@ -69,27 +69,10 @@ def draw(grid: pd.DataFrame, work: Callable[[dict], Sequence[float]], n: int,
     of what is allowed, and of what the spread of MACs falls short of an even one.
 
     To count a row is slow, so it is counted when it is first looked at, and not where the imbalance
-    alone says no: at n = 96 some 200 to 330 rows of the grid's thousands.
-
-    Parameters
-    ----------
-    grid : pandas.DataFrame
-        Factors only, more than `n` rows.
-    work : function
-        Row of the grid, as a dict, -> its MACs, linear, elementary and comparison TOs.
-    n : int
-    rng : numpy.random.Generator
-    pairs : mapping of str to Pairs
-        By factor; one that does not vary in the grid, or lacks the baseline in it, has no twins.
-    within : function, optional
-        Row -> whether it may be drawn; all may, when left out.
-    rounds : int, optional
-        Rows tried; 2 `n`, when left out.
-
-    Raises
-    ------
-    ValueError
-        Fewer than `n` rows are `within`.
+    alone says no: at n = 96 some 200 to 330 rows of the grid's thousands. `work` takes a row of
+    the grid to its MACs, linear, elementary and comparison TOs, `within` to whether it may be
+    drawn, which at least `n` rows must be; `rounds` rows are tried, else 2 `n`. A factor of `pairs`
+    that does not vary in the grid, or lacks the baseline in it, has no twins.
     """
     crossed = ["dtype", *pairs]
     baselines = {f: pair.baseline for f, pair in pairs.items()

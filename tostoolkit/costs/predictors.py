@@ -30,11 +30,11 @@ class Predictor:
 
 
 class NoCost(ValueError):
-    """A cost table lacks an op of some rows: of those where the array of bool `rows` is true."""
+    """A cost table lacks an op of some rows; `values` are those of the others, else NaN."""
 
-    def __init__(self, message, rows):
+    def __init__(self, message, values):
         super().__init__(message)
-        self.rows = rows
+        self.values = values
 
 
 def _column(name, zero=False, measured=False):
@@ -56,12 +56,13 @@ def _priced(ops=OP_KINDS, costs=None):
         counts = op_counts(rows, ops)
         price = table.costs.reindex(counts.columns)
         gaps = price.isna().to_numpy() & (counts.to_numpy(float) != 0)
+        total = counts @ price.fillna(0.0)
         if gaps.any():
             lacking = ", ".join(
                 f"{op} in {dtype}" for dtype, op in counts.columns[gaps.any(axis=0)])
             raise NoCost(f"costs: table {table.name!r} has no cost for {lacking}",
-                         gaps.any(axis=1))
-        return counts @ price.fillna(0.0)
+                         total.mask(gaps.any(axis=1)))
+        return total
     return values
 
 

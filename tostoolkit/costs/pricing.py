@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from .cost_table import CostTable, load_cost_table
-from .predictors import PREDICTORS, NoCost, find_predictor, is_measured, op_counts
+from .predictors import PREDICTORS, NoCost, find_predictor, op_counts
 
 #: Cost table of what nobody says the table of.
 DEFAULT = "cmos"
@@ -80,22 +80,13 @@ def price(rows: pd.DataFrame, costs: str | Path | CostTable = "cmos",
         except ValueError as error:
             if names is not None and name in named:
                 raise
-            if not is_measured(name):
-                columns[name] = _where_known(rows, name, table, error)
-            if gap is None and find_predictor(name).by_table:
+            if not PREDICTORS[name].measured:
+                columns[name] = error.values if isinstance(error, NoCost) else float("nan")
+            if gap is None and PREDICTORS[name].by_table:
                 gap = error
     if names is None and gap is not None:
         warnings.warn(f"{gap}; rows with such an op have no price", stacklevel=2)
     return rows.assign(**columns, costs=table.name)
-
-
-def _where_known(rows, name, table, error):
-    """Return a predictor's values where they can be computed, NaN elsewhere."""
-    values = pd.Series(float("nan"), rows.index, name=name)
-    if isinstance(error, NoCost) and not error.rows.all():
-        known = ~error.rows
-        values[known] = predictor_values(rows[known], name, table).to_numpy()
-    return values
 
 
 def priced_by(rows: pd.DataFrame) -> str | None:
@@ -130,8 +121,8 @@ def named_columns(rows: pd.DataFrame, names: Sequence[str],
     >>> columns.iloc[0].tolist(), costs
     ([4.0, 10.0, 20.0], 'flops')
     """
-    dependent = [name for name in names if name in PREDICTORS and PREDICTORS[name].by_table]
-    standing = [name for name in dependent if name in rows]
+    standing = [name for name in names
+                if name in rows and name in PREDICTORS and PREDICTORS[name].by_table]
     table = costs.name if isinstance(costs, CostTable) else str(costs) if costs else None
     said = priced_by(rows) if standing else None
     if said is not None and not isinstance(said, str):
@@ -162,16 +153,11 @@ def _numbers(column):
 
 def _counted(rows, name, costs):
     try:
-        predictor = find_predictor(name)
-    except ValueError as error:
-        raise ValueError(f"runs: no column {name!r}, and {error}; the columns are "
-                         f"{', '.join(map(str, rows.columns))}") from None
-    try:
-        return predictor.values(rows, load_cost_table(costs))
+        return predictor_values(rows, name, costs)
     except NoCost:
         raise
     except ValueError as error:
         if name in rows:  # it stands there, missing for another reason than its price
             return None
-        raise ValueError(f"{name!r} is not a column of the runs and cannot be computed: {error}"
-                         ) from None
+        raise ValueError(f"runs: no column {name!r}, and {error}; the columns are "
+                         f"{', '.join(map(str, rows.columns))}") from None

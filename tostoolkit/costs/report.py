@@ -122,9 +122,8 @@ class Report:
         """Return rows of the counts by layer and kind of layer; a training step's by part too."""
         if self.phase == "inference":
             return rows
-        layers, parts = (rows.get_level_values(level) for level in (0, 1))
-        return pd.MultiIndex.from_arrays(
-            [layers, [self._kind(*row) for row in rows], parts],
+        return pd.MultiIndex.from_tuples(
+            [(layer, self._kind(layer, part), part) for layer, part in rows],
             names=["layer", "kind", "part"])
 
     def _kind(self, layer, part):

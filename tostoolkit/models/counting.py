@@ -28,14 +28,10 @@ CHUNK = 16
 
 
 class Job(NamedTuple):
-    """One model to count: a function that builds it, and one that says what to count of it.
-
-    Both take no arguments, and are called where the model is counted: an optimizer of `step`, the
-    keyword arguments of `count_row`, need not travel.
-    """
+    """One model to count; both are called where it is counted, since not all of it can travel."""
 
     build: Callable[[], "keras.Model"]
-    step: Callable[[], Mapping[str, Any]]
+    step: Callable[[], Mapping[str, Any]]  # the keyword arguments of `count_row`
 
 
 def count_each(jobs: Mapping[Hashable, Job], names: Sequence[str], workers: int | None = 0,

@@ -159,8 +159,7 @@ def keys(table: pd.DataFrame, factors: Sequence[str]) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(table[list(factors)].astype(str))
 
 
-def count_pairs(table: pd.DataFrame, factor: str, baseline: Any,
-                families: Mapping[str, Family] = FAMILIES) -> int:
+def _count_pairs(table, factor, baseline, families):
     """Return how many rows of another level have a row of the baseline that is else equal."""
     others = ["family", *(f for f in factors_of(table, families) if f != factor)]
     table = table.drop_duplicates([*others, factor])
@@ -292,7 +291,7 @@ def _pairs(rows, varied, families):
     """Return the number of matched pairs of each factor that the rows' families pair."""
     parts = rows.groupby("family", sort=False) if "family" in rows else ()
     table = pd.DataFrame(
-        [(factor, pairs.baseline, count_pairs(part, factor, pairs.baseline, families))
+        [(factor, pairs.baseline, _count_pairs(part, factor, pairs.baseline, families))
          for name, part in parts if name in families
          for factor, pairs in families[name].pairs.items() if factor in varied],
         columns=["factor", "baseline", "pairs"])

@@ -2,10 +2,8 @@
 
 A model set is a pandas table, one row a configuration, with a ``configuration`` name, a column for
 every factor, the ``phase`` and the ``dtype`` policy of the step among them, and the ``family``,
-whose record in `families.FAMILIES` builds a row. The draw is that of `optimal_design.draw`: factors
-in balance, MACs and elementary work not collinear, matched pairs, by what is counted of each row.
-The default sets are read from files (`set_files`): to draw one anew, and to count what it takes,
-takes up to minutes.
+whose record in `families.FAMILIES` builds a row. `optimal_design.draw` draws it, by what is counted
+of each row; the default sets are read from their files (`set_files`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -63,16 +63,13 @@ def draw(grid: pd.DataFrame, work: Callable[[dict], Sequence[float]], n: int,
          within: Callable[[dict], bool] | None = None, rounds: int | None = None) -> pd.DataFrame:
     """Return `n` rows of a grid of more: balanced, not collinear, with matched pairs.
 
-    Of each factor that pairs are made in, one row in so many is a twin. The rest begin as levels in
-    balance; then rows at random are put in the place of that one by which they lower most the sum
-    of the imbalance of levels (chi-square), of what correlation and variance inflation exceed half
-    of what is allowed, and of what the spread of MACs falls short of an even one.
-
-    To count a row is slow, so it is counted when it is first looked at, and not where the imbalance
-    alone says no: at n = 96 some 200 to 330 rows of the grid's thousands. `work` takes a row of
-    the grid to its MACs, linear, elementary and comparison TOs, `within` to whether it may be
-    drawn, which at least `n` rows must be; `rounds` rows are tried, else 2 `n`. A factor of `pairs`
-    that does not vary in the grid, or lacks the baseline in it, has no twins.
+    `work` takes a row to its MACs, linear, elementary and comparison TOs, `within` to whether it
+    may be drawn. Of each factor of `pairs` that varies, one row in so many is a twin. The rest
+    begin as levels in balance; then `rounds` rows at random, 2 `n` when left out, are put in the
+    place of that one by which they lower most the sum of the imbalance of levels (chi-square), of
+    what correlation and variance inflation exceed half of what is allowed, and of what the spread
+    of MACs falls short of an even one. To count a row is slow: it is counted when it is first
+    looked at, and not where the imbalance alone says no, at n = 96 some 200 to 330 rows.
     """
     baselines = {f: pair.baseline for f, pair in pairs.items()
                  if f in grid and grid[f].nunique() > 1 and (grid[f] == pair.baseline).any()}

@@ -381,7 +381,7 @@ def test_a_cost_table(extended, tmp_path):
 
 def test_a_predictor(extended, tmp_path):
     x = extended("a predictor", """
-    "exponentials": Predictor("number of exponentials", "op", _number(lambda op: op == "exp")),
+    "exponentials": Predictor("number of exponentials", "op", _number(["exp"])),
     "power_w": Predictor("measured power", "W", _column("power_w", measured=True), measured=True),
     """)
     assert x.predictors().loc["exponentials"].tolist() == ["number of exponentials", "op"]

@@ -38,6 +38,13 @@ def _parser():
         prog="python -m tostoolkit", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
+    model_set = argparse.ArgumentParser(add_help=False)
+    model_set.add_argument("family", choices=list(FAMILIES))
+    model_set.add_argument("--n", type=int, help="configurations")
+    model_set.add_argument("--size", help="small, for a CPU (the default); large, for a GPU; or "
+                                          "another of the family's")
+    model_set.add_argument("--phase", nargs="+", dest="phases", choices=["inference", "training"])
+    model_set.add_argument("--dtype", nargs="+", dest="dtypes", help="Keras dtype policies")
 
     count = commands.add_parser("count", help="count a saved Keras model")
     count.set_defaults(run=_count)
@@ -52,10 +59,9 @@ def _parser():
     count.add_argument("--format", default="text", choices=list(FORMATS))
 
     sweep = commands.add_parser(
-        "sweep", help="measure a model set; run it again and it resumes",
+        "sweep", parents=[model_set], help="measure a model set; run it again and it resumes",
         description="Measure a model set into a runs file. The same command again resumes.")
     sweep.set_defaults(run=_sweep)
-    sweep.add_argument("family", choices=list(FAMILIES))
     sweep.add_argument("--out", required=True, help="runs file: made, or resumed")
     sweep.add_argument("--minutes", type=float, help="time to spend; the most informative first")
     sweep.add_argument("--repeats", type=int, default=3)
@@ -64,20 +70,16 @@ def _parser():
     sweep.add_argument("--meter", default="auto",
                        help="auto, none, or names as `meters` shows: nvml, nvml:1, nvml,rapl")
     sweep.add_argument("--retry-failed", action="store_true", help="measure failed runs again")
-    for name, (flag, details) in SET_OPTIONS.items():
-        sweep.add_argument(flag, dest=name, **details)
 
     draw = commands.add_parser(
-        "draw", help="draw a model set anew, from counted work, into a CSV file",
+        "draw", parents=[model_set],
+        help="draw a model set anew, from counted work, into a CSV file",
         description="Draw a model set anew, from counted work, into a CSV file. The default sets "
         "ship; --size alone draws what replaces one.")
     draw.set_defaults(run=_draw)
-    draw.add_argument("family", choices=list(FAMILIES))
     draw.add_argument("--out", required=True, help="CSV file")
     draw.add_argument("--seed", type=int, default=0)
     draw.add_argument("--force", action="store_true", help="write over a file that is there")
-    for name, (flag, details) in SET_OPTIONS.items():
-        draw.add_argument(flag, dest=name, **details)
 
     data = commands.add_parser(
         "data", help="fetch published measurements, check them, and say what is missing")
@@ -109,9 +111,8 @@ def _count(options):
 
 def _sweep(options):
     from .measuring.sweep import run_sweep, runs_left
-    from .models.model_sets import model_set
 
-    models = model_set(options.family, **_set_options(options))
+    models = _model_set(options)
     names = options.meter.split(",")
     meter = None if names == ["none"] else names if len(names) > 1 else names[0]
     runs = run_sweep(
@@ -126,24 +127,26 @@ def _sweep(options):
     return "\n".join(lines)
 
 
-def _set_options(options):
-    """Return what the command line says of a model set."""
-    return {name: getattr(options, name) for name in SET_OPTIONS
-            if getattr(options, name) is not None}
+def _model_set(options, **kwargs):
+    from .models.model_sets import model_set
+
+    asked = {name: getattr(options, name) for name in ("n", "size", "phases", "dtypes")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return model_set(options.family, **given, **kwargs)
 
 
 def _draw(options):
     from pathlib import Path
 
     from . import __version__
+    from .models.counting import count_models
     from .models.design import design_report
-    from .models.model_sets import count_models, model_set
     from .models.optimal_design import FEWEST
     from .models.set_files import write_model_set
 
     if Path(options.out).exists() and not options.force:  # said before minutes of drawing
         raise FileExistsError(f"out: {options.out!r} is there; give another file, or --force")
-    models = model_set(options.family, seed=options.seed, afresh=True, **_set_options(options))
+    models = _model_set(options, seed=options.seed, afresh=True)
     write_model_set(models, options.out, f"drawn in tostoolkit {__version__} from counted work, "
                     f"seed {options.seed}", options.force)
     lines = [f"{options.out}: {len(models)} configurations"]
@@ -181,15 +184,6 @@ def _tables(options):
 def _show_warning(message, *_, **__):
     print(f"warning: {message}", file=sys.stderr)
 
-
-#: Parameter of a model set -> how the command line takes it.
-SET_OPTIONS = {
-    "n": ("--n", {"type": int, "help": "configurations"}),
-    "size": ("--size", {"help": "small, for a CPU (the default); large, for a GPU; or another "
-                                "of the family's"}),
-    "phases": ("--phase", {"nargs": "+", "choices": ["inference", "training"]}),
-    "dtypes": ("--dtype", {"nargs": "+", "help": "Keras dtype policies"}),
-}
 
 #: Name -> function that turns a `Report` into text.
 FORMATS = {

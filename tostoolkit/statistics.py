@@ -39,19 +39,8 @@ def variance_inflation(x: pd.DataFrame, weights: np.ndarray | None = None) -> di
     1 / (1 - R^2) of the column explained by the others and a constant, by least squares with
     `weights`: those of the fit, as what looks unrelated in joules may coincide in relative error
     (Belsley, Kuh, Welsch, Regression Diagnostics, 1980, section 3.2); above 5 is a warning sign.
+    Infinite for columns that are collinear outright, NaN for one that does not vary.
 
-    Parameters
-    ----------
-    x : pandas.DataFrame, shape (n, k)
-    weights : array of float, shape (n,), optional
-
-    Returns
-    -------
-    dict of a column's name to float
-        Infinite for columns that are collinear outright, NaN for one that does not vary.
-
-    Examples
-    --------
     >>> variance_inflation(pd.DataFrame({"a": [1, 2, 3, 4], "b": [1, -1, -1, 1]}))
     {'a': 1.0, 'b': 1.0}
     """
@@ -67,19 +56,11 @@ def variance_inflation(x: pd.DataFrame, weights: np.ndarray | None = None) -> di
 def inflation_relative(work: np.ndarray, total: np.ndarray) -> np.ndarray:
     """Return the variance inflation of each column on the scale of the relative-error fit.
 
-    That fit minimises the relative error of y = c_0 + sum_i c_i x_i, so that its columns are 1 / y
-    and the shares x_i / y, and it has no constant beside them: the factor is 1 / (1 - R^2) of a
-    column on the others, R^2 not centred (Belsley, Kuh, Welsch, "Regression Diagnostics", 1980,
-    section 3.2). 1 is none; a column that is always 0 has NaN.
+    That fit minimises the relative error of y = c_0 + sum_i c_i x_i, y the `total`, so that its
+    columns are 1 / y and the shares x_i / y, and it has no constant beside them: the factor is
+    1 / (1 - R^2) of a column on the others, R^2 not centred (Belsley, Kuh, Welsch, "Regression
+    Diagnostics", 1980, section 3.2). 1 is none; a column that is always 0 has NaN.
 
-    Parameters
-    ----------
-    work : array of float, shape (n, k)
-    total : array of float, shape (n,)
-        y.
-
-    Examples
-    --------
     >>> work = np.array([[1.0, 0.0], [0.0, 2.0], [9.0, 1.0]])
     >>> inflation_relative(work, work.sum(axis=1)).round(1).tolist()
     [2.5, 1.5]
@@ -115,8 +96,6 @@ def _inflation(columns, shortest=0.0):
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the mean of a sample and its 95 % interval by Student's t; NaN ends for one value.
 
-    Examples
-    --------
     >>> [round(end, 3) for end in mean_interval([1.0, 2.0, 3.0])]
     [2.0, -0.484, 4.484]
     """
@@ -140,8 +119,6 @@ def welch_interval(first: Sequence[float], second: Sequence[float]
     Degrees of freedom are Satterthwaite's (Welch, Biometrika 34(1-2), 1947). NaN ends where a
     sample has one value.
 
-    Examples
-    --------
     >>> [round(end, 3) for end in welch_interval([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])]
     [2.0, -0.267, 4.267]
     """
@@ -165,21 +142,9 @@ def resampled_means(sums: Mapping, draws: int, seed: int) -> dict:
     """Return key -> mean in each of `draws` resamples of the groups, the same for all keys.
 
     Groups (configurations) are drawn with replacement, each with all its values (Davison and
-    Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8).
+    Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8). `sums` holds of each
+    group the sum and the number of its values, as `group_sums` returns them.
 
-    Parameters
-    ----------
-    sums : mapping of key to array, shape (G, 2)
-        Of each group the sum of its values, and how many there are.
-    draws, seed : int
-
-    Raises
-    ------
-    ValueError
-        Fewer than one draw.
-
-    Examples
-    --------
     >>> resampled_means({"a": np.array([[2.0, 2], [3.0, 3]])}, draws=2, seed=0)
     {'a': array([1., 1.])}
     """
@@ -213,21 +178,14 @@ def precision_metrics(measured: Sequence[float], predicted: Sequence[float]) -> 
     ``median_relative_error`` (of abs(predicted / measured - 1)), and ``precision``, 1 - mean
     relative error.
 
-    Parameters
-    ----------
-    measured, predicted : array of float, shape (n,)
-
-    Examples
-    --------
     >>> metrics = precision_metrics([1.0, 2.0, 4.0], [1.1, 2.0, 4.0])
     >>> round(float(metrics.mean_relative_error), 4)
     0.0333
     """
     y, p = np.asarray(measured, float), np.asarray(predicted, float)
     error = np.abs(p / y - 1)
-    log_r2 = np.nan if not (p > 0).all() else _r2(np.log(y), np.log(p))
     return pd.Series({
-        "r2": _r2(y, p), "log_r2": log_r2,
+        "r2": _r2(y, p), "log_r2": _r2(np.log(y), np.log(p)) if (p > 0).all() else np.nan,
         "mean_relative_error": error.mean(), "median_relative_error": np.median(error),
         "precision": 1 - error.mean(),
     })

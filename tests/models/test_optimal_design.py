@@ -40,8 +40,8 @@ def test_bounds_that_too_few_rows_keep_are_an_error():
 
 def test_a_large_grid_is_sampled_without_repeats():
     levels = {"a": tuple(range(300)), "b": tuple(range(300)), "c": (True, False)}
-    table = optimal_design.candidates(levels, np.random.default_rng(0), False, 5000)
-    assert len(table) == len(table.drop_duplicates()) == 5000
+    table = optimal_design.candidates(levels, np.random.default_rng(0), False)
+    assert len(table) == len(table.drop_duplicates()) == optimal_design.MOST
     assert table.a.nunique() == 300
     assert set(table.c) == {True, False}
 

@@ -54,13 +54,13 @@ def compare(
     {('macs', 'dense_4'): 32.0, ('flops', 'dense_4'): 68.0}
     """
     several = isinstance(costs, Sequence) and not isinstance(costs, str)
-    tables = [load_cost_table(table) for table in costs] if several else []
-    if several and not tables:
+    tables = [load_cost_table(table) for table in (costs if several else [costs])]
+    if not tables:
         raise ValueError("costs: the list is empty; pass cost tables, ['cmos', 'macs'] say")
     if several:
         kwargs |= {"missing": "skip"}
     reports = [m if isinstance(m, Report) else transistor_ops(
-        m, tables[0] if several else costs, batch_size, phase, **kwargs) for m in models]
+        m, tables[0], batch_size, phase, **kwargs) for m in models]
     if not reports:
         raise ValueError("models: the list is empty; pass models or reports")
     if not several:

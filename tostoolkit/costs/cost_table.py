@@ -60,12 +60,10 @@ class CostTable:
 def cost_tables() -> pd.DataFrame:
     """Return the names of the cost tables that ship, with unit and description.
 
-    Examples
-    --------
     >>> cost_tables().loc["macs", "unit"]
     'MACs'
     """
-    tables = [_load(path) for path in _shipped().values()]
+    tables = [_load(path) for path in shipped().values()]
     return pd.DataFrame(
         [(t.name, t.unit, len(t.rows), t.description) for t in tables],
         columns=["name", "unit", "costs", "description"],
@@ -93,24 +91,20 @@ def load_cost_table(name: str | Path | CostTable) -> CostTable:
     """
     if isinstance(name, CostTable):
         return name
-    shipped = _shipped()
-    if str(name) in shipped:
-        return _load(shipped[str(name)])
+    ours = shipped()
+    if str(name) in ours:
+        return _load(ours[str(name)])
     path = Path(name)
     if path.suffix == ".csv" and path.is_file():
         return _load(path)
     raise ValueError(
-        f"costs: no cost table {str(name)!r}{did_you_mean(str(name), shipped)}; there are "
-        f"{', '.join(shipped)}, or give the path of a CSV file with the columns "
+        f"costs: no cost table {str(name)!r}{did_you_mean(str(name), ours)}; there are "
+        f"{', '.join(ours)}, or give the path of a CSV file with the columns "
         f"{', '.join(COLUMNS)}")
 
 
-def shipped_names() -> tuple[str, ...]:
-    """Return the names of the cost tables that ship, without reading them."""
-    return tuple(_shipped())
-
-
-def _shipped():
+def shipped() -> dict:
+    """Return the name of each cost table that ships -> its file, which is not read."""
     folder = files(__package__) / "tables"
     return {f.name[:-4]: f for f in sorted(folder.iterdir(), key=lambda f: f.name)
             if f.name.endswith(".csv")}

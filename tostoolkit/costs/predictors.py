@@ -6,7 +6,7 @@ of cost table. `PREDICTORS` names all that can stand in a law.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,48 +14,27 @@ import pandas as pd
 
 from ..counting.count import CONTRACTIONS, KERNEL
 from ..op_kinds import COMPARISON, DTYPES, ELEMENTARY, LINEAR, OP_KINDS
-from .cost_table import CostTable, did_you_mean, load_cost_table, shipped_names
+from .cost_table import CostTable, did_you_mean, load_cost_table, shipped
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """One column that may explain energy.
-
-    Attributes
-    ----------
-    definition : str
-    unit : str or None
-        None: that of the cost table.
-    values : callable
-        Counted rows and a CostTable -> Series.
-    by_table : bool
-        The values depend on the cost table that is asked for.
-    costs : str or None
-        Cost table that it is priced by, whichever is asked for.
-    measured : bool
-        No count of a model tells it.
-    """
+    """One column that may explain energy."""
 
     definition: str
-    unit: str | None
-    values: Callable
-    by_table: bool = False
-    costs: str | None = None
-    measured: bool = False
+    unit: str | None  # None: that of the cost table
+    values: Callable  # counted rows and a CostTable -> Series
+    by_table: bool = False  # the values depend on the cost table that is asked for
+    costs: str | None = None  # cost table that it is priced by, whichever is asked for
+    measured: bool = False  # no count of a model tells it
 
 
 class NoCost(ValueError):
-    """A cost table lacks an op of some rows.
+    """A cost table lacks an op of some rows; `values` are those of the others, else NaN."""
 
-    Attributes
-    ----------
-    rows : array of bool, shape (n,)
-        Which of the rows have such an op.
-    """
-
-    def __init__(self, message, rows):
+    def __init__(self, message, values):
         super().__init__(message)
-        self.rows = rows
+        self.values = values
 
 
 def _column(name, zero=False, measured=False):
@@ -70,65 +49,63 @@ def _column(name, zero=False, measured=False):
     return values
 
 
-def _priced(keep=lambda op: True, costs=None):
-    """Return the function that prices the ops that `keep` selects, by a table of its own or not."""
+def _priced(ops=OP_KINDS, costs=None):
+    """Return the function that prices those kinds of op, by a table of its own or not."""
     def values(rows, table):
         table = table if costs is None else load_cost_table(costs)
-        counts = _op_counts(rows, keep)
+        counts = op_counts(rows, ops)
         price = table.costs.reindex(counts.columns)
         gaps = price.isna().to_numpy() & (counts.to_numpy(float) != 0)
+        total = counts @ price.fillna(0.0)
         if gaps.any():
-            ops = ", ".join(f"{op} in {dtype}" for dtype, op in counts.columns[gaps.any(axis=0)])
-            raise NoCost(f"costs: table {table.name!r} has no cost for {ops}", gaps.any(axis=1))
-        return counts @ price.fillna(0.0)
+            lacking = ", ".join(
+                f"{op} in {dtype}" for dtype, op in counts.columns[gaps.any(axis=0)])
+            raise NoCost(f"costs: table {table.name!r} has no cost for {lacking}",
+                         total.mask(gaps.any(axis=1)))
+        return total
     return values
 
 
-def _number(keep):
-    return lambda rows, table: _op_counts(rows, keep).sum(axis=1)
+def _number(ops):
+    return lambda rows, table: op_counts(rows, ops).sum(axis=1)
 
 
-def _op_counts(rows, keep):
-    """Return the op counts of counted rows: (dtype, op) columns, as a cost table is indexed."""
-    ops = [c for c in rows.columns if _is_op(c)]
-    if not ops:
+def op_counts(rows: pd.DataFrame, ops: Collection[str] = OP_KINDS) -> pd.DataFrame:
+    """Return counts of those kinds of op: (dtype, op) columns, as a cost table is indexed."""
+    columns = [c for c in rows.columns if _is_op(c)]
+    if not columns:
         raise ValueError("rows: they hold no op counts, such as 'mac float32'; "
                          "tos.count_models(rows) adds them")
-    ops = [c for c in ops if keep(c.split()[0])]
-    keys = [tuple(c.split()[::-1]) for c in ops]
-    index = pd.MultiIndex.from_tuples(keys, names=["dtype", "op"]) if keys else pd.MultiIndex(
-        [[], []], [[], []], names=["dtype", "op"])
-    return rows[ops].fillna(0).set_axis(index, axis=1)
+    columns = [c for c in columns if c.split()[0] in ops]
+    index = pd.MultiIndex.from_arrays(
+        [[c.split()[1] for c in columns], [c.split()[0] for c in columns]], names=["dtype", "op"])
+    return rows[columns].fillna(0).set_axis(index, axis=1)
 
 
-def _of(work):
-    return lambda op: OP_KINDS[op] == work
-
-
-def _elementwise(op):
-    return op != "mac"
-
+#: Part of the ops -> what it is, and its kinds of op.
+_PARTS = {
+    **{work: (f"{work} ops", [op for op, of in OP_KINDS.items() if of == work])
+       for work in (LINEAR, ELEMENTARY, COMPARISON)},
+    "nonlinear": ("elementary and comparison ops",
+                  [op for op, work in OP_KINDS.items() if work != LINEAR]),
+    "mac": ("MACs", ["mac"]),
+    "elementwise": ("all ops but MACs", [op for op in OP_KINDS if op != "mac"]),
+}
 
 #: Name -> predictor. All per batch, of the phase that was counted.
 PREDICTORS = {
     "macs": Predictor("multiply-accumulates of contractions", "MAC", _priced(costs="macs")),
     "flops": Predictor("floating-point operations, 2 a MAC", "FLOP", _priced(costs="flops")),
     "tos": Predictor("all ops at the cost table's costs", None, _priced(), True),
-    **{f"tos_{work}": Predictor(f"{work} ops at the cost table's costs", None,
-                                _priced(_of(work)), True)
-       for work in (LINEAR, ELEMENTARY, COMPARISON)},
-    "tos_nonlinear": Predictor("elementary and comparison ops at the cost table's costs", None,
-                          _priced(lambda op: OP_KINDS[op] != LINEAR), True),
-    "tos_mac": Predictor("MACs at the cost table's costs", None,
-                         _priced(lambda op: op == "mac"), True),
-    "tos_elementwise": Predictor("all ops but MACs at the cost table's costs", None,
-                                 _priced(_elementwise), True),
+    **{f"tos_{part}": Predictor(f"{what} at the cost table's costs", None, _priced(ops), True)
+       for part, (what, ops) in _PARTS.items()},
     **{f"tos_{name}": Predictor(f"all ops at the costs of table {name}", None,
                                 _priced(costs=name), costs=name)
-       for name in shipped_names()},
-    **{f"ops_{work}": Predictor(f"number of {work} ops", "op", _number(_of(work)))
+       for name in shipped()},
+    **{f"ops_{work}": Predictor(f"number of {work} ops", "op", _number(_PARTS[work][1]))
        for work in (LINEAR, ELEMENTARY, COMPARISON)},
-    "ops_elementwise": Predictor("number of ops other than MACs", "op", _number(_elementwise)),
+    "ops_elementwise": Predictor("number of ops other than MACs", "op",
+                                 _number(_PARTS["elementwise"][1])),
     "mac conv": Predictor("MACs of convolutions of any kernel, not depthwise", "MAC",
                           lambda rows, table: rows.filter(regex=f"^{KERNEL}$").sum(axis=1)),
     **{f"mac {kind}": Predictor(f"MACs of {kind} layers", "MAC", _column(f"mac {kind}", zero=True))
@@ -145,13 +122,7 @@ PREDICTORS = {
 
 
 def find_predictor(name: str) -> Predictor:
-    """Return the predictor of a name: of `PREDICTORS`, ``mac conv3x3`` or an op's ``exp float32``.
-
-    Raises
-    ------
-    ValueError
-        There is none.
-    """
+    """Return the predictor of a name, ``mac conv3x3`` and an op's ``exp float32`` among them."""
     if name in PREDICTORS:
         return PREDICTORS[name]
     if re.fullmatch(KERNEL, name):
@@ -170,8 +141,6 @@ def predictors(costs: str | Path | CostTable = "cmos") -> pd.DataFrame:
     ``mac conv3x3`` and its like, by kernel, and ``exp float32`` and its like, by op, are
     predictors too.
 
-    Examples
-    --------
     >>> predictors().loc["bytes", "unit"]
     'B'
     """

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..op_kinds import LINEAR
 from .cost_table import CostTable, load_cost_table
-from .predictors import PREDICTORS, NoCost, _of, _op_counts, find_predictor, is_measured
+from .predictors import PREDICTORS, NoCost, find_predictor, op_counts
 
 #: Cost table of what nobody says the table of.
 DEFAULT = "cmos"
@@ -19,13 +18,6 @@ def predictor_values(
 ) -> pd.Series:
     """Return the values of one predictor over counted rows.
 
-    Raises
-    ------
-    ValueError
-        No such predictor; rows without the counts that it needs; a cost table with gaps.
-
-    Examples
-    --------
     >>> rows = pd.DataFrame([{"mac float32": 10, "exp float32": 3}])
     >>> predictor_values(rows, "ops_elementary").tolist()
     [3]
@@ -78,7 +70,7 @@ def price(rows: pd.DataFrame, costs: str | Path | CostTable = "cmos",
     if "costs" in rows and not all(isinstance(v, str) for v in rows["costs"].dropna()):
         raise ValueError("rows: their column 'costs' does not name cost tables, and price() writes "
                          "the table's name there; rename it")
-    _op_counts(rows, _of(LINEAR))  # an error where nothing was counted
+    op_counts(rows)  # an error where nothing was counted
     named = PREDICTORS if names is None else dict.fromkeys(names)
     stale = [name for name, p in PREDICTORS.items() if p.by_table and name in rows]
     columns, gap = {}, None
@@ -88,34 +80,20 @@ def price(rows: pd.DataFrame, costs: str | Path | CostTable = "cmos",
         except ValueError as error:
             if names is not None and name in named:
                 raise
-            if not is_measured(name):
-                columns[name] = _where_known(rows, name, table, error)
-            if gap is None and find_predictor(name).by_table:
+            if not PREDICTORS[name].measured:
+                columns[name] = error.values if isinstance(error, NoCost) else float("nan")
+            if gap is None and PREDICTORS[name].by_table:
                 gap = error
     if names is None and gap is not None:
         warnings.warn(f"{gap}; rows with such an op have no price", stacklevel=2)
     return rows.assign(**columns, costs=table.name)
 
 
-def _where_known(rows, name, table, error):
-    """Return a predictor's values where they can be computed, NaN elsewhere."""
-    values = pd.Series(float("nan"), rows.index, name=name)
-    if isinstance(error, NoCost) and not error.rows.all():
-        known = ~error.rows
-        values[known] = predictor_values(rows[known], name, table).to_numpy()
-    return values
-
-
 def priced_by(rows: pd.DataFrame) -> str | None:
     """Return the name of the cost table that rows were priced by; None where they do not say.
 
-    Raises
-    ------
-    ValueError
-        Rows that were priced by different tables, or some of them by none.
+    One table for all rows, else it is an error.
 
-    Examples
-    --------
     >>> rows = pd.DataFrame([{"mac float32": 10}])
     >>> priced_by(rows), priced_by(price(rows, "flops"))
     (None, 'flops')
@@ -134,33 +112,17 @@ def named_columns(rows: pd.DataFrame, names: Sequence[str],
                   costs: str | CostTable | None = None) -> tuple[pd.DataFrame, str | None]:
     """Return the columns of those names, as they stand or as the rows' counts tell them.
 
-    And the name of the cost table by which those were priced that depend on one. A column
-    ``costs`` of the rows, as `price` writes it, says it of their own columns.
+    And the name of the cost table by which those were priced that depend on one: `costs`, when left
+    out that of the rows, as `price` writes it, else ``cmos``; None where columns stand that depend
+    on a table and nobody says which. Rows priced by another table than `costs` are an error.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-    names : sequence of str
-        Columns of the rows, or predictors.
-    costs : str or CostTable, optional
-        When left out, that of the rows, else ``cmos``; None is returned where columns stand that
-        depend on a table and nobody says which.
-
-    Raises
-    ------
-    ValueError
-        A name that is neither a column nor a predictor, or whose predictor cannot be computed;
-        rows priced by another table than `costs`, or by several.
-
-    Examples
-    --------
     >>> rows = pd.DataFrame([{"mac float32": 10, "width": 4}])
     >>> columns, costs = named_columns(rows, ["width", "macs", "tos"], "flops")
     >>> columns.iloc[0].tolist(), costs
     ([4.0, 10.0, 20.0], 'flops')
     """
-    dependent = [name for name in names if name in PREDICTORS and PREDICTORS[name].by_table]
-    standing = [name for name in dependent if name in rows]
+    standing = [name for name in names
+                if name in rows and name in PREDICTORS and PREDICTORS[name].by_table]
     table = costs.name if isinstance(costs, CostTable) else str(costs) if costs else None
     said = priced_by(rows) if standing else None
     if said is not None and not isinstance(said, str):
@@ -191,16 +153,11 @@ def _numbers(column):
 
 def _counted(rows, name, costs):
     try:
-        predictor = find_predictor(name)
-    except ValueError as error:
-        raise ValueError(f"runs: no column {name!r}, and {error}; the columns are "
-                         f"{', '.join(map(str, rows.columns))}") from None
-    try:
-        return predictor.values(rows, load_cost_table(costs))
+        return predictor_values(rows, name, costs)
     except NoCost:
         raise
     except ValueError as error:
         if name in rows:  # it stands there, missing for another reason than its price
             return None
-        raise ValueError(f"{name!r} is not a column of the runs and cannot be computed: {error}"
-                         ) from None
+        raise ValueError(f"runs: no column {name!r}, and {error}; the columns are "
+                         f"{', '.join(map(str, rows.columns))}") from None

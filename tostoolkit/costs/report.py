@@ -106,7 +106,7 @@ class Report:
         rows = movement.index
         table = self.table.reindex(rows, fill_value=0.0)
         cost = table.sum(axis=1)
-        linear = table.loc[:, _is_linear(table.columns)].sum(axis=1)
+        linear = table.loc[:, [OP_KINDS[op] == LINEAR for _, op in table.columns]].sum(axis=1)
         moved = movement.sum(axis=1)
         flops = self._flops_per_layer.reindex(rows, fill_value=0.0)
         return pd.DataFrame({
@@ -122,9 +122,8 @@ class Report:
         """Return rows of the counts by layer and kind of layer; a training step's by part too."""
         if self.phase == "inference":
             return rows
-        layers, parts = (rows.get_level_values(level) for level in (0, 1))
-        return pd.MultiIndex.from_arrays(
-            [layers, [self._kind(*row) for row in rows], parts],
+        return pd.MultiIndex.from_tuples(
+            [(layer, self._kind(layer, part), part) for layer, part in rows],
             names=["layer", "kind", "part"])
 
     def _kind(self, layer, part):
@@ -154,9 +153,8 @@ class Report:
 
         It is that of elementary functions and of comparisons; `by_op` tells the two apart.
         """
-        table = self.table
-        other = table.loc[:, [not linear for linear in _is_linear(table.columns)]]
-        return float(other.to_numpy().sum()) / (self.total or 1.0)
+        ops = self.by_op
+        return float(ops.cost[ops.work != LINEAR].sum()) / (self.total or 1.0)
 
     @property
     def shares(self) -> pd.DataFrame:
@@ -167,8 +165,6 @@ class Report:
         ``by`` sum to 1, but where a model costs nothing. The loss, the optimizer and operators
         outside of layers are kinds of layer of their own in a training step.
 
-        Examples
-        --------
         ``pandas.concat([report.shares for report in reports])``
         """
         layers = self.per_layer.cost
@@ -185,8 +181,6 @@ class Report:
     def under(self, costs: str | Path | CostTable, missing: str = "raise") -> "Report":
         """Return the report of the same counts at other costs; errors as `transistor_ops`.
 
-        Examples
-        --------
         ``tos.transistor_ops(model).under("gpu-ieee").total``
         """
         costs = load_cost_table(costs)
@@ -195,8 +189,6 @@ class Report:
     def plot(self, n_layers: int = 15) -> "Figure":
         """Return a figure: cost by op kind, and the `n_layers` dearest layers.
 
-        Examples
-        --------
         ``tos.transistor_ops(model).plot()``
         """
         from ..figures.explore import report_overview
@@ -214,15 +206,9 @@ class Report:
     def interactive(self) -> report_views.Html:
         """Return the layers as a table that sorts and searches in Jupyter (itables).
 
-        Examples
-        --------
         ``tos.transistor_ops(model).interactive()``
         """
         return report_views.interactive(self)
-
-
-def _is_linear(columns):
-    return [OP_KINDS[op] == LINEAR for _, op in columns]
 
 
 def transistor_ops(

@@ -1,6 +1,7 @@
 """A `Report` as text, as HTML in Jupyter, and as a table that sorts and searches."""
 
 from dataclasses import dataclass
+from itertools import groupby
 
 #: SI prefixes: scale -> letter.
 _PREFIXES = {1e18: "E", 1e15: "P", 1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k"}
@@ -11,8 +12,6 @@ _DEAREST = 10  # layers that the text shows
 def si(value: float) -> str:
     """Return a number with an SI prefix, of three digits.
 
-    Examples
-    --------
     >>> si(3857973248), si(-1500), si(7)
     ('3.86 G', '-1.5 k', '7')
     """
@@ -82,21 +81,18 @@ def _folded(layers, unit, prefix=""):
     """Return the layers as HTML, those of a nested model folded into one line."""
     names = layers.index.get_level_values("layer").str.removeprefix(prefix)
     models = names.str.partition("/").get_level_values(0).where(names.str.contains("/"), "")
-    parts, start = [], 0
-    for i in range(1, len(layers) + 1):
-        if i < len(layers) and models[i] == models[start]:
-            continue
-        block = layers.iloc[start:i]
-        if models[start]:
-            inside = f"{prefix}{models[start]}/"
+    parts = []
+    for model, rows in groupby(range(len(layers)), models.__getitem__):
+        block = layers.iloc[list(rows)]
+        if model:
             parts.append(
-                f"<details><summary>{prefix}{models[start]}: {len(block)} layer calls, "
+                f"<details><summary>{prefix}{model}: {len(block)} layer calls, "
                 f"{si(block.macs.sum())} MACs, {si(block.cost.sum())} {unit}, "
-                f"{block.share.sum():.2%}</summary>{_folded(block, unit, inside)}</details>")
+                f"{block.share.sum():.2%}</summary>"
+                f"{_folded(block, unit, f'{prefix}{model}/')}</details>")
         else:
             parts.append(block.style.format(_FORMATS).bar(
                 subset="share", color=_BAR, vmin=0, vmax=1).to_html())
-        start = i
     return "".join(parts)
 
 
@@ -134,8 +130,7 @@ def _rows(report):
     """`Report.per_layer`, with the dtype of most of a call's work (empty: no work)."""
     layers = report.per_layer
     work = report.table.T.groupby(level="dtype").sum().T
-    dtype = (work.idxmax(axis=1).where(work.sum(axis=1) > 0, "") if len(work.columns)
-             else work.sum(axis=1).map(lambda _: ""))
+    dtype = work.idxmax(axis=1).where(work.sum(axis=1) > 0, "") if len(work.columns) else []
     layers.insert(0, "dtype", [*dtype, *[""] * (len(layers) - len(dtype))])
     if "part" not in layers.index.names:  # else the rows say it
         layers.insert(1, "phase", report.phase)

@@ -20,24 +20,16 @@ GROUPS = 8
 LEAST_POOLED = 4
 
 
-
 class Normalization(NamedTuple):
-    """A level of a normalisation.
+    """A level of a normalisation: a layer and its arguments.
 
-    Attributes
-    ----------
-    layer : str, function, or None
-        Name of the layer in ``keras.layers``, or a class or function that returns one, with
-        ``name=``; None leaves its input as it is.
-    arguments : mapping
-        Of the layer.
-    of_a_token : bool
-        It normalises the vector of a token, so that transformers have it too.
+    That is the name of one in ``keras.layers``, or a class or function that returns one, with
+    ``name=``; None leaves its input as it is.
     """
 
     layer: str | Callable | None
     arguments: Mapping[str, Any] = {}
-    of_a_token: bool = False
+    of_a_token: bool = False  # it normalises the vector of a token, so that transformers have it
 
 
 #: Level -> what it puts there.
@@ -143,8 +135,7 @@ def decoder(blocks: int, width: int, heads: int, vocabulary: int, context: int,
     """
     import keras
 
-    tokens, x = _embedded(width, heads, vocabulary, context)
-    x = _blocks(x, blocks, width, heads, feed_forward, causal=True)
+    tokens, x = _vectors(blocks, width, heads, vocabulary, context, feed_forward, causal=True)
     logits = keras.layers.Dense(vocabulary, use_bias=False, name="logits")
     return keras.Model(tokens, logits(x), name=name)
 
@@ -178,31 +169,20 @@ def encoder(blocks: int, width: int, heads: int, vocabulary: int, context: int, 
     """
     import keras
 
-    tokens, x = _embedded(width, heads, vocabulary, context)
-    x = _blocks(x, blocks, width, heads, feed_forward, causal=False, activation=activation,
-                normalization=normalization)
+    tokens, x = _vectors(blocks, width, heads, vocabulary, context, feed_forward, causal=False,
+                         activation=activation, normalization=normalization)
     x = keras.layers.GlobalAveragePooling1D(name="mean")(x)
     return keras.Model(tokens, keras.layers.Dense(classes, name="classes")(x), name=name)
 
 
-def _embedded(width, heads, vocabulary, context):
-    """Return (input, vectors): token embeddings plus position embeddings."""
+def _vectors(blocks, width, heads, vocabulary, context, feed_forward, causal, activation="gelu",
+             normalization="layer"):
+    """Return (input, vectors): embeddings of tokens and of positions, after the blocks."""
     import keras
     from keras import layers
 
     if width % heads:
         raise ValueError(f"heads: a width of {width} does not divide into {heads} heads")
-    tokens = keras.Input((context,), dtype="int32", name="tokens")
-    x = layers.Embedding(vocabulary, width, name="token_embedding")(tokens)
-    # 0, 1, 2, ... from the tokens, so that the embedding is part of the graph
-    positions = keras.ops.cumsum(keras.ops.ones_like(tokens), axis=1) - 1
-    return tokens, x + layers.Embedding(context, width, name="position_embedding")(positions)
-
-
-def _blocks(x, blocks, width, heads, feed_forward, causal, activation="gelu",
-            normalization="layer"):
-    from keras import layers
-
     if normalization not in OF_A_TOKEN:
         raise ValueError(f"normalization: {normalization!r} is unknown; use one of "
                          f"{', '.join(OF_A_TOKEN)}")
@@ -211,6 +191,11 @@ def _blocks(x, blocks, width, heads, feed_forward, causal, activation="gelu",
         layer = _normalization(normalization, name=name)
         return x if layer is None else layer(x)
 
+    tokens = keras.Input((context,), dtype="int32", name="tokens")
+    x = layers.Embedding(vocabulary, width, name="token_embedding")(tokens)
+    # 0, 1, 2, ... from the tokens, so that the embedding is part of the graph
+    positions = keras.ops.cumsum(keras.ops.ones_like(tokens), axis=1) - 1
+    x = x + layers.Embedding(context, width, name="position_embedding")(positions)
     for i in range(blocks):
         y = normalized(x, f"block_{i}_norm_1")
         attention = layers.MultiHeadAttention(heads, width // heads, name=f"block_{i}_attention")
@@ -218,4 +203,4 @@ def _blocks(x, blocks, width, heads, feed_forward, causal, activation="gelu",
         y = normalized(x, f"block_{i}_norm_2")
         y = layers.Dense(feed_forward * width, activation=activation, name=f"block_{i}_wide")(y)
         x = x + layers.Dense(width, name=f"block_{i}_narrow")(y)
-    return normalized(x, "norm")
+    return tokens, normalized(x, "norm")

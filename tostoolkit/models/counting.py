@@ -4,7 +4,7 @@
 measured.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,44 +28,19 @@ CHUNK = 16
 
 
 class Job(NamedTuple):
-    """One model to count: a function that builds it, and one that says what to count of it.
-
-    Both take no arguments, and are called where the model is counted: an optimizer of `step`, the
-    keyword arguments of `count_row`, need not travel.
-    """
+    """One model to count; both are called where it is counted, since not all of it can travel."""
 
     build: Callable[[], "keras.Model"]
-    step: Callable[[], Mapping[str, Any]]
+    step: Callable[[], Mapping[str, Any]]  # the keyword arguments of `count_row`
 
 
 def count_each(jobs: Mapping[Hashable, Job], names: Sequence[str], workers: int | None = 0,
                client: "Client | None" = None) -> pd.DataFrame:
-    """Return what `count_row` counts of each job's model.
+    """Return what `count_row` counts of each job's model: integers, 0 where it has none of an op.
 
-    Parameters
-    ----------
-    jobs : mapping of tuple to Job
-        By the row's key in the index.
-    names : sequence of str
-        Of the levels of the index.
-    workers : int, optional
-        Processes; 0 counts here, None takes as many as there are cores. A script that counts in
-        processes needs ``if __name__ == "__main__":``.
-    client : dask.distributed.Client, optional
-        Counts on its workers, which need tostoolkit.
+    The keys of the jobs are the rows of the index, `names` its levels; `workers` and `client` are
+    as for `count_models`. A count of 2^63 or more is an OverflowError.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Integers, exact up to 2^63; 0 where a model has none of an op.
-
-    Raises
-    ------
-    OverflowError
-        A count of 2^63 or more.
-
-    Examples
-    --------
     >>> import keras
     >>> def dense():
     ...     return keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
@@ -76,10 +51,9 @@ def count_each(jobs: Mapping[Hashable, Job], names: Sequence[str], workers: int 
     if client is not None:
         rows = client.gather(client.map(_count, list(jobs.values()), pure=False))
     elif workers == 0:
-        rows = map(_count, jobs.values())
+        rows = [_count(job) for job in jobs.values()]
     else:
         rows = _in_processes(list(jobs.values()), workers)
-    rows = list(rows)
     # absent counts are 0 before there is a column: NaN would make floats of integers
     none = dict.fromkeys(chain.from_iterable(rows), 0)
     index = pd.MultiIndex.from_tuples(jobs, names=names)
@@ -92,14 +66,15 @@ def _count(job: Job) -> dict:
     return count_row(model, **job.step())
 
 
-def _in_processes(jobs: Sequence[Job], workers: int | None) -> Iterator[dict]:
+def _in_processes(jobs: Sequence[Job], workers: int | None) -> list[dict]:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     from tqdm import tqdm
 
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # TensorFlow does not fork
-        yield from tqdm(pool.map(_count, jobs, chunksize=CHUNK), total=len(jobs), desc="models")
+        counted = pool.map(_count, jobs, chunksize=CHUNK)
+        return list(tqdm(counted, total=len(jobs), desc="models"))
 
 
 def count_models(rows: pd.DataFrame, client: "Client | None" = None,
@@ -120,7 +95,8 @@ def count_models(rows: pd.DataFrame, client: "Client | None" = None,
         Spreads the configurations over its workers, which need tostoolkit; the result is the same.
     families : mapping of str to Family
     workers : int, optional
-        As for `count_each`.
+        Processes; 0 counts here, None takes as many as there are cores. A script that counts in
+        processes needs ``if __name__ == "__main__":``.
 
     Raises
     ------

@@ -44,18 +44,13 @@ def correlations(macs: Sequence[float], elementary: Sequence[float]) -> tuple[fl
     x, y = np.log(np.asarray(macs, float)[some]), np.log(np.asarray(elementary, float)[some])
     if some.sum() < 3 or not (np.ptp(x) and np.ptp(y)):
         return np.nan, np.nan
-    return _correlation(x, y), _correlation(_ranks(x), _ranks(y))
+    return tuple(float(np.corrcoef(a, b)[0, 1]) for a, b in ((x, y), (_ranks(x), _ranks(y))))
 
 
 def _ranks(x):
     """Return ranks, ties at their mean, up to a constant."""
     _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - counts / 2)[inverse]
-
-
-def _correlation(x, y):
-    x, y = x - x.mean(), y - y.mean()
-    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
 
 
 # Pairs --------------------------------------------------------------------------------------
@@ -164,8 +159,7 @@ def keys(table: pd.DataFrame, factors: Sequence[str]) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(table[list(factors)].astype(str))
 
 
-def count_pairs(table: pd.DataFrame, factor: str, baseline: Any,
-                families: Mapping[str, Family] = FAMILIES) -> int:
+def _count_pairs(table, factor, baseline, families):
     """Return how many rows of another level have a row of the baseline that is else equal."""
     others = ["family", *(f for f in factors_of(table, families) if f != factor)]
     table = table.drop_duplicates([*others, factor])
@@ -297,7 +291,7 @@ def _pairs(rows, varied, families):
     """Return the number of matched pairs of each factor that the rows' families pair."""
     parts = rows.groupby("family", sort=False) if "family" in rows else ()
     table = pd.DataFrame(
-        [(factor, pairs.baseline, count_pairs(part, factor, pairs.baseline, families))
+        [(factor, pairs.baseline, _count_pairs(part, factor, pairs.baseline, families))
          for name, part in parts if name in families
          for factor, pairs in families[name].pairs.items() if factor in varied],
         columns=["factor", "baseline", "pairs"])

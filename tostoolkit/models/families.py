@@ -171,13 +171,7 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def find_family(name: Any, families: Mapping[str, Family] = FAMILIES) -> Family:
-    """Return the record of a family.
-
-    Raises
-    ------
-    ValueError
-        There is none of that name.
-    """
+    """Return the record of a family."""
     if not isinstance(name, str) or name not in families:
         raise ValueError(f"family: {name!r} is unknown; there are {', '.join(families)}, and "
                          "families=FAMILIES | {'mine': Family(...)} adds one")

@@ -2,15 +2,12 @@
 
 A model set is a pandas table, one row a configuration, with a ``configuration`` name, a column for
 every factor, the ``phase`` and the ``dtype`` policy of the step among them, and the ``family``,
-whose record in `families.FAMILIES` builds a row. The draw is that of `optimal_design.draw`: factors
-in balance, MACs and elementary work not collinear, matched pairs, by what is counted of each row.
-The default sets are read from files (`set_files`): to draw one anew, and to count what it takes,
-takes up to minutes.
+whose record in `families.FAMILIES` builds a row. `optimal_design.draw` draws it, by what is counted
+of each row; the default sets are read from their files (`set_files`).
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
-from typing import Any
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -225,10 +222,8 @@ def model_set(family: str, size: str = "small", n: int | None = N, seed: int = S
     if record.possible:
         grid = grid[record.possible(grid)].reset_index(drop=True)
     if n is not None and n < len(grid):
-        bounds = None if asked else record.bounds.get(size)
-        measures = _Measures(family, record)
-        grid = draw(grid, measures.work, n, rng, record.pairs,
-                    bounds and partial(measures.within, bounds))
+        work, within = _measures(family, record, None if asked else record.bounds.get(size))
+        grid = draw(grid, work, n, rng, record.pairs, within)
     varied = [name for name, values in grid_levels.items() if len(values) > 1]
     grid.insert(0, "configuration", label(grid, varied or list(grid_levels)[:1]))
     return grid.assign(family=family)
@@ -261,27 +256,23 @@ def _check_levels(factor, values, record):
             raise ValueError(f"{argument}: {value!r} is not an integer of at least 1")
 
 
-class _Measures:
-    """What `draw` asks of a row: its work, and whether it is in bounds; counted once each."""
+def _measures(family, record, bounds):
+    """Return what `draw` asks of a row, which is counted once: its work; if it is in the bounds."""
+    @cache
+    def counted(items):
+        row = pd.DataFrame([{"configuration": "", **dict(items), "family": family}])
+        return count_models(row, families={family: record})
 
-    def __init__(self, family, record):
-        self._family, self._families = family, {family: record}
-        self._counted = cache(self._count)
+    def values(row, *names):
+        return [predictor_values(counted(tuple(row.items())), name).item() for name in names]
 
-    def work(self, row: dict[str, Any]) -> list[float]:
-        """Return a row's MACs and its linear, elementary and comparison TOs."""
-        return self._values(row, "macs", "tos_linear", "tos_elementary", "tos_comparison")
+    def work(row):
+        return values(row, "macs", "tos_linear", "tos_elementary", "tos_comparison")
 
-    def within(self, bounds, row: dict[str, Any]) -> bool:
+    def within(row):
         forward = row | {"phase": "inference", "dtype": "float32"}
-        macs, elementwise = self._values(forward, "macs", "ops_elementwise")
+        macs, elementwise = values(forward, "macs", "ops_elementwise")
         return (bounds.least_macs <= macs <= bounds.most_macs
                 and elementwise <= bounds.most_elementwise)
 
-    def _values(self, row, *names):
-        counted = self._counted(tuple(row.items()))
-        return [predictor_values(counted, name).item() for name in names]
-
-    def _count(self, items):
-        row = pd.DataFrame([{"configuration": "", **dict(items), "family": self._family}])
-        return count_models(row, families=self._families)
+    return work, within if bounds else None

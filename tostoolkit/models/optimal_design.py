@@ -45,12 +45,12 @@ BATCH = 8
 RIDGE = 1e-3
 
 
-def candidates(levels: Mapping[str, Sequence], rng: np.random.Generator, everything: bool,
-               most: int = MOST) -> pd.DataFrame:
-    """Return every combination of the levels, or where they are many `most` distinct ones."""
+def candidates(levels: Mapping[str, Sequence], rng: np.random.Generator, everything: bool
+               ) -> pd.DataFrame:
+    """Return every combination of the levels, or where they are many `MOST` distinct ones."""
     total = prod(map(len, levels.values()))
-    codes = (np.arange(total) if everything or total <= most
-             else np.sort(rng.choice(total, most, replace=False)))
+    codes = (np.arange(total) if everything or total <= MOST
+             else np.sort(rng.choice(total, MOST, replace=False)))
     table = {}
     for name, values in reversed(levels.items()):
         codes, position = np.divmod(codes, len(values))
@@ -61,37 +61,16 @@ def candidates(levels: Mapping[str, Sequence], rng: np.random.Generator, everyth
 def draw(grid: pd.DataFrame, work: Callable[[dict], Sequence[float]], n: int,
          rng: np.random.Generator, pairs: Mapping[str, Pairs],
          within: Callable[[dict], bool] | None = None, rounds: int | None = None) -> pd.DataFrame:
-    """Return `n` rows of a grid of factors: balanced, not collinear, with matched pairs.
+    """Return `n` rows of a grid of more: balanced, not collinear, with matched pairs.
 
-    Of each factor that pairs are made in, one row in so many is a twin. The rest begin as levels in
-    balance; then rows at random are put in the place of that one by which they lower most the sum
-    of the imbalance of levels (chi-square), of what correlation and variance inflation exceed half
-    of what is allowed, and of what the spread of MACs falls short of an even one.
-
-    To count a row is slow, so it is counted when it is first looked at, and not where the imbalance
-    alone says no: at n = 96 some 200 to 330 rows of the grid's thousands.
-
-    Parameters
-    ----------
-    grid : pandas.DataFrame
-        Factors only, more than `n` rows.
-    work : function
-        Row of the grid, as a dict, -> its MACs, linear, elementary and comparison TOs.
-    n : int
-    rng : numpy.random.Generator
-    pairs : mapping of str to Pairs
-        By factor; one that does not vary in the grid, or lacks the baseline in it, has no twins.
-    within : function, optional
-        Row -> whether it may be drawn; all may, when left out.
-    rounds : int, optional
-        Rows tried; 2 `n`, when left out.
-
-    Raises
-    ------
-    ValueError
-        Fewer than `n` rows are `within`.
+    `work` takes a row to its MACs, linear, elementary and comparison TOs, `within` to whether it
+    may be drawn. Of each factor of `pairs` that varies, one row in so many is a twin. The rest
+    begin as levels in balance; then `rounds` rows at random, 2 `n` when left out, are put in the
+    place of that one by which they lower most the sum of the imbalance of levels (chi-square), of
+    what correlation and variance inflation exceed half of what is allowed, and of what the spread
+    of MACs falls short of an even one. To count a row is slow: it is counted when it is first
+    looked at, and not where the imbalance alone says no, at n = 96 some 200 to 330 rows.
     """
-    crossed = ["dtype", *pairs]
     baselines = {f: pair.baseline for f, pair in pairs.items()
                  if f in grid and grid[f].nunique() > 1 and (grid[f] == pair.baseline).any()}
     share = {f: n // pairs[f].one_in for f in baselines}
@@ -100,7 +79,7 @@ def draw(grid: pd.DataFrame, work: Callable[[dict], Sequence[float]], n: int,
     eligible = {"": np.arange(len(grid)), **{
         f: np.flatnonzero(grid[f] != b) for f, b in baselines.items()}}
     training = (grid.phase == "training").to_numpy()
-    levels, expected = _one_hot(grid, crossed)
+    levels, expected = _one_hot(grid, ["dtype", *pairs])
     even = expected * len(paired)
     with tqdm(desc="counting candidates", unit="count", delay=3, leave=False) as bar:
         judged = _Candidates(grid, baselines, work, within, bar)
@@ -158,8 +137,7 @@ class _Candidates:
 
     def __init__(self, grid, baselines, work, within, bar):
         self.tables = {"": grid, **{f: grid.assign(**{f: b}) for f, b in baselines.items()}}
-        names = pd.factorize(pd.concat([
-            keys(t, list(grid)).to_series() for t in self.tables.values()]))[0]
+        names = pd.factorize(keys(pd.concat(self.tables.values()), list(grid)))[0]
         self.ids = dict(zip(self.tables, np.split(names, len(self.tables)), strict=True))
         self._work, self._within, self._bar = work, within, bar
         self._loads, self._judged = {}, {}
@@ -219,7 +197,7 @@ def _one_hot(grid, crossed):
 def _balanced(levels, expected, eligible, rng, within):
     """Draw a row for each of `eligible` that is `within`, so that levels appear equally often."""
     seen, free, rows = np.zeros(len(expected)), np.ones(len(levels), bool), []
-    weight = levels / expected if len(expected) else levels
+    weight = levels / expected
     for among, allowed in zip(eligible, within, strict=True):
         among = among[free[among]]
         among = among if len(among) <= COMPARED else rng.choice(among, COMPARED, replace=False)

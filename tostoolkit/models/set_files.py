@@ -99,10 +99,7 @@ def default_path(family: str, size: str) -> Path:
 
 def default_set(family: str, size: str, levels: Mapping[str, Sequence], n: int
                 ) -> pd.DataFrame:
-    """Return a default set from its file, which must keep to the `levels` and have `n` rows.
-
-    Errors as of `read_model_set`; also a row with another level.
-    """
+    """Return a default set from its file, which must keep to the `levels` and have `n` rows."""
     path = default_path(family, size)
     models = read_model_set(path)
     if [*models] != ["configuration", *levels, "family"] or {*models.family} != {family}:

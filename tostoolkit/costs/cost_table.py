@@ -60,6 +60,8 @@ class CostTable:
 def cost_tables() -> pd.DataFrame:
     """Return the names of the cost tables that ship, with unit and description.
 
+    Examples
+    --------
     >>> cost_tables().loc["macs", "unit"]
     'MACs'
     """

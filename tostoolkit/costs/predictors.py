@@ -141,6 +141,8 @@ def predictors(costs: str | Path | CostTable = "cmos") -> pd.DataFrame:
     ``mac conv3x3`` and its like, by kernel, and ``exp float32`` and its like, by op, are
     predictors too.
 
+    Examples
+    --------
     >>> predictors().loc["bytes", "unit"]
     'B'
     """

@@ -165,6 +165,8 @@ class Report:
         ``by`` sum to 1, but where a model costs nothing. The loss, the optimizer and operators
         outside of layers are kinds of layer of their own in a training step.
 
+        Examples
+        --------
         ``pandas.concat([report.shares for report in reports])``
         """
         layers = self.per_layer.cost
@@ -181,6 +183,8 @@ class Report:
     def under(self, costs: str | Path | CostTable, missing: str = "raise") -> "Report":
         """Return the report of the same counts at other costs; errors as `transistor_ops`.
 
+        Examples
+        --------
         ``tos.transistor_ops(model).under("gpu-ieee").total``
         """
         costs = load_cost_table(costs)
@@ -189,6 +193,8 @@ class Report:
     def plot(self, n_layers: int = 15) -> "Figure":
         """Return a figure: cost by op kind, and the `n_layers` dearest layers.
 
+        Examples
+        --------
         ``tos.transistor_ops(model).plot()``
         """
         from ..figures.explore import report_overview
@@ -206,6 +212,8 @@ class Report:
     def interactive(self) -> report_views.Html:
         """Return the layers as a table that sorts and searches in Jupyter (itables).
 
+        Examples
+        --------
         ``tos.transistor_ops(model).interactive()``
         """
         return report_views.interactive(self)

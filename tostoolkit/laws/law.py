@@ -114,8 +114,7 @@ class ScalingLaw:
         phase : str, optional
             Of the model; can be left out where the law is of one phase.
         device : str, optional
-            On which it is to be: one that the law was fitted on. Needed for a model where the law
-            is of several.
+            One that the law was fitted on; needed for a model where it was fitted on several.
         costs : CostTable, optional
             The table of a law whose predictors were priced by a table of yours.
 

@@ -1,5 +1,7 @@
 """A user's own measurements: what comes back, and what each kind of bad input says."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,14 @@ def test_saved_models_and_training_are_counted(table, models, tmp_path):
     assert runs["mac float32"].tolist()[:2] == [32, step["float32", "mac"].sum()]
     assert runs["mac dense"].tolist() == runs["mac float32"].tolist()
     assert runs.phase.tolist() == ["inference", "training"] * 2
+
+
+def test_a_counter_of_ones_own_holds(table, models):
+    own = tos.OP_COUNTERS | {"Dense": lambda call: Counter(
+        {("float32", "sqrt"): call.outputs[0].size})}
+    runs = from_csv(table, models, batch_size=2, counters=own)
+    assert runs["sqrt float32"].tolist() == [8, 80, 8, 80]
+    assert "mac float32" not in runs
 
 
 def test_law_recovered_from_own_runs(tmp_path):

@@ -1,5 +1,6 @@
 """Counting many models: by closed forms, in processes, on a cluster; integers stay integers."""
 
+from collections import Counter
 from functools import partial
 
 import keras
@@ -10,6 +11,7 @@ from dask.distributed import Client
 from models import some
 
 import tostoolkit as tos
+from tostoolkit.counting.rules import OP_COUNTERS
 from tostoolkit.models.counting import Job, count_each
 
 
@@ -49,6 +51,24 @@ def test_processes_and_a_cluster_count_the_same():
         pd.testing.assert_frame_equal(count_each(jobs(2, 3, 5), ["n"], client=one), here)
         pd.testing.assert_frame_equal(tos.count_models(models, one), tos.count_models(models))
     assert here["mac dense"].tolist() == [4, 9, 25]
+
+
+def seven_roots(call):
+    """A counter of one's own, of a module, so that it can travel."""
+    return Counter({(call.dtype, "sqrt"): 7})
+
+
+def test_counters_of_ones_own_hold_here_in_processes_and_on_a_cluster():
+    rows = some(3).assign(phase="inference", dtype="float32", batch_norm=False)
+    own = OP_COUNTERS | {"Dense": seven_roots}
+    counted = tos.count_models(rows, counters=own)
+    assert counted["sqrt float32"].tolist() == (7 * (rows.depth + 1)).tolist()
+    assert "mac float32" not in counted
+    pd.testing.assert_frame_equal(tos.count_models(rows, workers=1, counters=own), counted)
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as one:
+        pd.testing.assert_frame_equal(tos.count_models(rows, one, counters=own), counted)
+    # a kind that is left out is traced
+    pd.testing.assert_frame_equal(tos.count_models(rows, counters={}), tos.count_models(rows))
 
 
 def test_the_columns_of_the_rows_come_first_and_their_family_stays():

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..counting.introspection import abstract
+from ..counting.rules import OP_COUNTERS
 from ..models.counting import Job, count_each
 
 #: Unit -> joules.
@@ -22,7 +23,8 @@ def from_csv(csv: str | Path | pd.DataFrame, models: Mapping[str, Any], *, model
              energy: str | None = "energy_j", unit: str = "J", device: str = "device",
              time: str | None = None, batch_size: int | str = 1, phase: str = "inference",
              configuration: str | None = None, loss: Any = None, optimizer: Any = None,
-             input_shape: tuple[int, ...] | None = None) -> pd.DataFrame:
+             input_shape: tuple[int, ...] | None = None,
+             counters: Mapping = OP_COUNTERS) -> pd.DataFrame:
     """Return one's own measured runs with everything that is counted of their models.
 
     What comes back goes as it is into `price`, `fit_scaling_law` and `compare_predictors`.
@@ -56,6 +58,8 @@ def from_csv(csv: str | Path | pd.DataFrame, models: Mapping[str, Any], *, model
         For training; those of the compiled model, when left out.
     input_shape : tuple of int, optional
         Shape of one sample, where the models leave a dimension open.
+    counters : mapping of str or class to function
+        As for `count_ops`.
 
     Returns
     -------
@@ -105,7 +109,8 @@ def from_csv(csv: str | Path | pd.DataFrame, models: Mapping[str, Any], *, model
     )
     runs["configuration"] = runs[configuration] if configuration else [
         f"{r.model} batch={r.batch_size} {r.phase}" for r in runs.itertuples()]
-    return _counted(runs, models, loss, optimizer, input_shape)
+    return _counted(runs, models, loss=loss, optimizer=optimizer, input_shape=input_shape,
+                    counters=counters)
 
 
 def _read(csv):
@@ -190,14 +195,13 @@ def _joules(table, energy, unit):
     return _numbers(table, energy) * JOULES[unit]
 
 
-def _counted(runs, models, loss, optimizer, input_shape):
+def _counted(runs, models, **counting):
     names = ["model", "batch_size", "phase"]
     steps = runs[names].drop_duplicates()
     built = {name: _build(name, models[name]) for name in steps.model.unique()}
     jobs = {
         (name, size, phase): Job(partial(built.get, name), partial(
-            dict, batch_size=size, phase=phase, input_shape=input_shape, loss=loss,
-            optimizer=optimizer))
+            dict, batch_size=size, phase=phase, **counting))
         for name, size, phase in steps.itertuples(index=False)}
     counts = count_each(jobs, names)
     clash = counts.columns.intersection(runs.columns)

@@ -13,6 +13,8 @@ import pandas as pd
 
 from ..counting.count import count_row
 from ..counting.introspection import abstract
+from ..counting.rules import OP_COUNTERS
+from ..counting.rules.layers import no_rule
 from .families import FAMILIES, Family, build, find_family
 
 if TYPE_CHECKING:
@@ -78,8 +80,8 @@ def _in_processes(jobs: Sequence[Job], workers: int | None) -> list[dict]:
 
 
 def count_models(rows: pd.DataFrame, client: "Client | None" = None,
-                 families: Mapping[str, Family] = FAMILIES, workers: int | None = 0
-                 ) -> pd.DataFrame:
+                 families: Mapping[str, Family] = FAMILIES, workers: int | None = 0,
+                 counters: Mapping = OP_COUNTERS) -> pd.DataFrame:
     """Return a model set, or measured runs of one, with all that `count_row` counts added.
 
     Each configuration, at the same levels of its family's factors, is built once, under its dtype
@@ -97,6 +99,8 @@ def count_models(rows: pd.DataFrame, client: "Client | None" = None,
     workers : int, optional
         Processes; 0 counts here, None takes as many as there are cores. A script that counts in
         processes needs ``if __name__ == "__main__":``.
+    counters : mapping of str or class to function
+        As for `count_ops`; where processes count, functions of a module that they can import.
 
     Raises
     ------
@@ -119,16 +123,24 @@ def count_models(rows: pd.DataFrame, client: "Client | None" = None,
     columns = [c for c in ("family", "configuration", *known) if c in rows]
     models = rows[columns].reset_index(drop=True).groupby(
         columns, sort=False, dropna=False, observed=True).ngroup().to_numpy()
+    own = _own(counters)
     jobs = {}
     for number, row in zip(models, rows.to_dict("records"), strict=True):
         if (number,) not in jobs:
             record = {row["family"]: records[row["family"]]}  # alone, since it may travel
-            jobs[number,] = Job(partial(build, row, record), partial(_step, row))
+            jobs[number,] = Job(partial(build, row, record), partial(_step, row, own))
     counts = count_each(jobs, ["model"], workers, client).loc[models]
     rows = rows.drop(columns=counts.columns, errors="ignore")  # of an earlier count
     return pd.concat([rows, counts.set_index(rows.index)], axis=1)
 
 
-def _step(row):
+def _own(counters):
+    """Return how counters differ from `OP_COUNTERS`, not all of which can travel."""
+    return {key: counters.get(key, no_rule) for key in {**OP_COUNTERS, **counters}
+            if counters.get(key) is not OP_COUNTERS.get(key)}
+
+
+def _step(row, counters):
     return {"batch_size": int(row["batch_size"]), "phase": row.get("phase", "inference"),
-            "loss": LOSS, "optimizer": row.get("optimizer", OPTIMIZER)}
+            "loss": LOSS, "optimizer": row.get("optimizer", OPTIMIZER),
+            **({"counters": OP_COUNTERS | counters} if counters else {})}

@@ -1,6 +1,7 @@
 """The meters of a machine, on fakes of its hardware, and one from outside the package."""
 
 import math
+import os
 
 import pytest
 from simulated_counters import Device, fake_nvml, powercap_tree
@@ -50,10 +51,12 @@ def test_rapl_adds_packages_and_memory_and_nothing_twice(tmp_path):
 
 def test_unreadable_rapl_is_an_error_that_says_how_to_read_it(tmp_path):
     powercap_tree(tmp_path)
-    (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
-    (tmp_path / "intel-rapl:0" / "energy_uj").mkdir()
+    (tmp_path / "intel-rapl:1" / "energy_uj").unlink()
+    (tmp_path / "intel-rapl:1" / "energy_uj").mkdir()
+    before = os.listdir("/dev/fd")
     with pytest.raises(MeterError, match="sudo chmod a\\+r"):
         energy_meters.rapl((tmp_path,))
+    assert os.listdir("/dev/fd") == before  # the files of the domain before it are closed
 
 
 def test_no_powercap_is_an_error(tmp_path):

@@ -71,10 +71,9 @@ def rapl(roots: Sequence[str | Path] = POWERCAP) -> Meter:
     else:
         raise MeterError("rapl: no CPU package counts its energy under "
                          + " or ".join(map(str, roots)))
-    files = []
-    counters = [_powercap_counter(domain, files) for domain in domains]
-    return Meter("rapl", counters, cpu_name(), "powercap",
-                 close=lambda: [os.close(file) for file in files])
+    with ExitStack() as files:  # closed where a domain cannot be read
+        counters = [_powercap_counter(domain, files) for domain in domains]
+        return Meter("rapl", counters, cpu_name(), "powercap", close=files.pop_all().close)
 
 
 def _name(domain):
@@ -82,7 +81,7 @@ def _name(domain):
 
 
 def _powercap_counter(domain, files):
-    """Return a domain's counter, and add the file that it holds open."""
+    """Return a domain's counter, and leave it to `files` to close the file that it holds open."""
     path = domain / "energy_uj"
     try:
         int(path.read_text(encoding="ascii"))
@@ -92,7 +91,7 @@ def _powercap_counter(domain, files):
         raise MeterError(
             f"rapl: {path} cannot be read ({type(error).__name__}); it is root's since Linux 5.10: "
             f"sudo chmod a+r {path}") from error
-    files.append(file)
+    files.callback(os.close, file)
     return Counter(f"{domain.name} {_name(domain)}",
                    lambda: int(os.pread(file, LONGEST_READING, 0)) / 1e6, limit / 1e6)
 

@@ -54,7 +54,7 @@ def compare(
     {('macs', 'dense_4'): 32.0, ('flops', 'dense_4'): 68.0}
     """
     several = isinstance(costs, Sequence) and not isinstance(costs, str)
-    tables = [load_cost_table(table) for table in (costs if several else [costs])]
+    tables = [load_cost_table(table) for table in costs] if several else [costs]
     if not tables:
         raise ValueError("costs: the list is empty; pass cost tables, ['cmos', 'macs'] say")
     if several:

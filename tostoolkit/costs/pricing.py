@@ -152,8 +152,9 @@ def _numbers(column):
 
 
 def _counted(rows, name, costs):
+    table = load_cost_table(costs)  # what is wrong with it is no matter of the rows
     try:
-        return predictor_values(rows, name, costs)
+        return predictor_values(rows, name, table)
     except NoCost:
         raise
     except ValueError as error:

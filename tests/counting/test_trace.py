@@ -87,11 +87,40 @@ def test_rule_equals_trace_for_drawn_attention(heads, dim, queries, keys, width,
     assert nonzero(tos.count_ops(model, 2).sum()) == nonzero(trace_ops(model, 2).sum())
 
 
-def test_causal_attention():
+@pytest.mark.parametrize(("kind", "kwargs"), [
+    ("Attention", {}), ("Attention", {"score_mode": "concat"}), ("AdditiveAttention", {}),
+    ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}),
+    ("GroupQueryAttention", {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}),
+])
+def test_attention_under_a_causal_mask(kind, kwargs):
+    spread = kind in ("MultiHeadAttention", "GroupQueryAttention")
     with tos.abstract():
-        x = keras.Input((5, 6))
-        model = keras.Model(x, layers.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True))
+        x, y = keras.Input((5, 6)), keras.Input((7, 6))
+        layer = getattr(layers, kind)(**kwargs)
+        z = (layer(x, y, use_causal_mask=True) if spread
+             else layer([x, y], use_causal_mask=True))
+        model = keras.Model([x, y], z)
     assert nonzero(tos.count_ops(model, 2).sum()) == nonzero(trace_ops(model, 2).sum())
+
+
+@pytest.mark.parametrize(("kind", "kwargs", "shapes", "macs"), [
+    # dot: of each of 3 x 2 rows, 5 x 7 scores of 6 products each, and as many of the mixture
+    ("Attention", {}, [(2, 5, 6), (2, 7, 6)], 3 * 2 * 5 * 7 * (6 + 6)),
+    ("AdditiveAttention", {}, [(2, 5, 6), (2, 7, 6)], None),
+    # projections of 3 x 3 x 5 queries and 3 x 3 x 7 keys and values; over the last axis alone
+    ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "attention_axes": (2,)},
+     [(3, 5, 6), (3, 7, 6)],
+     9 * (2 * 5 + 2 * 7) * 6 * 6 + 9 * 2 * 5 * 7 * (3 + 3)),
+    # over both axes, 15 by 15 scores
+    ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "attention_axes": (1, 2)},
+     [(3, 5, 6), (3, 5, 6)], 3 * 4 * 15 * 6 * 6 + 3 * 2 * 15 * 15 * (3 + 3)),
+])
+def test_attention_over_several_axes(kind, kwargs, shapes, macs):
+    with tos.abstract():
+        model = model_of(kind, kwargs, shapes)
+    counts = tos.count_ops(model, 3).sum()
+    assert nonzero(counts) == nonzero(trace_ops(model, 3).sum())
+    assert macs is None or counts["float32", "mac"] == macs
 
 
 APPLICATIONS = sorted(name for name, value in vars(keras.applications).items()

@@ -54,6 +54,7 @@ def group_query_attention(call):
 def _by_heads(call, heads, key_heads, key_dim, value_dim):
     """The dense projections of query, key, value and output, with their biases; then the heads."""
     layer = call.layer
+    _need_rows_of_vectors(call)
     if any(name_of(x.activation) != "linear" for kind, x in sublayers(layer)
            if kind == "EinsumDense"):
         raise NoRule(f"{call.path!r} ({call.kind}): a projection with an activation")
@@ -65,25 +66,36 @@ def _by_heads(call, heads, key_heads, key_dim, value_dim):
     v = batch * keys * key_heads * value_dim
     macs = (q * query.shape[-1] + k * key.shape[-1] + v * value.shape[-1] + out * heads * value_dim)
     bias = layer.get_config()["use_bias"]
-    return (ops(call.dtype, mac=macs, add=(q + k + v + out) if bias else 0)
+    masked = call.kwargs.get("use_causal_mask")  # known from the shapes: a choice per score
+    return (ops(call.dtype, mac=macs, add=(q + k + v + out) if bias else 0,
+                select=batch * queries * heads * keys if masked else 0)
             + _attend(call, heads, key_dim, value_dim, scale=key_dim != 1))
 
 
 def _attend(call, heads, key_dim, value_dim, scale):
-    """softmax(q k' / sqrt(d)) v: the contractions, the softmax over the keys, a causal mask."""
+    """softmax(q k' / sqrt(d)) v: the contractions, and the softmax over the keys."""
     keys = call.inputs[1].shape[1]
     scores = prod(call.inputs[0].shape[:2]) * heads * keys
     return (ops(call.dtype, mac=scores * (key_dim + value_dim), mul=scores if scale else 0)
-            + softmax(call.dtype, scores, keys) + _mask(call, scores))
+            + softmax(call.dtype, scores, keys))
 
 
-def _mask(call, scores):
-    """A causal mask, known from the shapes: a choice per score."""
-    return ops(call.dtype, select=scores if call.kwargs.get("use_causal_mask") else 0)
+def _need_rows_of_vectors(call):
+    """Raise NoRule where an input is no batch of rows of vectors, over which attention mixes."""
+    if any(len(t.shape) != 3 for t in call.inputs):
+        raise NoRule(f"{call.path!r} ({call.kind}): attention over several axes")
+
+
+def _need_no_mask(call):
+    """Raise NoRule of a causal mask, which these layers apply in a way of their own."""
+    if call.kwargs.get("use_causal_mask"):
+        raise NoRule(f"{call.path!r} ({call.kind}): a causal mask")
 
 
 def dot_attention(call):
     """keras.layers.Attention: scores by dot product, or by tanh(q + k) with ``concat``."""
+    _need_rows_of_vectors(call)
+    _need_no_mask(call)
     query, value = call.inputs[:2]
     if call.layer.score_mode == "concat":
         counts, scores = _attend_by_sum(call)
@@ -93,8 +105,9 @@ def dot_attention(call):
 
 def additive_attention(call):
     """Bahdanau et al. 2015: scores are sum(scale tanh(q + k))."""
-    counts, scores = _attend_by_sum(call)
-    return counts + _mask(call, scores)
+    _need_rows_of_vectors(call)
+    _need_no_mask(call)
+    return _attend_by_sum(call)[0]
 
 
 def _attend_by_sum(call):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from structure import Structure
+from structure import JOURNEYS, Structure
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Structure(ROOT / "tostoolkit")
@@ -37,6 +37,12 @@ def test_a_part_imports_only_those_above_it():
 def test_no_modules_import_one_another():
     assert PACKAGE.circles == set()
     assert PACKAGE.back_up == []
+
+
+@pytest.mark.parametrize(("function", "parameter"), JOURNEYS)
+def test_what_a_user_hands_over_goes_one_way(function, parameter):
+    """One that climbs back and forth between modules shows that a step is missing."""
+    assert 4 <= len(PACKAGE.stations(function, parameter)) <= 10
 
 
 @pytest.mark.parametrize(("code", "arrow"), [

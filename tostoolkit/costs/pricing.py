@@ -154,7 +154,7 @@ def _numbers(column):
 def _counted(rows, name, costs):
     table = load_cost_table(costs)  # what is wrong with it is no matter of the rows
     try:
-        return predictor_values(rows, name, table)
+        return find_predictor(name).values(rows, table)
     except NoCost:
         raise
     except ValueError as error:

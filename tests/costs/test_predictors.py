@@ -130,6 +130,9 @@ def test_price_takes_counted_rows_and_keeps_a_column_of_ones_own():
         tos.price(counted([MODEL]).assign(costs=12.5))
     with pytest.raises(ValueError, match="no cost table 'cmoss'"):
         tos.price(counted([MODEL]), "cmoss")
+    runs = counted([MODEL] * 4).assign(configuration=range(4), energy_j=1.0)
+    with pytest.raises(ValueError, match=r"^costs: no cost table 'cmoss'"):  # not: no column 'tos'
+        tos.fit_scaling_law(runs, "tos", costs="cmoss")
 
 
 def test_every_predictor_has_a_definition_a_unit_and_a_value():

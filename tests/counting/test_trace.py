@@ -87,18 +87,18 @@ def test_rule_equals_trace_for_drawn_attention(heads, dim, queries, keys, width,
     assert nonzero(tos.count_ops(model, 2).sum()) == nonzero(trace_ops(model, 2).sum())
 
 
+@pytest.mark.parametrize("argument", ["use_causal_mask", "return_attention_scores"])
 @pytest.mark.parametrize(("kind", "kwargs"), [
     ("Attention", {}), ("Attention", {"score_mode": "concat"}), ("AdditiveAttention", {}),
     ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}),
     ("GroupQueryAttention", {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}),
 ])
-def test_attention_under_a_causal_mask(kind, kwargs):
+def test_attention_under_a_causal_mask_and_with_its_scores(kind, kwargs, argument):
     spread = kind in ("MultiHeadAttention", "GroupQueryAttention")
     with tos.abstract():
         x, y = keras.Input((5, 6)), keras.Input((7, 6))
         layer = getattr(layers, kind)(**kwargs)
-        z = (layer(x, y, use_causal_mask=True) if spread
-             else layer([x, y], use_causal_mask=True))
+        z = layer(x, y, **{argument: True}) if spread else layer([x, y], **{argument: True})
         model = keras.Model([x, y], z)
     assert nonzero(tos.count_ops(model, 2).sum()) == nonzero(trace_ops(model, 2).sum())
 

@@ -104,9 +104,12 @@ CASES = {
     "MultiHeadAttention": [
         ({"num_heads": 2, "key_dim": 3}, [(5, 6), (7, 6)]),
         ({"num_heads": 2, "key_dim": 3, "value_dim": 4, "use_bias": False}, [(5, 6), (7, 8)]),
-        ({"num_heads": 2, "key_dim": 3, "output_shape": 5}, [(5, 6), (5, 6), (5, 6)])],
+        ({"num_heads": 2, "key_dim": 3, "output_shape": 5}, [(5, 6), (5, 6), (5, 6)]),
+        ({"num_heads": 2, "key_dim": 3, "dropout": 0.3}, [(5, 6), (7, 6)])],
     "GroupQueryAttention": [
-        ({"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}, [(5, 6), (7, 6)])],
+        ({"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}, [(5, 6), (7, 6)]),
+        ({"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2, "dropout": 0.3},
+         [(5, 6), (7, 6)])],
     "Rescaling": [({"scale": 0.5}, [(4, 4, 3)])],
     "UpSampling1D": [({"size": 2}, [(4, 3)])],
     "UpSampling2D": [({"size": 2}, [(4, 5, 3)]), ({"size": 2, "interpolation": "bilinear"},

@@ -58,6 +58,10 @@ def _by_heads(call, heads, key_heads, key_dim, value_dim):
     if any(name_of(x.activation) != "linear" for kind, x in sublayers(layer)
            if kind == "EinsumDense"):
         raise NoRule(f"{call.path!r} ({call.kind}): a projection with an activation")
+    # then Keras scales the queries, not the scores, and masks in another way
+    config = layer.get_config()
+    if config["dropout"] or call.kwargs.get("return_attention_scores"):
+        raise NoRule(f"{call.path!r} ({call.kind}): scores that are dropped or returned")
     query, value = call.inputs[:2]
     key = call.inputs[2] if len(call.inputs) > 2 else value
     (batch, queries), keys, out = query.shape[:2], value.shape[1], call.outputs[0].size
@@ -65,9 +69,8 @@ def _by_heads(call, heads, key_heads, key_dim, value_dim):
     k = batch * keys * key_heads * key_dim
     v = batch * keys * key_heads * value_dim
     macs = (q * query.shape[-1] + k * key.shape[-1] + v * value.shape[-1] + out * heads * value_dim)
-    bias = layer.get_config()["use_bias"]
     masked = call.kwargs.get("use_causal_mask")  # known from the shapes: a choice per score
-    return (ops(call.dtype, mac=macs, add=(q + k + v + out) if bias else 0,
+    return (ops(call.dtype, mac=macs, add=(q + k + v + out) if config["use_bias"] else 0,
                 select=batch * queries * heads * keys if masked else 0)
             + _attend(call, heads, key_dim, value_dim, scale=key_dim != 1))
 

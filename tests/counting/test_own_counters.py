@@ -11,7 +11,7 @@ from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count
-from tostoolkit.counting.op_graph import TraceError
+from tostoolkit.counting.trace import TraceError
 from tostoolkit.counting.rules import NoRule
 
 F = "float32"

@@ -11,9 +11,9 @@ from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count, counted
-from tostoolkit.counting.op_graph import TraceError
+from tostoolkit.counting.trace import TraceError
 from tostoolkit.counting.rules import OP_COUNTERS, TRACED_LAYERS
-from tostoolkit.counting.trace_ops import TRACE_COUNTERS
+from tostoolkit.counting.backends.tensorflow_ops import TRACE_COUNTERS
 
 #: Cells are layers of the layers that loop over them, and are checked there.
 CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"}

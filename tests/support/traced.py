@@ -3,10 +3,12 @@
 import pandas as pd
 
 from tostoolkit.counting.calls import LayerCall
-from tostoolkit.counting.introspection import compiled, inspect
-from tostoolkit.counting.op_graph import OpCounts
-from tostoolkit.counting.trace import says_how_to_count, trace_step, traced
-from tostoolkit.counting.trace_ops import TRACE_COUNTERS
+from tostoolkit.counting.backends.tensorflow import trace_step, traced
+from tostoolkit.counting.backends.tensorflow_graph import OpCounts
+from tostoolkit.counting.backends.tensorflow_ops import TRACE_COUNTERS
+from tostoolkit.counting.compiled import compiled
+from tostoolkit.counting.introspection import inspect
+from tostoolkit.counting.trace import says_how_to_count
 from tostoolkit.counting.walk import check_phase, read_calls
 
 
@@ -34,7 +36,8 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
     if phase == "training":
         rows = trace_step(read, compiled(model, loss, optimizer), no_counter)
     else:
-        graph = traced(LayerCall(model.name, "", model, read.inputs, ()))
+        graph = traced(LayerCall(model.name, "", model, read.inputs, (),
+                                 bind=lambda tensors: ((read.structure(tensors),), {})))
         with says_how_to_count(model.name, type(model).__name__):
             rows = OpCounts(trace_counters).add_graph(graph).by_layer(read)
     table = pd.DataFrame.from_records([row.counts for row in rows.values()])

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from inspect import signature
 from math import prod
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 LEVELS = MappingProxyType({"inference": ("layer", "kind"), "training": ("layer", "part")})
 #: Parts of a training step, and the row of its loss.
 FORWARD, BACKWARD, UPDATE, LOSS = "forward", "backward", "update", "loss"
+#: Scopes of the parts of a traced step, which no layer of a user's is named like.
+BACKWARD_SCOPE, UPDATE_SCOPE, LOSS_SCOPE = "tos_backward", "tos_update", "tos_loss"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class LayerCall:
         the other writes. Empty for a call that is not part of a graph.
     bind : function, or None
         Tensors, one for each of the inputs -> positional and keyword arguments of the call, as
-        the model makes it; None of a call that is not part of a graph.
+        the model makes it; None of a call that was made by hand.
 
     Examples
     --------
@@ -86,6 +89,17 @@ class LayerCall:
     reads: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     bind: Callable | None = field(default=None, compare=False, repr=False)
+
+    def arguments(self, tensors) -> tuple[tuple, dict]:
+        """Return the positional and keyword arguments of the call, on these tensors."""
+        tensors = tuple(tensors)
+        if self.bind is not None:
+            return self.bind(tensors)
+        # an operator takes its tensors one by one, and so does a layer with several of them
+        required = [p for p in signature(self.layer.call).parameters.values() if p.default is
+                    p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        spread = len(required) > 1 or len(tensors) == 1 or not hasattr(self.layer, "weights")
+        return tensors if spread else (list(tensors),), dict(self.kwargs)
 
 
 class CallCount(NamedTuple):

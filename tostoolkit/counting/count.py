@@ -52,7 +52,8 @@ import pandas as pd
 from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
-from .introspection import compiled, inspect, is_as_shipped, sublayers
+from .compiled import compiled
+from .introspection import inspect, is_as_shipped, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, NoRule, find_counter, user_counter
 from .rules.layers import zero
 from .rules.training import count_step

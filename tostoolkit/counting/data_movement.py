@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .calls import LEVELS, Tensor
-from .introspection import compiled_optimizer, inspect
+from .compiled import compiled_optimizer
+from .introspection import inspect
 from .rules import NOISE, OP_COUNTERS
 from .walk import check_phase, read_calls
 

@@ -29,11 +29,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A functional graph: its inputs and outputs, and its nodes in the order of execution."""
+    """A functional graph: its inputs and outputs, and its nodes in the order of execution.
+
+    `template` is its inputs in the structure in which it takes them.
+    """
 
     inputs: tuple
     outputs: tuple
     nodes: tuple[Node, ...]
+    template: Any
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def _shipped_layers():
     import keras
 
     return frozenset(c for c in vars(keras.layers).values()
-                     if isinstance(c, type) and _is_of_keras(c))
+                     if isinstance(c, type) and is_of_keras(c))
 
 
 @cache
@@ -98,11 +102,6 @@ def _shipped_names():
     import keras
 
     return {*vars(keras.layers), *(c.__name__ for c in _shipped_layers())}
-
-
-def _is_of_keras(definition):
-    """Whether a class or function was defined in Keras, not put there by somebody else."""
-    return str(getattr(definition, "__module__", "")).startswith("keras.src.")
 
 
 def is_as_shipped(layer) -> bool:
@@ -122,7 +121,7 @@ def is_as_shipped(layer) -> bool:
     cls = type(layer)
     if cls not in _shipped_layers():
         return True
-    return (_is_of_keras(cls.call) and not getattr(layer, "lora_enabled", False)
+    return (is_of_keras(cls.call) and not getattr(layer, "lora_enabled", False)
             and not _methods(cls) & vars(layer).keys())
 
 
@@ -172,7 +171,7 @@ def _graph(model):
     by_depth = model._nodes_by_depth
     return Graph(tuple(model.inputs), tuple(model.outputs), tuple(
         _node(node) for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
-        if not node.is_input))
+        if not node.is_input), model.input)
 
 
 def _runs_as(model, cls):
@@ -191,78 +190,45 @@ def _node(node):
                 tuple(node.outputs), node.arguments, nested)
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """What a training step needs beside the model: Keras' loss and optimizer.
-
-    `takes_labels` says whether the loss compares with integer labels, not with targets like the
-    outputs; None of a loss of the user's, which does not say.
-    """
-
-    loss: Any
-    optimizer: Any
-    takes_labels: bool | None
-
-    def functional_optimizer(self):
-        """Return a copy of the optimizer that returns its updates as values.
-
-        On the TensorFlow backend Keras' optimizers assign to variables, which an abstract model
-        does not have; the methods that do so are replaced by those of the backend-free base class.
-        """
-        from keras.src.backend.tensorflow.optimizer import TFOptimizer
-        from keras.src.optimizers.base_optimizer import BaseOptimizer
-
-        cls = type(self.optimizer)
-        methods = {name: getattr(BaseOptimizer, name)
-                   for name, method in vars(TFOptimizer).items()
-                   if callable(method) and name in vars(BaseOptimizer) and name != "__init__"}
-        return type(cls.__name__, (cls,), methods).from_config(self.optimizer.get_config())
+def replaced_methods(thing) -> list[str]:
+    """Return the names of the methods of its class that something replaces by its own."""
+    return sorted(_methods(type(thing)) & vars(thing).keys())
 
 
-def compiled(model, loss=None, optimizer=None) -> Compiled:
-    """Return the loss and optimizer given, or those that the model was compiled with.
+def is_of_keras(definition) -> bool:
+    """Whether a class or function was defined in Keras, not put there by somebody else."""
+    return str(getattr(definition, "__module__", "")).startswith("keras.src.")
 
-    ValueError where there is none, and of one loss for each output.
+
+def compiled_loss(model):
+    """Return what a compiled model holds its losses and their weights in, None without one."""
+    return getattr(model, "_compile_loss", None)
+
+
+@contextmanager
+def with_places(variables, place) -> Iterator[None]:
+    """Return a context in which variables without a value hold what `place` makes.
+
+    `place` is a function of a shape, a dtype and whether it is trained. Variables that are made in
+    the context hold one too. Afterwards the `variables` are without a value again.
     """
     import keras
 
-    loss = _given_or_compiled(model, "loss", loss)
-    if isinstance(loss, (list, tuple, dict)):
-        raise ValueError("loss: one for each output is not supported; pass one for all of them")
-    loss = keras.losses.get(loss)
-    return Compiled(loss, compiled_optimizer(model, optimizer), _takes_labels(loss))
+    cls, empty = keras.Variable, [v for v in variables if v._value is None]
+    initialize = cls._initialize_with_initializer
 
+    def put(variable, initializer=None):
+        variable._value = place(tuple(variable.shape), variable.dtype, variable.trainable)
 
-def _takes_labels(loss):
-    import keras
-
-    if (isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
-            or loss is keras.losses.sparse_categorical_crossentropy):
-        return True
-    shipped = vars(keras.losses).values()
-    return False if any(loss is x or type(loss) is x for x in shipped) else None
-
-
-def compiled_optimizer(model, optimizer=None):
-    """Return the Keras optimizer given, or that of the compiled model; errors as `compiled`."""
-    import keras
-
-    optimizer = _given_or_compiled(model, "optimizer", optimizer)
-    optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
-    replaced = sorted(_methods(type(optimizer)) & vars(optimizer).keys())
-    if replaced:  # a copy is counted, from its configuration
-        raise ValueError(f"optimizer: {replaced[0]!r} of this {type(optimizer).__name__} was "
-                         "replaced, which a copy of it does not know; override it in a subclass")
-    return optimizer
-
-
-def _given_or_compiled(model, name, given):
-    found = getattr(model, name, None) if given is None else given
-    if found is None:
-        raise ValueError(
-            f"{name}: {model.name!r} is not compiled, so none is known; pass it, "
-            "for example loss='sparse_categorical_crossentropy', optimizer='adam'")
-    return found
+    try:
+        cls._initialize_with_initializer = put
+        for variable in empty:
+            put(variable)
+        yield
+    finally:
+        cls._initialize_with_initializer = initialize
+        for variable in empty:
+            variable._value = None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .calls import LEVELS, LayerCall, Tensor
+from .inputs import read_inputs
 from .introspection import inspect
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ModelCalls:
 
     `outputs` are the numbers of the model's outputs, among what the calls write: none where the
     model is not a graph of layers. `layers` are (kind, layer or operator) in it, at any depth.
+    `template` is of the structure of the model's input: lists and dicts, at any depth.
     """
 
     model: Any
@@ -70,10 +72,19 @@ class ModelCalls:
     calls: tuple[LayerCall, ...]
     outputs: tuple[int, ...]
     layers: tuple[tuple[str, Any], ...]
+    template: Any = None
 
-    def output_tensors(self) -> tuple[Tensor, ...]:
-        """Return what the model makes of its inputs."""
-        return _propagate(self.model, self.inputs)
+    def structure(self, tensors):
+        """Return tensors, one for each of the inputs, in the structure that the model takes."""
+        import keras
+
+        if self.template is None:
+            return tensors[0] if len(tensors) == 1 else list(tensors)
+        return keras.tree.pack_sequence_as(self.template, list(tensors))
+
+    def output_tensors(self):
+        """Return what the model makes of its inputs, in its own structure."""
+        return _propagate(self.model, self.structure(self.inputs))
 
 
 def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
@@ -83,90 +94,40 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     if batch_size < 1:
         raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
     model, graph = inspected.model, inspected.graph
-    inputs = _input_tensors(model, graph, batch_size, input_shape)
+    inputs, template = read_inputs(model, graph, batch_size, input_shape)
     if graph is None:
-        call = LayerCall(model.name, inspected.kind, model, inputs, _propagate(model, inputs),
-                         model.compute_dtype)
-        return ModelCalls(model, inputs, (call,), (), inspected.layers)
+        call = LayerCall(model.name, inspected.kind, model, inputs, (), model.compute_dtype)
+        if isinstance(template, dict) or len(inputs) > 1:
+            call = replace(call, bind=partial(_bind_alone, call, template))
+        args, kwargs = call.arguments(inputs)
+        call = replace(call, outputs=_tensors(_propagate(model, *args, **kwargs)))
+        return ModelCalls(model, inputs, (call,), (), inspected.layers, template)
     numbers = count()
     sources = tuple(next(numbers) for _ in inputs)
     calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
-    return ModelCalls(model, inputs, tuple(_number_repeats(calls)), outputs, inspected.layers)
+    return ModelCalls(model, inputs, tuple(_number_repeats(calls)), outputs, inspected.layers,
+                      template)
+
+
+def _bind_alone(call, template, tensors):
+    """Return the arguments of the call of a layer that stands in no graph.
+
+    Where its inputs are known by the names of what `call` takes, these are its arguments; else one
+    argument takes all of them.
+    """
+    import keras
+
+    if isinstance(template, dict) and template.keys() <= signature(call.layer.call).parameters.keys():
+        return (), keras.tree.pack_sequence_as(template, list(tensors))
+    if isinstance(template, dict):
+        return (keras.tree.pack_sequence_as(template, list(tensors)),), {}
+    return replace(call, bind=None).arguments(tensors)
 
 
 def check_phase(phase):
     """Raise ValueError unless `phase` is one that can be counted."""
     if phase not in LEVELS:
         raise ValueError(f"phase: {phase!r} is unknown; use phase='inference' or 'training'")
-
-
-def _input_tensors(model, graph, batch_size, input_shape):
-    """Return the model's input Tensors, every dimension known; errors as `layer_calls`."""
-    given = None
-    if input_shape is not None:
-        given = [input_shape] if _is_shape(input_shape) else list(input_shape)
-    recorded = _recorded_inputs(model, graph, given)
-    shapes = [shape for shape, _ in recorded]
-    if given is not None:
-        if len(given) != len(recorded):
-            raise ValueError(
-                f"input_shape: {len(given)} shapes for {len(recorded)} inputs of {model.name!r}; "
-                "pass one shape per input, without the batch dimension")
-        for built, asked in zip(shapes, given, strict=True):
-            fits = len(built) == len(asked) + 1 and all(
-                b in (None, a) for b, a in zip(built[1:], asked, strict=True))
-            if not fits:
-                raise ValueError(
-                    f"input_shape: {tuple(asked)} does not fit the model's input {built[1:]}; "
-                    "give one sample's shape, without the batch dimension")
-        shapes = [(built[0], *asked) for built, asked in zip(shapes, given, strict=True)]
-    for shape in shapes:
-        if None in shape[1:]:
-            raise ValueError(
-                f"input_shape: {model.name!r} leaves a dimension of its input open, "
-                f"{shape[1:]}; say what to count, for example "
-                f"input_shape={tuple(100 if d is None else d for d in shape[1:])}")
-        if shape[0] not in (None, batch_size):
-            raise ValueError(
-                f"batch_size: {batch_size} differs from the batch size that {model.name!r} was "
-                f"built with; call with batch_size={shape[0]}")
-    return tuple(Tensor((batch_size, *shape[1:]), dtype)
-                 for shape, (_, dtype) in zip(shapes, recorded, strict=True))
-
-
-def _recorded_inputs(model, graph, given):
-    """Return (shape, dtype) of each input, as far as the model or the shapes `given` say."""
-    if graph is not None:
-        return [(tuple(t.shape), t.dtype) for t in graph.inputs]
-    import keras
-
-    if not model.built and (given is None or isinstance(model, keras.Sequential)):
-        raise ValueError(
-            f"model: {model.name!r} is not built, so its shapes are unknown; call model.build("
-            "(None, 784)) with your input's shape, or start it with keras.Input(shape)")
-    dtype = getattr(model, "input_dtype", None) or model.compute_dtype
-    if given is not None:
-        return [((None, *shape), dtype) for shape in given]
-    shapes = _shapes_in(model.get_build_config() or {})
-    if not shapes:
-        raise ValueError(
-            f"input_shape: {model.name!r} does not record its input's shape; pass "
-            "input_shape=(784,) with your input's shape, without the batch dimension")
-    return [(tuple(shape), dtype) for shape in shapes]
-
-
-def _is_shape(value):
-    return all(d is None or hasattr(d, "__index__") for d in value)
-
-
-def _shapes_in(value):
-    if isinstance(value, dict):
-        return [shape for v in value.values() for shape in _shapes_in(v)]
-    if isinstance(value, (tuple, list)):
-        if value and _is_shape(value):
-            return [tuple(value)]
-        return [shape for v in value for shape in _shapes_in(v)]
-    return []
 
 
 def _walk(graph, inputs, batch_size, prefix, sources, numbers):
@@ -274,13 +235,21 @@ def _einsum_spec(layer, x, output):
     return keras.KerasTensor(tuple(shape), output.dtype)
 
 
-def _propagate(layer, inputs):
-    """Return the output Tensors of a layer or model on `inputs`."""
+def _propagate(layer, *args, **kwargs):
+    """Return the Tensors that a layer or model makes of its arguments, in its own structure."""
     import keras
 
-    specs = [keras.KerasTensor(t.shape, t.dtype) for t in inputs]
-    outputs = layer.compute_output_spec(specs[0] if len(specs) == 1 else specs)
-    return tuple(Tensor(tuple(t.shape), t.dtype) for t in keras.tree.flatten(outputs))
+    args, kwargs = keras.tree.map_structure(
+        lambda x: keras.KerasTensor(x.shape, x.dtype) if isinstance(x, Tensor) else x,
+        (args, kwargs))
+    return keras.tree.map_structure(
+        lambda t: Tensor(tuple(t.shape), t.dtype), layer.compute_output_spec(*args, **kwargs))
+
+
+def _tensors(structure):
+    import keras
+
+    return tuple(t for t in keras.tree.flatten(structure) if isinstance(t, Tensor))
 
 
 def _number_repeats(calls):

@@ -102,8 +102,8 @@ def count_step(read, step, count_call, by_user) -> dict | None:
 
 def _count_step(read, step, count_call, by_user):
     calls, outputs = read.calls, read.outputs
-    if len(outputs) != 1:
-        raise NoRule("no graph of layers, or several outputs")
+    if len(outputs) != 1 or step.own or step.targets is not None:
+        raise NoRule("no graph of layers, several outputs, or a step of the model's own")
     _check_plain(read.model, calls, step.optimizer)
     trained, gradients, uses = _reach(calls, outputs)
     loss = _loss(step.loss, calls, outputs[0])

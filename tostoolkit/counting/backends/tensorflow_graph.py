@@ -13,21 +13,29 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 
-from .calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount
-from .introspection import is_operator
-from .rules.layers import NoRule
+from ..calls import (
+    BACKWARD,
+    BACKWARD_SCOPE,
+    FORWARD,
+    LOSS,
+    LOSS_SCOPE,
+    UPDATE,
+    UPDATE_SCOPE,
+    CallCount,
+)
+from ..introspection import is_operator
+from ..rules.layers import NoRule
+from ..trace import TraceError
 
-#: Scopes of the parts of a traced step, which no layer of a user's is named like.
-BACKWARD_SCOPE, UPDATE_SCOPE, LOSS_SCOPE = "tos_backward", "tos_update", "tos_loss"
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall", "SymbolicGradient")
 _LOOPS = ("While", "StatelessWhile")
 _BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
 _OF_SHAPES = ("Shape", "ShapeN", "Size", "Rank", "TensorListLength")
+#: What runs for what it may raise, not for what it computes.
+_CHECKS = ("Assert", "CheckNumerics", "CheckNumericsV2")
+#: What tests an operand for zero -> the same op without the test.
+_UNTESTED = {"DivNoNan": "RealDiv", "MulNoNan": "Mul"}
 _MARK = re.compile(r"(?<![^/])counted_by_hand_(\d+)/(input)?")
-
-
-class TraceError(ValueError):
-    """A graph that cannot be counted; the message says which op stands in the way."""
 
 
 def mark(number) -> tuple[str, str]:
@@ -124,13 +132,17 @@ class OpCounts:
             self._add_branches(op, flow, times)
         elif op.type not in self.counters:
             raise TraceError(f"the op {op.type} at {op.name!r} has no counter; it is "
-                             "an entry of TRACE_COUNTERS of tostoolkit.counting.trace_ops")
+                             "an entry of TRACE_COUNTERS of tostoolkit.counting.backends.tensorflow_ops")
         else:
             try:
-                self._add_ops(op.name, self.counters[op.type](op), times)
+                self._add_ops(op.name, self._counter(op, flow)(op), times)
             except ValueError as error:
                 raise TraceError(f"the op {op.type} at {op.name!r}: {error}") from None
         return outputs
+
+    def _counter(self, op, flow):
+        """Return the counter of an op; a divisor that is a constant needs no test for zero."""
+        return self.counters[op.type if all(flow) else _UNTESTED.get(op.type, op.type)]
 
     def _add_ops(self, name, ops, times):
         for key, n in ops.items():
@@ -184,8 +196,9 @@ def _is_backward(name):
 
 
 def _needed(graph):
-    """Return the ops that the graph's outputs depend on."""
+    """Return the ops that the graph's outputs, and the variables that it writes, depend on."""
     needed, stack = set(), [t.op for t in graph.outputs]
+    stack += [op for op in graph.control_outputs if op.type not in _CHECKS]
     while stack:
         op = stack.pop()
         if op not in needed:

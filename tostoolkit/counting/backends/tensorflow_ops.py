@@ -7,7 +7,7 @@ function count alike. An op type that stands nowhere here is an error, never not
 from collections import Counter
 from math import prod
 
-from .rules.activations import log_softmax, ops, softmax
+from ..rules.activations import elementwise, log_softmax, ops, softmax
 
 #: Ops per output element; the dtype is that of the first input.
 ELEMENTWISE = {
@@ -73,7 +73,8 @@ MOVEMENT = frozenset((
     "TensorListConcat", "TensorListElementShape", "TensorListFromTensor", "TensorListGetItem",
     "TensorListLength", "TensorListPopBack", "TensorListPushBack", "TensorListReserve",
     "TensorListResize", "TensorListSetItem", "TensorListStack", "TensorScatterUpdate", "Tile",
-    "Transpose", "Unpack", "Where", "ZerosLike", "AssignVariableOp",
+    "Transpose", "Unpack", "Where", "ZerosLike", "AssignVariableOp", "ResourceScatterUpdate",
+    "ResourceGather", "ResourceGatherNd", "VariableShape",
 ))
 
 
@@ -110,11 +111,12 @@ def _is_neutral(op):
     return False
 
 
-def _per_output(op):
-    if _is_neutral(op):
-        return Counter()
-    n, dtype = size(op.outputs[0]), _dtype(op.inputs[0])
-    return ops(dtype, **{kind: n * k for kind, k in ELEMENTWISE[op.type].items()})
+def _per_output(per_element):
+    def count(op):
+        if _is_neutral(op):
+            return Counter()
+        return elementwise(_dtype(op.inputs[0]), size(op.outputs[0]), per_element)
+    return count
 
 
 def _reduced(op):
@@ -218,6 +220,15 @@ def _add_n(op):
     return ops(_dtype(op.inputs[0]), add=(len(op.inputs) - 1) * size(op.outputs[0]))
 
 
+def _assign_sum(op):
+    return ops(_dtype(op.inputs[1]), add=size(op.inputs[1]))
+
+
+def _scatter(kind):
+    """Return the counter of values that are added, or the like, at places of a variable."""
+    return lambda op: ops(_dtype(op.inputs[2]), **{kind: size(op.inputs[2])})
+
+
 def _per_input(kind):
     return lambda op: ops(_dtype(op.inputs[0]), **{kind: size(op.inputs[0])})
 
@@ -234,7 +245,7 @@ def _sorted(op):
 
 #: Type of a TensorFlow op -> function of the op that counts it.
 TRACE_COUNTERS = {
-    **dict.fromkeys(ELEMENTWISE, _per_output),
+    **{name: _per_output(per_element) for name, per_element in ELEMENTWISE.items()},
     **dict.fromkeys(REDUCTIONS, _reduced),
     **dict.fromkeys(MOVEMENT, lambda op: Counter()),
     "Cast": _cast, "Select": _select, "SelectV2": _select,
@@ -265,5 +276,7 @@ TRACE_COUNTERS = {
     "AddN": _add_n, "AccumulateNV2": _add_n, "L2Loss": _l2_loss,
     **dict.fromkeys(("Cumsum", "UnsortedSegmentSum", "TensorScatterAdd"), _per_input("add")),
     "Cumprod": _per_input("mul"),
+    **dict.fromkeys(("AssignAddVariableOp", "AssignSubVariableOp"), _assign_sum),
+    **dict.fromkeys(("ResourceScatterAdd", "ResourceScatterSub"), _scatter("add")),
     "TopKV2": _sorted, "Sort": _sorted,
 }

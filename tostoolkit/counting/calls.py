@@ -68,6 +68,8 @@ class LayerCall:
     bind : function, or None
         Tensors, one for each of the inputs -> positional and keyword arguments of the call, as
         the model makes it; None of a call that was made by hand.
+    masks : tuple of Tensor or None
+        The mask that Keras would find on each of the inputs; empty where there is none.
 
     Examples
     --------
@@ -89,6 +91,7 @@ class LayerCall:
     reads: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     bind: Callable | None = field(default=None, compare=False, repr=False)
+    masks: tuple[Tensor | None, ...] = ()
 
     def arguments(self, tensors) -> tuple[tuple, dict]:
         """Return the positional and keyword arguments of the call, on these tensors."""

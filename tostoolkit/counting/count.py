@@ -53,12 +53,12 @@ from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
 from .compiled import compiled
-from .introspection import inspect, is_as_shipped, sublayers
-from .rules import OP_COUNTERS, WRAPPERS, NoRule, find_counter, user_counter
+from .introspection import inspect, sublayers
+from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
-from .walk import check_phase, has_mask, read_calls
+from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:
     import keras
@@ -252,24 +252,23 @@ def count_call(call: LayerCall, counters: Mapping = OP_COUNTERS) -> Counter:
 def counted(call: LayerCall, counters: Mapping = OP_COUNTERS, traced: bool = True) -> CallCount:
     """Return the op counts of a call and how they were found; NoRule unless it may be `traced`."""
     counter = find_counter(call.layer, call.kind, counters)
-    if counter is zero and is_as_shipped(call.layer):
-        return CallCount(Counter(), "zero")
-    given = user_counter(call.layer, call.kind, counters)
+    by_user = user_counter(call.layer, call.kind, counters)
     try:
-        if given or not (_computes_otherwise(call) or _holds_user_counted(call, counter, counters)):
-            return _by_rule(call, counter, counters)
+        if not by_user:
+            rule_of(counter).check(call)
+            _check_holds_no_user_counted(call, counter, counters)
+        return _by_rule(call, counter, counters)
     except NoRule:
-        pass
-    if not traced:
-        raise NoRule(f"{call.path!r} ({call.kind})")
+        if not traced:
+            raise
     return trace_call(call, partial(_by_user, counters=counters))
 
 
-def _holds_user_counted(call, counter, counters):
-    """Whether a rule would pass over a counter of the user's, of a layer inside this one."""
-    if counters is OP_COUNTERS or counter in WRAPPERS.values():
-        return False
-    return any(user_counter(layer, kind, counters) for kind, layer in sublayers(call.layer))
+def _check_holds_no_user_counted(call, counter, counters):
+    """Raise NoRule where a rule would pass over a counter of the user's, of a layer inside."""
+    if counters is not OP_COUNTERS and not rule_of(counter).holds and any(
+            user_counter(layer, kind, counters) for kind, layer in sublayers(call.layer)):
+        raise NoRule(f"{call.path!r} ({call.kind}): a layer inside that has a counter")
 
 
 def _by_user(layer, kind, counters):
@@ -280,8 +279,9 @@ def _by_user(layer, kind, counters):
 
 def _by_rule(call, counter, counters):
     """Count a call by its counter; a wrapper is by rule where all that it holds is."""
-    if counter not in WRAPPERS.values():
-        return CallCount(counter(call), "rule")
+    if not rule_of(counter).holds:
+        is_zero = getattr(counter, "count", None) is zero
+        return CallCount(counter(call), "zero" if is_zero else "rule")
     held = []
 
     def count_held(inner, traced=True):
@@ -292,20 +292,6 @@ def _by_rule(call, counter, counters):
     traced = any(row.method == "trace" for row in held)
     return CallCount(counts, "trace" if traced else "rule",
                      tuple(note for row in held for note in row.notes))
-
-
-def _computes_otherwise(call):
-    """Whether a rule does not see all: masks, what was changed or quantised, mixed precision."""
-    layer = call.layer
-    policy = getattr(layer, "dtype_policy", None)
-    if policy is None:
-        return False
-    layers = [layer, *(() if call.kind in WRAPPERS else (x for _, x in sublayers(layer)))]
-    return (not all(map(is_as_shipped, layers)) or has_mask(call)
-            or any(getattr(x, "quantization_mode", None) for x in layers)
-            or policy.compute_dtype != policy.variable_dtype
-            or any(t.dtype != policy.compute_dtype and t.dtype.startswith(("float", "bfloat"))
-                   for t in call.inputs))
 
 
 def _table(counts, phase):

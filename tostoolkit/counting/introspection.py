@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from inspect import isfunction
+from inspect import Parameter, isfunction, signature
 from typing import Any
 
 
@@ -122,14 +122,97 @@ def is_as_shipped(layer) -> bool:
     if cls not in _shipped_layers():
         return True
     return (is_of_keras(cls.call) and not getattr(layer, "lora_enabled", False)
-            and not _methods(cls) & vars(layer).keys())
+            and not _methods(cls) & vars(layer).keys()
+            and all(_is_wrapped_by_keras(layer, name) for name in _WRAPPED))
+
+
+#: Methods that Keras itself wraps in each layer.
+_WRAPPED = ("build", "quantize")
 
 
 @cache
 def _methods(cls):
     """Names of the methods of a class, but for those that Keras itself wraps in each layer."""
     methods = {name for name in dir(cls) if isfunction(getattr(cls, name, None))}
-    return methods - {"build", "quantize"}
+    return methods.difference(_WRAPPED)
+
+
+def _is_wrapped_by_keras(layer, name):
+    """Whether a method that Keras wraps in each layer is still that of the layer's class."""
+    method = vars(layer).get(name)
+    own = getattr(getattr(method, "__wrapped__", None), "__func__", None)
+    return method is None or (method.__globals__["__name__"] == "keras.src.layers.layer"
+                              and own is getattr(type(layer), name))
+
+
+@cache
+def constructor_arguments(cls) -> dict:
+    """Return name -> default of what the constructor of a layer class takes, its bases' included.
+
+    >>> import keras
+    >>> constructor_arguments(keras.layers.Dense)["use_bias"]
+    True
+    """
+    found = {}
+    for base in cls.__mro__:
+        parameters = signature(base.__init__).parameters if "__init__" in vars(base) else {}
+        for name, parameter in parameters.items():
+            if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):
+                found.setdefault(name, parameter.default)
+        if parameters and all(p.kind != Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+        if base.__name__ == "Layer":
+            break
+    found.pop("self", None)
+    return found
+
+
+def argument(layer, name):
+    """Return what a layer holds of an argument of its constructor: as attribute, or configured.
+
+    >>> import keras
+    >>> argument(keras.layers.MultiHeadAttention(2, 3), "use_bias")
+    True
+    """
+    held = vars(layer)
+    if name in held:
+        return held[name]
+    if f"_{name}" in held:
+        return held[f"_{name}"]
+    if hasattr(type(layer), name):
+        return getattr(layer, name)
+    return layer.get_config().get(name, Ellipsis)
+
+
+def bound_arguments(layer, args, kwargs) -> dict:
+    """Return name -> value of the arguments of a call, in the order in which ``call`` names them."""
+    bound = _signature(type(layer)).bind(layer, *args, **kwargs).arguments
+    bound.pop("self")
+    return bound
+
+
+@cache
+def _signature(cls):
+    return signature(cls.call)
+
+
+@cache
+def hands_mask_on(cls) -> bool:
+    """Whether a class of layers hands a mask on as it is, and does not look at it."""
+    import keras
+
+    return cls.compute_mask is keras.Layer.compute_mask and not any(
+        "mask" in name for name in _signature(cls).parameters)
+
+
+def parts_of(layer) -> list:
+    """Return the layers that stand directly in a layer."""
+    return layer._layers
+
+
+def weight_names(layer) -> set[str]:
+    """Return the names of a layer's own weights, not of those of the layers inside."""
+    return {v.name for v in (*layer._trainable_variables, *layer._non_trainable_variables)}
 
 
 def _is_shipped_operator(cls):

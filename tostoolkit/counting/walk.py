@@ -165,18 +165,6 @@ def _bind(node, tensors):
     return node.arguments.fill_in(dict(zip(map(id, node.inputs), tensors, strict=True)))
 
 
-def has_mask(call) -> bool:
-    """Whether a layer is called with a mask, given or handed on by the layer before it."""
-    import keras
-
-    if call.bind is None or len(call.inputs) == 1:
-        return False
-    args, kwargs = call.bind(call.inputs)
-    arguments = signature(call.layer.call).bind(*args, **kwargs).arguments
-    return any(isinstance(t, Tensor) for name, value in arguments.items() if "mask" in name
-               for t in keras.tree.flatten(value))
-
-
 def _with_batch(shape, batch_size):
     return tuple(batch_size if d is None and axis == 0 else d for axis, d in enumerate(shape))
 

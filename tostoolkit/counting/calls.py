@@ -69,7 +69,9 @@ class LayerCall:
         Tensors, one for each of the inputs -> positional and keyword arguments of the call, as
         the model makes it; None of a call that was made by hand.
     masks : tuple of Tensor or None
-        The mask that Keras would find on each of the inputs; empty where there is none.
+        The mask that Keras finds on each of the inputs; empty where there is none.
+    masks_wanted : tuple of int
+        Places of the outputs whose masks a later call looks at.
 
     Examples
     --------
@@ -92,6 +94,7 @@ class LayerCall:
     writes: tuple[int, ...] = ()
     bind: Callable | None = field(default=None, compare=False, repr=False)
     masks: tuple[Tensor | None, ...] = ()
+    masks_wanted: tuple[int, ...] = ()
 
     def arguments(self, tensors) -> tuple[tuple, dict]:
         """Return the positional and keyword arguments of the call, on these tensors."""
@@ -109,8 +112,11 @@ class CallCount(NamedTuple):
     """Op counts of a call, or of a part of a training step, and how they were found.
 
     `method` is ``rule``, ``trace`` or ``zero``; `notes` say what a reader should know of a trace.
+    `needs` are the places of the inputs that the outputs depend on, ``("mask", i)`` for the mask of
+    one; None for all of them.
     """
 
     counts: Counter
     method: str
     notes: tuple[str, ...] = ()
+    needs: frozenset | None = None

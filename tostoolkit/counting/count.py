@@ -54,6 +54,7 @@ from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
 from .compiled import compiled
 from .introspection import inspect, sublayers
+from .masks import counted_with_masks
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
@@ -128,7 +129,7 @@ def count(
         by_user = partial(_by_user, counters=counters)
         rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
     else:
-        rows = {(call.path, call.kind): counted(call, counters) for call in read.calls}
+        rows = _count_calls(read, partial(counted, counters=counters))
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
         movement_table(read.calls, step.optimizer if step else None),
@@ -257,11 +258,25 @@ def counted(call: LayerCall, counters: Mapping = OP_COUNTERS, traced: bool = Tru
         if not by_user:
             rule_of(counter).check(call)
             _check_holds_no_user_counted(call, counter, counters)
-        return _by_rule(call, counter, counters)
+        row = _by_rule(call, counter, counters)
+        if call.masks and not by_user:  # a rule hands a mask on, and does not look at it
+            row = row._replace(needs=frozenset(
+                (*range(len(call.inputs)), *((("mask", 0),) if call.masks_wanted else ()))))
+        return row
     except NoRule:
         if not traced:
             raise
     return trace_call(call, partial(_by_user, counters=counters))
+
+
+def _count_calls(read, count_one):
+    """Return (path, kind) -> CallCount of the calls of a forward pass."""
+    keys = [(call.path, call.kind) for call in read.calls]
+    if any(call.masks for call in read.calls):
+        rows = counted_with_masks(read.calls, read.outputs, count_one)
+    else:
+        rows = map(count_one, read.calls)
+    return dict(zip(keys, rows, strict=True))
 
 
 def _check_holds_no_user_counted(call, counter, counters):

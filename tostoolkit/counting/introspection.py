@@ -25,6 +25,7 @@ class Node:
     outputs: tuple
     arguments: Any     # .kwargs, and .fill_in(tensors) -> args, kwargs
     graph: "Graph | None" = None  # that of a nested model
+    masked: bool = False  # whether a mask was made for what it returns, when the graph was built
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,7 @@ def argument(layer, name):
 def bound_arguments(layer, args, kwargs) -> dict:
     """Return name -> value of the arguments of a call, in the order in which ``call`` names them."""
     bound = _signature(type(layer)).bind(layer, *args, **kwargs).arguments
-    bound.pop("self")
-    return bound
+    return {name: value for name, value in bound.items() if value is not layer}
 
 
 @cache
@@ -269,8 +269,33 @@ def _node(node):
     operation = node.operation
     nested = _graph(operation) if isinstance(operation, keras.Model) else None
     dtype = None if is_operator(operation) else operation.compute_dtype
+    masked = (any(inside.masked for inside in nested.nodes) if nested else
+              any(mask_of(t) is not None for t in node.outputs))
     return Node(operation, kind_of(operation), dtype, tuple(node.input_tensors),
-                tuple(node.outputs), node.arguments, nested)
+                tuple(node.outputs), node.arguments, nested, masked)
+
+
+def mask_of(tensor):
+    """Return the mask that Keras finds on a tensor, None without one."""
+    from keras.src.backend import get_keras_mask
+
+    return get_keras_mask(tensor)
+
+
+def put_mask(tensor, mask):
+    """Put a mask on a tensor, where Keras finds it."""
+    from keras.src.backend import set_keras_mask
+
+    set_keras_mask(tensor, mask)
+
+
+def run_on_shapes(function, tensors):
+    """Run a function of tensors as the backend runs it, on shapes and dtypes alone."""
+    import keras
+    from keras.src import backend
+
+    backend.compute_output_spec(
+        function, *(keras.KerasTensor(t.shape, t.dtype) for t in tensors))
 
 
 def replaced_methods(thing) -> list[str]:

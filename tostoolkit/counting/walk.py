@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .calls import LEVELS, LayerCall, Tensor
 from .inputs import read_inputs
 from .introspection import inspect
+from .masks import find_masks
 
 if TYPE_CHECKING:
     import keras
@@ -105,8 +106,21 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     numbers = count()
     sources = tuple(next(numbers) for _ in inputs)
     calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
-    return ModelCalls(model, inputs, tuple(_number_repeats(calls)), outputs, inspected.layers,
-                      template)
+    for i, masks in enumerate(find_masks(graph, inputs)):
+        if any(masks):
+            calls[i] = replace(calls[i], masks=masks)
+    calls = _needed(_number_repeats(calls), outputs)
+    return ModelCalls(model, inputs, tuple(calls), outputs, inspected.layers, template)
+
+
+def _needed(calls, outputs):
+    """Return the calls that the outputs depend on: no other branch is run."""
+    needed, kept = set(outputs), []
+    for call in reversed(calls):
+        if not call.writes or not needed.isdisjoint(call.writes):
+            needed.update(call.reads)
+            kept.append(call)
+    return kept[::-1]
 
 
 def _bind_alone(call, template, tensors):
@@ -153,11 +167,21 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
                 node.dtype or (node_outputs[0].dtype if node_outputs else "float32"),
                 node.arguments.kwargs, reads, writes, partial(_bind, node)))
         else:
-            inside, writes = _walk(node.graph, node_inputs, batch_size,
-                                   f"{prefix}{node.operation.name}/", reads, numbers)
+            places = _places_of_inputs(node)  # not of a mask that the nested model is called with
+            inside, writes = _walk(
+                node.graph, [node_inputs[i] for i in places], batch_size,
+                f"{prefix}{node.operation.name}/", [reads[i] for i in places], numbers)
             calls += inside
         number.update(zip(map(id, node.outputs), writes, strict=True))
     return calls, tuple(number[id(t)] for t in graph.outputs)
+
+
+def _places_of_inputs(node):
+    """Return which of the tensors that a nested model is called with are its inputs."""
+    import keras
+
+    args, kwargs = _bind(node, range(len(node.inputs)))
+    return keras.tree.flatten(args[0] if args else kwargs["inputs"])
 
 
 def _bind(node, tensors):

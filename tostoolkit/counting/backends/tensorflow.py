@@ -10,9 +10,9 @@ from inspect import signature
 
 from ..calls import BACKWARD_SCOPE, CallCount, LayerCall, Tensor
 from ..compiled import as_compiled
-from ..introspection import is_operator, sublayers, with_places
+from ..introspection import is_operator, mask_of, put_mask, sublayers, with_places
 from ..trace import TraceError, python_errors, says_how_to_count
-from .tensorflow_graph import OpCounts, mark
+from .tensorflow_graph import OpCounts, mark, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
 
 
@@ -23,7 +23,15 @@ def trace_call(call, by_user) -> CallCount:
     ops = OpCounts(TRACE_COUNTERS, by_hand)
     with says_how_to_count(call.path, call.kind):
         ops.add_graph(graph)
-    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes))
+    places = [*range(len(call.inputs)), *(("mask", i) for i, _ in _masks(call))]
+    needed = needed_ops(graph)
+    needs = frozenset(p for p, t in zip(places, graph.inputs, strict=False) if t.op in needed)
+    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs)
+
+
+def _masks(call):
+    """Return (place of an input, its mask) of those that have one."""
+    return [(i, mask) for i, mask in enumerate(call.masks) if mask is not None]
 
 
 def trace_step(read, step, by_user) -> dict:
@@ -106,18 +114,24 @@ def _graph(run, specs):
 
 def traced(call):
     """Return the graph of one call in inference, on shapes alone."""
-    layer = call.layer
+    import keras
+
+    layer, masks = call.layer, _masks(call)
     if not getattr(layer, "built", True):
         raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
                          "inputs, or layer.build(shape), first")
     takes_training = "training" in signature(layer.call).parameters
 
     def run(*tensors):
-        args, kwargs = call.arguments(tensors)
-        return layer(*args, **kwargs | ({"training": False} if takes_training else {}))
+        for (place, _), mask in zip(masks, tensors[len(call.inputs):], strict=True):
+            put_mask(tensors[place], mask)
+        args, kwargs = call.arguments(tensors[:len(call.inputs)])
+        outputs = layer(*args, **kwargs | ({"training": False} if takes_training else {}))
+        flat = keras.tree.flatten(outputs)
+        return outputs, [mask_of(flat[place]) for place in call.masks_wanted]
 
     with python_errors(call.path), with_places(getattr(layer, "variables", ()), _place):
-        return _graph(run, map(_spec, call.inputs))
+        return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in masks))))
 
 
 def _traced_step(read, step):

@@ -87,7 +87,7 @@ class OpCounts:
         `reached` says which of its inputs carry data, rather than constants.
         """
         reach = {t.ref() for t, r in zip(graph.inputs, reached, strict=False) if r}
-        needed, marks = _needed(graph), set()
+        needed, marks = needed_ops(graph), set()
         for op in graph.get_operations():
             if op not in needed or not any(t.ref() in reach for t in op.inputs):
                 continue
@@ -195,7 +195,7 @@ def _is_backward(name):
     return name.split("/")[0] in (BACKWARD_SCOPE, UPDATE_SCOPE, "gradient_tape")
 
 
-def _needed(graph):
+def needed_ops(graph):
     """Return the ops that the graph's outputs, and the variables that it writes, depend on."""
     needed, stack = set(), [t.op for t in graph.outputs]
     stack += [op for op in graph.control_outputs if op.type not in _CHECKS]

@@ -176,6 +176,8 @@ def _used(tensor):
     what that padded: those outputs are not part of the convolution.
     """
     readers = tensor.consumers()
+    while len(readers) == 1 and readers[0].type in ("Squeeze", "Reshape"):  # of one dimension
+        readers = readers[0].outputs[0].consumers()
     if readers and all(op.type == "BatchToSpaceND" for op in readers):
         return size(readers[0].outputs[0])
     return size(tensor)

@@ -62,7 +62,7 @@ _norm = partial(Rule, half=False, weights="gamma beta moving_mean moving_varianc
 
 _WINDOW = "kernel_size strides padding data_format dilation_rate activation use_bias"
 _POOL = "pool_size strides padding data_format"
-_GATES = "units activation recurrent_activation use_bias unit_forget_bias dropout recurrent_dropout"
+_GATES = "units activation recurrent_activation use_bias unit_forget_bias"
 _STEPS = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask"
 _CELL = "kernel recurrent_kernel bias"
 _SCALED = "axis epsilon center scale"
@@ -106,7 +106,7 @@ OP_COUNTERS = MappingProxyType({
        for n in (1, 2, 3)},
     "EinsumDense": _EINSUM,
     "Embedding": _LOOK_UP(ac.embedding, "input_dim output_dim"),
-    "Masking": Rule(lc.masking, "mask_value"),
+    "Masking": Rule(lc.masking, "mask_value", half=False),
     "ReversibleEmbedding": _LOOK_UP(
         ac.reversible_embedding, "input_dim output_dim tie_weights logit_soft_cap", "reverse"),
     "MultiHeadAttention": _attention(

@@ -157,8 +157,11 @@ class Rule:
         return None if low <= len(tensors) <= high else f"{len(tensors)} inputs"
 
     def _unknown_parts(self, layer, dtype):
-        if self.holds or self.arguments is None:
-            return None  # each is counted by itself
+        if self.arguments is None:
+            return None
+        if self.holds:  # each is counted by itself
+            return next((f"a {part.dtype_policy.name} layer inside" for part in parts_of(layer)
+                         if part.dtype_policy != layer.dtype_policy), None)
         for part in parts_of(layer):
             kind = kind_of(part)
             rule = self.parts.get(kind)

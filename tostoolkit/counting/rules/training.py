@@ -171,6 +171,8 @@ def _check_plain(model, calls, optimizer):
         layer = call.layer
         if not is_as_shipped(layer):
             raise NoRule(f"{call.path!r}, which was changed")
+        if any(call.masks):
+            raise NoRule("masks, which the loss looks at too")
         if any(t.dtype != DTYPE for t in (*call.inputs, *call.outputs)) or call.dtype != DTYPE:
             raise NoRule(f"a number format other than {DTYPE}")
         if getattr(layer, "quantization_mode", None) or getattr(layer, "trainable", True) is False:

@@ -42,7 +42,7 @@ there.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
@@ -59,6 +59,7 @@ from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
+from .traces import Traces
 from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def count(
         by_user = partial(_by_user, counters=counters)
         rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
     else:
-        rows = _count_calls(read, partial(counted, counters=counters))
+        rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
         movement_table(read.calls, step.optimizer if step else None),
@@ -250,23 +251,24 @@ def count_call(call: LayerCall, counters: Mapping = OP_COUNTERS) -> Counter:
     return counted(call, counters).counts
 
 
-def counted(call: LayerCall, counters: Mapping = OP_COUNTERS, traced: bool = True) -> CallCount:
-    """Return the op counts of a call and how they were found; NoRule unless it may be `traced`."""
+def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
+            trace: Callable | None = trace_call) -> CallCount:
+    """Return the op counts of a call and how they were found; NoRule unless there is a `trace`."""
     counter = find_counter(call.layer, call.kind, counters)
     by_user = user_counter(call.layer, call.kind, counters)
     try:
         if not by_user:
             rule_of(counter).check(call)
             _check_holds_no_user_counted(call, counter, counters)
-        row = _by_rule(call, counter, counters)
+        row = _by_rule(call, counter, counters, trace)
         if call.masks and not by_user:  # a rule hands a mask on, and does not look at it
             row = row._replace(needs=frozenset(
                 (*range(len(call.inputs)), *((("mask", 0),) if call.masks_wanted else ()))))
         return row
     except NoRule:
-        if not traced:
+        if trace is None:
             raise
-    return trace_call(call, partial(_by_user, counters=counters))
+    return trace(call, partial(_by_user, counters=counters))
 
 
 def _count_calls(read, count_one):
@@ -289,10 +291,10 @@ def _check_holds_no_user_counted(call, counter, counters):
 def _by_user(layer, kind, counters):
     """Return the function of a call that counts it by the user's counter, None without one."""
     counter = user_counter(layer, kind, counters)
-    return counter and (lambda call: _by_rule(call, counter, counters).counts)
+    return counter and (lambda call: _by_rule(call, counter, counters, trace_call).counts)
 
 
-def _by_rule(call, counter, counters):
+def _by_rule(call, counter, counters, trace):
     """Count a call by its counter; a wrapper is by rule where all that it holds is."""
     if not rule_of(counter).holds:
         is_zero = getattr(counter, "count", None) is zero
@@ -300,7 +302,7 @@ def _by_rule(call, counter, counters):
     held = []
 
     def count_held(inner, traced=True):
-        held.append(counted(inner, counters, traced))
+        held.append(counted(inner, counters, trace if traced else None))
         return held[-1].counts
 
     counts = counter(call, count_held)

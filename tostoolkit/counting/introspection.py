@@ -205,6 +205,47 @@ def hands_mask_on(cls) -> bool:
         "mask" in name for name in _signature(cls).parameters)
 
 
+#: What every layer holds and what of it decides what it computes.
+_DECISIVE = frozenset({
+    "_allow_non_tensor_positional_args", "_convert_input_args", "_dtype_policy", "_layers",
+    "_non_trainable_variables", "_remat_mode", "_supports_masking", "_trainable_variables",
+    "autocast", "built",
+})
+
+
+@cache
+def _bookkeeping():
+    import keras
+
+    return frozenset(vars(keras.layers.Layer())) - _DECISIVE
+
+
+def is_held_by_value(thing) -> bool:
+    """Whether a thing is told by its class and by what it holds, see `held_by`."""
+    import keras
+
+    return isinstance(thing, (keras.Operation, keras.Variable)) or (
+        is_of_keras(type(thing)) and hasattr(thing, "__dict__") and not isinstance(thing, type))
+
+
+def held_by(thing) -> list:
+    """Return (name, what is held) of what decides what a layer or another thing of Keras computes.
+
+    Of a variable these are shape and dtype, of a generator of seeds nothing.
+    """
+    import keras
+
+    if isinstance(thing, keras.Variable):
+        return [("shape", tuple(thing.shape)), ("dtype", thing.dtype)]
+    if isinstance(thing, (keras.random.SeedGenerator, keras.initializers.Initializer)):
+        return []
+    if not isinstance(thing, keras.Operation):
+        return sorted(vars(thing).items())
+    return [(name, held) for name, held in sorted(vars(thing).items())
+            if not name.startswith("_self_") and (name not in _bookkeeping() or (
+                name in _WRAPPED and not _is_wrapped_by_keras(thing, name)))]
+
+
 def parts_of(layer) -> list:
     """Return the layers that stand directly in a layer."""
     return layer._layers

@@ -18,7 +18,7 @@ from traced import trace_ops
 
 from tostoolkit.counting.count import count
 from tostoolkit.counting.introspection import constructor_arguments
-from tostoolkit.counting.rules import OP_COUNTERS, TRACED_LAYERS
+from tostoolkit.counting.rules import OP_COUNTERS, TRACED_LAYERS, VOCABULARIES
 
 REGULARIZER, CONSTRAINT = keras.regularizers.L2(0.1), keras.constraints.NonNeg()
 
@@ -134,7 +134,8 @@ def values_of(kind, argument):
 
 
 def has_rule(kind):
-    return not kind.startswith("ops.") and kind not in (*TRACED_LAYERS, *CELLS, "InputLayer")
+    return not kind.startswith("ops.") and kind not in (
+        *TRACED_LAYERS, *CELLS, *VOCABULARIES, "InputLayer")
 
 
 def name_of(kind):

@@ -53,7 +53,7 @@ from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
 from .compiled import compiled
-from .introspection import inspect, sublayers
+from .introspection import build_parts, inspect, sublayers
 from .masks import counted_with_masks
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero
@@ -126,6 +126,7 @@ def count(
     inspected = inspect(model)
     step = compiled(model, loss, optimizer) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
+    build_parts(model, read.structure, read.inputs)
     if step:
         by_user = partial(_by_user, counters=counters)
         rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)

@@ -7,7 +7,7 @@ Nothing is executed and no weight is read. Every private name has a test of its 
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter, isfunction, signature
@@ -355,19 +355,23 @@ def compiled_loss(model):
 
 
 @contextmanager
-def with_places(variables, place) -> Iterator[None]:
+def with_places(variables, place, owner=None) -> Iterator[None]:
     """Return a context in which variables without a value hold what `place` makes.
 
     `place` is a function of a shape, a dtype and whether it is trained. Variables that are made in
-    the context hold one too. Afterwards the `variables` are without a value again.
+    the context hold one too. Afterwards the `variables` are without a value again. What was made
+    stays without one beside such variables; else it begins as Keras begins it, where the `owner`,
+    or without an owner anybody, holds it: a layer is built when it is first called.
     """
     import keras
 
-    cls, empty = keras.Variable, [v for v in variables if v._value is None]
+    cls, empty, made = keras.Variable, [v for v in variables if v._value is None], []
     initialize = cls._initialize_with_initializer
 
     def put(variable, initializer=None):
         variable._value = place(tuple(variable.shape), variable.dtype, variable.trainable)
+        if initializer is not None:
+            made.append((variable, initializer))
 
     try:
         cls._initialize_with_initializer = put
@@ -378,6 +382,24 @@ def with_places(variables, place) -> Iterator[None]:
         cls._initialize_with_initializer = initialize
         for variable in empty:
             variable._value = None
+        kept = owner and {id(v) for v in owner.variables}
+        for variable, initializer in made:
+            variable._value, variable._initializer = None, initializer
+            if not empty and (kept is None or id(variable) in kept):
+                variable._deferred_initialize()
+
+
+def build_parts(model, structure, tensors):
+    """Build what of a model is built when it is first called, as Keras' own first call does.
+
+    `structure` packs tensors as the model takes them. Nothing is done where all is built, or where
+    the model's code does not run on shapes: its trace then says why.
+    """
+    if not model.built or all(layer.built for layer in model._flatten_layers()):
+        return
+    with (abstract() if any(v._value is None for v in model.variables) else nullcontext(),
+          suppress(Exception)):
+        run_on_shapes(lambda *given: model(structure(given)), tensors)
 
 
 @contextmanager

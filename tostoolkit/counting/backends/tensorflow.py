@@ -147,7 +147,7 @@ def _traced_step(read, step):
         return scoped
 
     model = read.model
-    with (python_errors(model.name, step=True), with_places(model.variables, _place),
+    with (python_errors(model.name, step=True), with_places(model.variables, _place, model),
           as_compiled(model, step) as train_step):
         gradient = tf.GradientTape.gradient
         tf.GradientTape.gradient = with_scope(gradient)

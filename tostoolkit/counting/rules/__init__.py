@@ -31,20 +31,29 @@ ZERO_LAYERS = MappingProxyType({
     **dict.fromkeys(("ZeroPadding2D", "ZeroPadding3D"), "padding data_format"),
 })
 
+_VOCABULARY = "vocabulary max_tokens encoding idf_weights pad_to_max_tokens"
+_OUTSIDE = f"{_VOCABULARY} num_oov_indices mask_token oov_token invert vocabulary_dtype salt"
+
+#: Layers that look tokens up in a table, which is no arithmetic -> their constructor arguments.
+#: Where they return anything but the numbers of the tokens, they are traced.
+VOCABULARIES = MappingProxyType({
+    "IntegerLookup": _OUTSIDE, "StringLookup": _OUTSIDE,
+    "TextVectorization": f"{_VOCABULARY} standardize split ngrams output_sequence_length ragged",
+})
+
 #: Layers that have no rule and are counted from their traced graph.
 TRACED_LAYERS = (
     *(f"Adaptive{kind}Pooling{n}D" for kind in ("Average", "Max") for n in (1, 2, 3)),
     "AugMix", "AutoContrast", "CategoryEncoding", "CenterCrop",
     "ContrastLimitedAdaptiveHistogramEqualization", "CutMix", "Discretization", "Equalization",
-    "FlaxLayer", "HashedCrossing", "Hashing", "IntegerLookup", "JaxLayer", "Lambda", "Layer",
+    "FlaxLayer", "HashedCrossing", "Hashing", "JaxLayer", "Lambda", "Layer",
     "MaxNumBoundingBoxes", "MelSpectrogram", "MixUp", "Pipeline", "RandAugment",
     "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast",
     "RandomCrop", "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur",
     "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization",
     "RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation",
-    "RandomZoom", "Resizing", "STFTSpectrogram", "Solarization", "StringLookup", "TFSMLayer",
-    "TextVectorization", "TorchModuleWrapper", "UpSampling1D", "UpSampling2D", "UpSampling3D",
-    "Wrapper",
+    "RandomZoom", "Resizing", "STFTSpectrogram", "Solarization", "TFSMLayer",
+    "TorchModuleWrapper", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Wrapper",
 )
 
 #: Activation layers -> their constructor arguments.
@@ -67,7 +76,8 @@ _STEPS = "return_sequences return_state go_backwards stateful unroll zero_output
 _CELL = "kernel recurrent_kernel bias"
 _SCALED = "axis epsilon center scale"
 
-_LOOK_UP = partial(Rule, of="indices", weights="embeddings reverse_embeddings")
+_look_up = partial(Rule, lc.zero, of="anything")
+_rows = partial(Rule, of="indices", weights="embeddings reverse_embeddings")
 _EINSUM = _conv(ac.einsum_dense, "equation output_shape activation bias_axes")
 _PROJECTIONS = MappingProxyType({
     "EinsumDense": _EINSUM, "Softmax": _ACTIVATION_LAYERS["Softmax"], "Dropout": Rule(lc.zero, "rate"),
@@ -105,9 +115,9 @@ OP_COUNTERS = MappingProxyType({
     **{f"Conv{n}DTranspose": _conv(lc.conv_transpose, f"filters output_padding {_WINDOW}")
        for n in (1, 2, 3)},
     "EinsumDense": _EINSUM,
-    "Embedding": _LOOK_UP(ac.embedding, "input_dim output_dim"),
+    "Embedding": _rows(ac.embedding, "input_dim output_dim"),
     "Masking": Rule(lc.masking, "mask_value", half=False),
-    "ReversibleEmbedding": _LOOK_UP(
+    "ReversibleEmbedding": _rows(
         ac.reversible_embedding, "input_dim output_dim tie_weights logit_soft_cap", "reverse"),
     "MultiHeadAttention": _attention(
         ac.multi_head_attention, "num_heads key_dim value_dim use_bias output_shape attention_axes"),
@@ -142,6 +152,8 @@ OP_COUNTERS = MappingProxyType({
     **WRAPPERS, **OPERATOR_COUNTERS,
     **{kind: Rule(lc.zero, arguments, of="anything", inputs=(1, 1000))
        for kind, arguments in ZERO_LAYERS.items()},
+    **{kind: _look_up(arguments, parts={"StringLookup": _look_up(_OUTSIDE)})
+       for kind, arguments in VOCABULARIES.items()},
     **dict.fromkeys(TRACED_LAYERS, lc.no_rule),
 })
 
@@ -167,5 +179,5 @@ def user_counter(layer, kind, counters):
     return None if counter in (OP_COUNTERS.get(kind), lc.no_rule) else counter
 
 
-__all__ = ["NOISE", "OP_COUNTERS", "TRACED_LAYERS", "WRAPPERS", "ZERO_LAYERS", "NoRule",
-           "find_counter", "rule_of", "user_counter"]
+__all__ = ["NOISE", "OP_COUNTERS", "TRACED_LAYERS", "VOCABULARIES", "WRAPPERS", "ZERO_LAYERS",
+           "NoRule", "find_counter", "rule_of", "user_counter"]

@@ -165,7 +165,7 @@ class Rule:
         for part in parts_of(layer):
             kind = kind_of(part)
             rule = self.parts.get(kind)
-            if rule is None or not part.built or part.compute_dtype != dtype:
+            if rule is None or part.compute_dtype != dtype or (rule.weights and not part.built):
                 return f"a {kind} inside, unknown, not built or in a dtype of its own"
             reason = rule.unknown_of_layer(part, dtype) or rule._unknown_parts(part, dtype)
             if reason:

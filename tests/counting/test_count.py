@@ -18,8 +18,8 @@ from structure import Structure
 import tostoolkit as tos
 from tostoolkit.counting.calls import LayerCall, Tensor
 from tostoolkit.counting.count import count, count_call, count_row
-from tostoolkit.counting.trace import TraceError
 from tostoolkit.counting.rules import ZERO_LAYERS
+from tostoolkit.counting.trace import TraceError
 from tostoolkit.op_kinds import OP_KINDS
 
 F32 = "float32"

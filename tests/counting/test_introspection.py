@@ -45,6 +45,7 @@ def private_names(code):
 #: the display protocol of Jupyter.
 NOT_KERAS = {
     "tensorflow_graph.py": {"_get_function", "_add"},
+    "rule.py": {"_initializer", "_regularizer", "_constraint"},  # ends of arguments' names
 }
 
 

@@ -51,8 +51,8 @@ import pandas as pd
 
 from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
-from .data_movement import movement_table
 from .compiled import compiled
+from .data_movement import movement_table
 from .introspection import build_parts, inspect, sublayers
 from .masks import counted_with_masks
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
@@ -263,8 +263,8 @@ def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
             _check_holds_no_user_counted(call, counter, counters)
         row = _by_rule(call, counter, counters, trace)
         if call.masks and not by_user:  # a rule hands a mask on, and does not look at it
-            row = row._replace(needs=frozenset(
-                (*range(len(call.inputs)), *((("mask", 0),) if call.masks_wanted else ()))))
+            needs = (*range(len(call.inputs)), *((("mask", 0),) if call.masks_wanted else ()))
+            row = CallCount(row.counts, row.method, row.notes, frozenset(needs))
         return row
     except NoRule:
         if trace is None:

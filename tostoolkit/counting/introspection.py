@@ -186,7 +186,7 @@ def argument(layer, name):
 
 
 def bound_arguments(layer, args, kwargs) -> dict:
-    """Return name -> value of the arguments of a call, in the order in which ``call`` names them."""
+    """Return name -> value of the arguments of a call, in the order of its signature."""
     bound = _signature(type(layer)).bind(layer, *args, **kwargs).arguments
     return {name: value for name, value in bound.items() if value is not layer}
 

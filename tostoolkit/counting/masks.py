@@ -5,8 +5,8 @@ each layer finds the masks of its inputs there, as it is called, and hands one o
 that. None of it need be shown by a node. Where a mask was made when a graph was built, the graph is
 run once on shapes, layer by layer as Keras does, and what stands on the tensors is written down.
 
-A mask is computed where a layer makes it, and only where a later one looks at it: `counted_with_masks`
-goes from the last call to the first and asks of each what it needs.
+A mask is computed where a layer makes it, and only where a later one looks at it:
+`counted_with_masks` goes from the last call to the first and asks of each what it needs.
 """
 
 from collections import Counter
@@ -45,9 +45,9 @@ def _run(graph, tensors, found):
             outputs = node.operation(*args, **kwargs)
         else:
             inside = keras.tree.flatten(args[0] if args else kwargs["inputs"])
-            masks = kwargs.get("mask")
-            for tensor, mask in zip(inside, keras.tree.flatten(masks) if masks is not None else ()):
-                put_mask(tensor, mask)
+            if kwargs.get("mask") is not None:
+                for tensor, mask in zip(inside, keras.tree.flatten(kwargs["mask"]), strict=True):
+                    put_mask(tensor, mask)
             outputs = _run(node.graph, inside, found)
         known.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
     return [known[id(t)] for t in graph.outputs]
@@ -72,7 +72,7 @@ def counted_with_masks(calls, outputs, count_call) -> list[CallCount]:
         if handed_on or not wanted.isdisjoint(call.writes):
             row = count_call(replace(call, masks_wanted=handed_on))
             wanted.update(n for i, n in enumerate(call.reads) if _needs(row.needs, i))
-            masks_wanted.update(n for i, (n, mask) in enumerate(zip(call.reads, call.masks))
+            masks_wanted.update(call.reads[i] for i, mask in enumerate(call.masks)
                                 if mask and _needs(row.needs, ("mask", i)))
         else:  # a mask that is handed over, and that nobody looks at
             row = CallCount(Counter(), "zero")

@@ -7,6 +7,7 @@ functions and anything else by identity. Names do not matter.
 
 from types import MethodType
 
+from .calls import CallCount
 from .introspection import held_by, is_held_by_value
 from .trace import trace_call
 
@@ -35,7 +36,7 @@ class Traces:
         if key not in self.made:
             self.made[key] = trace_call(call, by_user)
         row = self.made[key]
-        return row._replace(counts=row.counts.copy())
+        return CallCount(row.counts.copy(), row.method, row.notes, row.needs)
 
 
 class _Place(int):

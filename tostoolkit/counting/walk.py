@@ -131,7 +131,8 @@ def _bind_alone(call, template, tensors):
     """
     import keras
 
-    if isinstance(template, dict) and template.keys() <= signature(call.layer.call).parameters.keys():
+    named = signature(call.layer.call).parameters.keys()
+    if isinstance(template, dict) and template.keys() <= named:
         return (), keras.tree.pack_sequence_as(template, list(tensors))
     if isinstance(template, dict):
         return (keras.tree.pack_sequence_as(template, list(tensors)),), {}

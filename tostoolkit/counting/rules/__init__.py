@@ -80,7 +80,8 @@ _look_up = partial(Rule, lc.zero, of="anything")
 _rows = partial(Rule, of="indices", weights="embeddings reverse_embeddings")
 _EINSUM = _conv(ac.einsum_dense, "equation output_shape activation bias_axes")
 _PROJECTIONS = MappingProxyType({
-    "EinsumDense": _EINSUM, "Softmax": _ACTIVATION_LAYERS["Softmax"], "Dropout": Rule(lc.zero, "rate"),
+    "EinsumDense": _EINSUM, "Softmax": _ACTIVATION_LAYERS["Softmax"],
+    "Dropout": Rule(lc.zero, "rate"),
 })
 _attention = partial(Rule, half=False, call="value key use_causal_mask", parts=_PROJECTIONS,
                      inputs=(2, 3))
@@ -120,7 +121,8 @@ OP_COUNTERS = MappingProxyType({
     "ReversibleEmbedding": _rows(
         ac.reversible_embedding, "input_dim output_dim tie_weights logit_soft_cap", "reverse"),
     "MultiHeadAttention": _attention(
-        ac.multi_head_attention, "num_heads key_dim value_dim use_bias output_shape attention_axes"),
+        ac.multi_head_attention,
+        "num_heads key_dim value_dim use_bias output_shape attention_axes"),
     "GroupedQueryAttention": _attention(
         ac.group_query_attention, "head_dim num_query_heads num_key_value_heads use_bias"),
     "Attention": Rule(ac.dot_attention, "use_scale score_mode dropout", inputs=(2, 3), half=False,

@@ -1,9 +1,9 @@
 """What a rule declares: the counter of a kind of layer, and all that it knows of such a layer.
 
-A rule holds for a call of which it knows everything: every constructor argument that is not at its
-default, every argument of the call, the inputs, the weights, the layers inside. Anything else raises
-`NoRule`, and the call is traced. What a new release of Keras adds is unknown until it is declared,
-which ``tests/counting/test_arguments.py`` asks for.
+A rule holds for a call of which it knows everything: every constructor argument that is not at
+its default, every argument of the call, the inputs, the weights, the layers inside. Anything else
+raises `NoRule`, and the call is traced. What a new release of Keras adds is unknown until it is
+declared, which ``tests/counting/test_arguments.py`` asks for.
 """
 
 from collections.abc import Callable, Mapping
@@ -105,7 +105,7 @@ class Rule:
             return None  # made by hand, with what a formula reads
         dtype = layer.compute_dtype
         return (self.unknown_of_layer(layer, dtype) or self._unknown_inputs(call, dtype)
-                or self._unknown_parts(layer, dtype))
+                or self.unknown_of_parts(layer, dtype))
 
     def unknown_of_layer(self, layer, dtype):
         """Return what of a layer itself the rule does not know, None where it knows all."""
@@ -156,7 +156,8 @@ class Rule:
         low, high = self.inputs
         return None if low <= len(tensors) <= high else f"{len(tensors)} inputs"
 
-    def _unknown_parts(self, layer, dtype):
+    def unknown_of_parts(self, layer, dtype):
+        """Return what of the layers inside the rule does not know, None where it knows all."""
         if self.arguments is None:
             return None
         if self.holds:  # each is counted by itself
@@ -167,7 +168,7 @@ class Rule:
             rule = self.parts.get(kind)
             if rule is None or part.compute_dtype != dtype or (rule.weights and not part.built):
                 return f"a {kind} inside, unknown, not built or in a dtype of its own"
-            reason = rule.unknown_of_layer(part, dtype) or rule._unknown_parts(part, dtype)
+            reason = rule.unknown_of_layer(part, dtype) or rule.unknown_of_parts(part, dtype)
             if reason:
                 return f"of the {kind} inside: {reason}"
         return None

@@ -59,7 +59,8 @@ def inspect(model) -> Inspected:
         raise TypeError(
             f"model: {type(model).__name__!r} object is not a Keras model or layer; "
             "pass a keras.Model, for example keras.applications.ResNet50(weights=None)")
-    return Inspected(model, kind_of(model), _graph(model), sublayers(model))
+    graph = _graph(model)
+    return Inspected(model, kind_of(model), graph, sublayers(model, graph))
 
 
 def kind_of(operation) -> str:
@@ -265,17 +266,18 @@ def _is_shipped_operator(cls):
             and getattr(sys.modules.get(module), cls.__name__, None) is cls)
 
 
-def sublayers(layer) -> tuple:
+def sublayers(layer, graph=None) -> tuple:
     """Return (kind, layer) of the layers inside a layer or model, at any depth, each once.
 
-    And those of the bare operators of the graphs in it.
+    And those of the bare operators of the graphs in it; `graph` is its own, where that is known.
     """
     import keras
 
     flatten = getattr(layer, "_flatten_layers", None)
     if flatten is None:
         return ()
-    graphs = [_graph(x) for x in flatten() if isinstance(x, keras.Model)]
+    graphs = [graph if graph and x is layer else _graph(x) for x in flatten()
+              if isinstance(x, keras.Model)]
     held = {id(node.operation): node.operation for graph in graphs if graph for node in graph.nodes
             if node.dtype is None}
     return tuple((kind_of(x), x) for x in (*flatten(include_self=False), *held.values()))

@@ -137,7 +137,8 @@ class Rule:
             return "inputs in several dtypes"
         if any(call.masks) and not (len(call.inputs) == 1 and hands_mask_on(type(call.layer))):
             return "a mask"
-        if len(call.inputs) == 1 and not call.kwargs and self.inputs == (1, 1):
+        if len(call.inputs) == 1 and self.inputs[0] == 1 and all(
+                name == "training" or _absent(value) for name, value in call.kwargs.items()):
             return None
         return self._unknown_arguments(call)
 

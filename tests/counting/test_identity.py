@@ -380,10 +380,9 @@ def merged(layer, *shapes, dtypes=(None, None, None)):
     return keras.Model(inputs, layer(inputs))
 
 
-def attended(*args, layer=None, **kwargs):
+def attended():
     q, v, k = keras.Input((4, 6)), keras.Input((5, 6)), keras.Input((5, 8))
-    layer = layer or layers.MultiHeadAttention(2, 3)
-    return keras.Model([q, v, k], layer(q, value=v, key=k, *args, **kwargs))
+    return keras.Model([q, v, k], layers.MultiHeadAttention(2, 3)(q, value=v, key=k))
 
 
 def with_constant():

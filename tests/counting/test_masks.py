@@ -54,6 +54,22 @@ def of_two(merge):
     return keras.Model([a, b], merge(table(a), table(b)))
 
 
+class HoldsTable(layers.Layer):
+    """What it returns carries the mask of what it holds, which no graph shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = layers.Embedding(10, 4, mask_zero=True)
+
+    def call(self, x):
+        return self.table(x)
+
+
+def made_at_a_call(table):
+    ids = keras.Input((6,), dtype="int32")
+    return keras.Model(ids, layers.GRU(3)(table(ids)))
+
+
 def masking(*stack):
     x = i = keras.Input((6, 4))
     for layer in (layers.Masking(), *stack):
@@ -126,6 +142,9 @@ MODELS = {
     "an own layer looks": lambda: looked_up(Looks()),
     "a mask of a node": lambda: of_two(masked_by_node),
     "subclassed": lambda: looked_up(lambda x: keras.ops.cast(x[..., 0], "int32"), Embedded()),
+    "a table that is made of rows": lambda: made_at_a_call(
+        layers.ReversibleEmbedding(10, 4, mask_zero=True)),
+    "a mask of a layer inside": lambda: made_at_a_call(HoldsTable()),
     "two readers": lambda: looked_up(
         lambda x: layers.Concatenate()([layers.LSTM(2)(x), layers.GRU(2)(x)])),
 }

@@ -318,6 +318,16 @@ def _node(node):
                 tuple(node.outputs), node.arguments, nested, masked)
 
 
+def makes_masks(layer) -> bool:
+    """Whether a layer may make a mask as it is called, which it need not when a graph is built."""
+    import keras
+
+    cls = type(layer)
+    return bool(getattr(layer, "mask_zero", False)) or cls is keras.layers.Masking or not (
+        is_of_keras(cls) or getattr(cls, "compute_mask", None) is keras.Layer.compute_mask
+        or is_operator(layer))
+
+
 def mask_of(tensor):
     """Return the mask that Keras finds on a tensor, None without one."""
     from keras.src.backend import get_keras_mask

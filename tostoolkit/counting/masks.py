@@ -2,8 +2,9 @@
 
 A layer that makes a mask (``Embedding(mask_zero=True)``, ``Masking``) leaves it on what it returns;
 each layer finds the masks of its inputs there, as it is called, and hands one on where it supports
-that. None of it need be shown by a node. Where a mask was made when a graph was built, the graph is
-run once on shapes, layer by layer as Keras does, and what stands on the tensors is written down.
+that. None of it need be shown by a node. Where a mask was made when a graph was built, or a layer
+in it makes one, the graph is run once on shapes, layer by layer as Keras does, and what stands on
+the tensors is written down.
 
 A mask is computed where a layer makes it, and only where a later one looks at it:
 `counted_with_masks` goes from the last call to the first and asks of each what it needs.
@@ -14,12 +15,14 @@ from dataclasses import replace
 from warnings import catch_warnings, simplefilter
 
 from .calls import CallCount, Tensor
-from .introspection import mask_of, put_mask, run_on_shapes
+from .introspection import makes_masks, mask_of, put_mask, run_on_shapes
 
 
-def find_masks(graph, inputs) -> list[tuple]:
-    """Return for each call of a graph, nested graphs opened in place, the masks of its inputs."""
-    if not any(node.masked for node in graph.nodes):
+def find_masks(inspected, inputs) -> list[tuple]:
+    """Return for each call of a model's graph, nested ones opened in place, the masks it finds."""
+    graph = inspected.graph
+    if not any(node.masked for node in graph.nodes) and not any(
+            makes_masks(layer) for _, layer in inspected.layers):
         return []
     found = []
 

@@ -106,7 +106,7 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     numbers = count()
     sources = tuple(next(numbers) for _ in inputs)
     calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
-    for i, masks in enumerate(find_masks(graph, inputs)):
+    for i, masks in enumerate(find_masks(inspected, inputs)):
         if any(masks):
             calls[i] = replace(calls[i], masks=masks)
     calls = _needed(_number_repeats(calls), outputs)

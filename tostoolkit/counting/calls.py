@@ -28,7 +28,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return prod(self.shape)
+        return prod(map(int, self.shape))  # of Python integers, which do not wrap
 
     @property
     def nbytes(self) -> int:

@@ -51,8 +51,9 @@ import pandas as pd
 
 from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
-from .data_movement import movement_table
 from .compiled import compiled
+from .data_movement import movement_table
+from .integers import integer_table, keyed_index
 from .introspection import inspect, is_as_shipped, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, NoRule, find_counter, user_counter
 from .rules.layers import zero
@@ -312,10 +313,6 @@ def _table(counts, phase):
     """Return the DataFrame of a dict of row -> Counter; columns in the order of `OP_KINDS`."""
     kinds = {op: i for i, op in enumerate(OP_KINDS)}
     columns = sorted({key for c in counts.values() for key in c}, key=lambda k: (k[0], kinds[k[1]]))
-    return pd.DataFrame(
+    return integer_table(
         [[c[key] for key in columns] for c in counts.values()],
-        index=pd.MultiIndex.from_tuples(counts, names=LEVELS[phase]),
-        columns=pd.MultiIndex.from_arrays(
-            [[dtype for dtype, _ in columns], [op for _, op in columns]], names=["dtype", "op"]),
-        dtype="int64",
-    )
+        keyed_index(counts, LEVELS[phase]), keyed_index(columns, ["dtype", "op"]))

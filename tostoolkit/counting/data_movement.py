@@ -22,6 +22,7 @@ import pandas as pd
 
 from .calls import LEVELS, Tensor
 from .compiled import compiled_optimizer
+from .integers import integer_table, keyed_index
 from .introspection import inspect
 from .rules import NOISE, OP_COUNTERS
 from .walk import check_phase, read_calls
@@ -161,7 +162,5 @@ def _slots(optimizer):
 
 
 def _table(parts, phase):
-    return pd.DataFrame(
-        list(parts.values()), columns=["weight_bytes", "read_bytes", "written_bytes"],
-        dtype="int64",
-        index=pd.MultiIndex.from_tuples(parts, names=LEVELS[phase]))
+    return integer_table(list(parts.values()), keyed_index(parts, LEVELS[phase]),
+                         ["weight_bytes", "read_bytes", "written_bytes"])

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from itertools import count
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from .calls import LEVELS, LayerCall, Tensor
 from .inputs import read_inputs
 from .introspection import inspect
+from .trace import python_errors
 
 if TYPE_CHECKING:
     import keras
@@ -91,6 +93,7 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     """Return the layer calls of an inspected model; arguments and errors as `layer_calls`."""
     if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
         raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
+    batch_size = index(batch_size)  # a Python integer, which no product of sizes wraps
     if batch_size < 1:
         raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
     model, graph = inspected.model, inspected.graph
@@ -117,7 +120,8 @@ def _bind_alone(call, template, tensors):
     """
     import keras
 
-    if isinstance(template, dict) and template.keys() <= signature(call.layer.call).parameters.keys():
+    taken = signature(call.layer.call).parameters
+    if isinstance(template, dict) and template.keys() <= taken.keys():
         return (), keras.tree.pack_sequence_as(template, list(tensors))
     if isinstance(template, dict):
         return (keras.tree.pack_sequence_as(template, list(tensors)),), {}
@@ -211,28 +215,30 @@ def _propagate_graph(graph, inputs):
         for built, asked in zip(graph.inputs, inputs, strict=True)}
     for node in graph.nodes:
         args, kwargs = node.arguments.fill_in(specs)
-        outputs = node.operation.compute_output_spec(*args, **kwargs)
-        if isinstance(node.operation, keras.layers.EinsumDense):
-            outputs = _einsum_spec(node.operation, args[0], outputs)
-        for built, new in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
-            if None in new.shape:
-                raise ValueError(
-                    f"model: the output shape {tuple(new.shape)} of {node.operation.name!r} "
-                    "depends on the data, so its work is unknown; count the model up to there")
-            specs[id(built)] = new
-    return {key: Tensor(tuple(t.shape), t.dtype) for key, t in specs.items()}
+        outputs = _output_spec(node.operation, node.kind, args, kwargs)
+        specs.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
+    return {key: Tensor(tuple(map(int, t.shape)), t.dtype) for key, t in specs.items()}
 
 
-def _einsum_spec(layer, x, output):
-    """Fill the dimensions that ``EinsumDense(output_shape=(None, ...))`` leaves to its input."""
+def _output_spec(operation, kind, args, kwargs):
+    """Return the KerasTensors that a layer, model or operator makes of its arguments.
+
+    What a layer says of its shapes goes first; where it leaves one open, its code is asked.
+    """
     import keras
 
-    left, result = layer.equation.replace(" ", "").replace("...", "").split("->")
-    sizes = dict(zip(reversed(left.split(",")[0]), reversed(x.shape), strict=False))
-    shape = [sizes.get(letter, size) if size is None else size
-             for letter, size in zip(reversed(result), reversed(output.shape), strict=False)]
-    shape = [*output.shape[:len(output.shape) - len(shape)], *reversed(shape)]
-    return keras.KerasTensor(tuple(shape), output.dtype)
+    def is_open(specs):
+        return [t.shape for t in keras.tree.flatten(specs) if t is not None and None in t.shape]
+
+    with python_errors(operation.name, kind=kind):
+        specs = operation.compute_output_spec(*args, **kwargs)
+        if is_open(specs):
+            specs = keras.Operation.compute_output_spec(operation, *args, **kwargs)
+    for shape in is_open(specs):
+        raise ValueError(
+            f"model: the output shape {tuple(shape)} of {operation.name!r} "
+            "depends on the data, so its work is unknown; count the model up to there")
+    return specs
 
 
 def _propagate(layer, *args, **kwargs):
@@ -243,7 +249,8 @@ def _propagate(layer, *args, **kwargs):
         lambda x: keras.KerasTensor(x.shape, x.dtype) if isinstance(x, Tensor) else x,
         (args, kwargs))
     return keras.tree.map_structure(
-        lambda t: Tensor(tuple(t.shape), t.dtype), layer.compute_output_spec(*args, **kwargs))
+        lambda t: Tensor(tuple(map(int, t.shape)), t.dtype),
+        _output_spec(layer, type(layer).__name__, args, kwargs))
 
 
 def _tensors(structure):

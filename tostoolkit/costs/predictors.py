@@ -42,7 +42,7 @@ def _column(name, zero=False, measured=False):
     """Return the function that takes a counted column; of a class that no model has, zeros."""
     def values(rows, table):
         if name in rows and (zero or rows.empty or rows[name].notna().any()):
-            column = rows[name] if measured else exact_columns(rows[[name]])[name]
+            column = rows[name] if measured else rows[[name]].pipe(exact_columns)[name]
             return column.fillna(0) if zero else column
         if zero and any(map(_is_op, rows.columns)):
             return pd.Series(0, rows.index)
@@ -81,7 +81,7 @@ def _floats(counts):
 
 
 def _number(ops):
-    return lambda rows, table: row_sums(op_counts(rows, ops))
+    return lambda rows, table: op_counts(rows, ops).pipe(row_sums)
 
 
 def op_counts(rows: pd.DataFrame, ops: Collection[str] = OP_KINDS) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def op_counts(rows: pd.DataFrame, ops: Collection[str] = OP_KINDS) -> pd.DataFra
     columns = [c for c in columns if c.split()[0] in ops]
     index = pd.MultiIndex.from_arrays(
         [[c.split()[1] for c in columns], [c.split()[0] for c in columns]], names=["dtype", "op"])
-    return exact_columns(rows[columns]).fillna(0).set_axis(index, axis=1)
+    return rows[columns].pipe(exact_columns).fillna(0).set_axis(index, axis=1)
 
 
 #: Part of the ops -> what it is, and its kinds of op.
@@ -121,8 +121,8 @@ PREDICTORS = {
     "ops_elementwise": Predictor("number of ops other than MACs", "op",
                                  _number(_PARTS["elementwise"][1])),
     "mac conv": Predictor("MACs of convolutions of any kernel, not depthwise", "MAC",
-                          lambda rows, table: row_sums(
-                              exact_columns(rows.filter(regex=f"^{KERNEL}$")))),
+                          lambda rows, table: rows.filter(regex=f"^{KERNEL}$").pipe(
+                              exact_columns).pipe(row_sums)),
     **{f"mac {kind}": Predictor(f"MACs of {kind} layers", "MAC", _column(f"mac {kind}", zero=True))
        for kind in dict.fromkeys((*CONTRACTIONS.values(), "other")) if kind != "conv"},
     "elements": Predictor("outputs of the layer calls that do arithmetic", "element",

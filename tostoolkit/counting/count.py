@@ -43,9 +43,10 @@ there.
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -80,15 +81,14 @@ CONTRACTIONS = {
 KERNEL = r"mac conv\d+(x\d+)*"
 
 
-class Counted(NamedTuple):
+@dataclass(frozen=True)
+class Counted:
     """What is counted of a model.
 
     Attributes
     ----------
     counts : pandas.DataFrame
         As `count_ops` returns it.
-    bytes : pandas.DataFrame
-        As `count_bytes` returns it.
     coverage : dict of str to int
         How many rows of `counts` were counted by ``rule`` (the toolkit's or the user's), by
         ``trace``, as ``zero``.
@@ -97,13 +97,20 @@ class Counted(NamedTuple):
     notes : tuple of str
         What a reader should know of what was traced: conditionals whose dearer branch was counted,
         what a loss was taken to compare with.
+    optimizer : keras.Optimizer, or None
+        Of a training step.
     """
 
     counts: pd.DataFrame
-    bytes: pd.DataFrame
     coverage: dict[str, int]
     calls: list[LayerCall]
     notes: tuple[str, ...] = ()
+    optimizer: "keras.Optimizer | None" = None
+
+    @cached_property
+    def bytes(self) -> pd.DataFrame:
+        """As `count_bytes` returns it; made when it is first asked for."""
+        return movement_table(self.calls, self.optimizer)
 
 
 def count(
@@ -132,9 +139,9 @@ def count(
         rows = {(call.path, call.kind): counted(call, counters) for call in read.calls}
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
-        movement_table(read.calls, step.optimizer if step else None),
         dict(Counter(row.method for row in rows.values())), list(read.calls),
-        tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
+        tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)),
+        step.optimizer if step else None)
 
 
 def count_ops(

@@ -58,7 +58,8 @@ def inspect(model) -> Inspected:
         raise TypeError(
             f"model: {type(model).__name__!r} object is not a Keras model or layer; "
             "pass a keras.Model, for example keras.applications.ResNet50(weights=None)")
-    return Inspected(model, kind_of(model), _graph(model), sublayers(model))
+    graph = _graph(model)
+    return Inspected(model, kind_of(model), graph, sublayers(model, graph))
 
 
 def kind_of(operation) -> str:
@@ -141,20 +142,36 @@ def _is_shipped_operator(cls):
             and getattr(sys.modules.get(module), cls.__name__, None) is cls)
 
 
-def sublayers(layer) -> tuple:
+def sublayers(layer, graph=None) -> tuple:
     """Return (kind, layer) of the layers inside a layer or model, at any depth, each once.
 
-    And those of the bare operators of the graphs in it.
+    And those of the bare operators of the graphs in it; `graph` is its own, where it was read.
     """
     import keras
 
-    flatten = getattr(layer, "_flatten_layers", None)
-    if flatten is None:
+    if not getattr(layer, "_layers", None):  # an operator, or a layer that holds none
         return ()
-    graphs = [_graph(x) for x in flatten() if isinstance(x, keras.Model)]
-    held = {id(node.operation): node.operation for graph in graphs if graph for node in graph.nodes
-            if node.dtype is None}
-    return tuple((kind_of(x), x) for x in (*flatten(include_self=False), *held.values()))
+    held = tuple(layer._flatten_layers(include_self=False))
+    graphs = [graph or _graph(layer)] if isinstance(layer, keras.Model) else []
+    graphs += [_graph(x) for x in held if isinstance(x, keras.Model)]
+    operators = {id(node.operation): node.operation for graph in graphs if graph
+                 for node in graph.nodes if node.dtype is None}
+    return tuple((kind_of(x), x) for x in (*held, *operators.values()))
+
+
+def weights_of(layer, trainable=False) -> list:
+    """Return (shape, dtype) of the weights of a layer, as they are stored.
+
+    >>> import keras
+    >>> dense = keras.layers.Dense(4)
+    >>> dense.build((None, 8))
+    >>> weights_of(dense)
+    [((8, 4), 'float32'), ((4,), 'float32')]
+    """
+    # the public names go by way of the backend's shapes, which is most of the time of a count
+    name = "trainable_weights" if trainable else "weights"
+    return [(tuple(w._shape), w._dtype) if hasattr(w, "_shape") else (tuple(w.shape), w.dtype)
+            for w in getattr(layer, name, ())]
 
 
 def _graph(model):

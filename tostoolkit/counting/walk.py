@@ -8,12 +8,11 @@ stand beside the layers. Nothing is executed and no weight is read.
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
-from inspect import signature
-from itertools import count
+from itertools import chain, count
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from .calls import LEVELS, LayerCall, Tensor
+from .calls import LEVELS, LayerCall, Tensor, call_signature
 from .inputs import read_inputs
 from .introspection import inspect
 from .trace import python_errors
@@ -120,7 +119,7 @@ def _bind_alone(call, template, tensors):
     """
     import keras
 
-    taken = signature(call.layer.call).parameters
+    taken = call_signature(call.layer).parameters
     if isinstance(template, dict) and template.keys() <= taken.keys():
         return (), keras.tree.pack_sequence_as(template, list(tensors))
     if isinstance(template, dict):
@@ -141,8 +140,8 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
     """
     recorded = {
         id(t): Tensor(_with_batch(t.shape, batch_size), t.dtype)
-        for node in graph.nodes for t in (*node.inputs, *node.outputs)}
-    as_built = _recorded_shapes_hold(graph, inputs, batch_size)
+        for t in chain(graph.inputs, *(node.outputs for node in graph.nodes))}
+    as_built = _recorded_shapes_hold(graph, inputs, recorded)
     known = recorded if as_built else _propagate_graph(graph, inputs)
     number = {id(t): n for t, n in zip(graph.inputs, sources, strict=True)}
     calls = []
@@ -171,12 +170,12 @@ def _bind(node, tensors):
 
 def has_mask(call) -> bool:
     """Whether a layer is called with a mask, given or handed on by the layer before it."""
-    import keras
-
     if call.bind is None or len(call.inputs) == 1:
         return False
+    import keras
+
     args, kwargs = call.bind(call.inputs)
-    arguments = signature(call.layer.call).bind(*args, **kwargs).arguments
+    arguments = call_signature(call.layer).bind(*args, **kwargs).arguments
     return any(isinstance(t, Tensor) for name, value in arguments.items() if "mask" in name
                for t in keras.tree.flatten(value))
 
@@ -185,23 +184,21 @@ def _with_batch(shape, batch_size):
     return tuple(batch_size if d is None and axis == 0 else d for axis, d in enumerate(shape))
 
 
-def _recorded_shapes_hold(graph, inputs, batch_size):
+def _recorded_shapes_hold(graph, inputs, recorded):
     """Whether the shapes recorded when the graph was built are those of this call.
 
     They are not where an input differs or is open beyond the batch, and not where a bare
     operator may move the batch dimension; then the shapes are computed anew, which is exact
     and slower.
     """
-    built = tuple(_with_batch(t.shape, batch_size) for t in graph.inputs)
-    if built != tuple(t.shape for t in inputs):
+    if [recorded[id(t)].shape for t in graph.inputs] != [t.shape for t in inputs]:
+        return False
+    if any(None in t.shape for t in recorded.values()):
         return False
     for node in graph.nodes:
-        shapes = [tuple(t.shape) for t in node.outputs]
-        if any(None in shape[1:] for shape in shapes):
-            return False
         if node.dtype is None:  # a bare operator
             before = [tuple(t.shape) for t in node.inputs]
-            if any(shape not in before for shape in shapes):
+            if any(tuple(t.shape) not in before for t in node.outputs):
                 return False
     return True
 

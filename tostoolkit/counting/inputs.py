@@ -67,7 +67,7 @@ def _recorded(model, graph):
     if not shapes:
         return None, None
     if isinstance(shapes, dict):
-        shapes = {name.rpartition("_")[0]: shape for name, shape in shapes.items()}
+        shapes = {name[:name.rindex("shape") - 1]: shape for name, shape in shapes.items()}
         if len(shapes) == 1:
             (shapes,) = shapes.values()
     return _leaves(shapes, "model")

@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from inspect import signature
+from functools import cache, lru_cache
+from inspect import Signature, signature
 from math import prod
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return prod(self.shape)
+        return prod(map(int, self.shape))  # of Python integers, which do not wrap
 
     @property
     def nbytes(self) -> int:
@@ -102,10 +102,30 @@ class LayerCall:
         if self.bind is not None:
             return self.bind(tensors)
         # an operator takes its tensors one by one, and so does a layer with several of them
-        required = [p for p in signature(self.layer.call).parameters.values() if p.default is
+        required = [p for p in call_signature(self.layer).parameters.values() if p.default is
                     p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         spread = len(required) > 1 or len(tensors) == 1 or not hasattr(self.layer, "weights")
         return tensors if spread else (list(tensors),), dict(self.kwargs)
+
+
+def call_signature(layer) -> Signature:
+    """Return the signature of a layer's or operator's ``call``, read once a function.
+
+    >>> import keras
+    >>> str(call_signature(keras.layers.Add()))
+    '(inputs)'
+    """
+    function = getattr(layer.call, "__func__", None)  # a layer's own replaces its class's
+    return signature(layer.call) if function is None else _without_self(function)
+
+
+@lru_cache(maxsize=1024)
+def _without_self(function):
+    whole = signature(function)
+    first, *others = whole.parameters.values()
+    if first.kind is first.VAR_POSITIONAL:
+        return whole
+    return whole.replace(parameters=others)
 
 
 class CallCount(NamedTuple):

@@ -43,9 +43,10 @@ there.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -53,6 +54,7 @@ from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .compiled import compiled
 from .data_movement import movement_table
+from .integers import integer_table, keyed_index
 from .introspection import build_parts, inspect, sublayers
 from .masks import counted_with_masks
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
@@ -81,15 +83,14 @@ CONTRACTIONS = {
 KERNEL = r"mac conv\d+(x\d+)*"
 
 
-class Counted(NamedTuple):
+@dataclass(frozen=True)
+class Counted:
     """What is counted of a model.
 
     Attributes
     ----------
     counts : pandas.DataFrame
         As `count_ops` returns it.
-    bytes : pandas.DataFrame
-        As `count_bytes` returns it.
     coverage : dict of str to int
         How many rows of `counts` were counted by ``rule`` (the toolkit's or the user's), by
         ``trace``, as ``zero``.
@@ -98,13 +99,20 @@ class Counted(NamedTuple):
     notes : tuple of str
         What a reader should know of what was traced: conditionals whose dearer branch was counted,
         what a loss was taken to compare with.
+    optimizer : keras.Optimizer, or None
+        Of a training step.
     """
 
     counts: pd.DataFrame
-    bytes: pd.DataFrame
     coverage: dict[str, int]
     calls: list[LayerCall]
     notes: tuple[str, ...] = ()
+    optimizer: "keras.Optimizer | None" = None
+
+    @cached_property
+    def bytes(self) -> pd.DataFrame:
+        """As `count_bytes` returns it; made when it is first asked for."""
+        return movement_table(self.calls, self.optimizer)
 
 
 def count(
@@ -134,9 +142,9 @@ def count(
         rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
-        movement_table(read.calls, step.optimizer if step else None),
         dict(Counter(row.method for row in rows.values())), list(read.calls),
-        tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
+        tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)),
+        step.optimizer if step else None)
 
 
 def count_ops(
@@ -316,10 +324,6 @@ def _table(counts, phase):
     """Return the DataFrame of a dict of row -> Counter; columns in the order of `OP_KINDS`."""
     kinds = {op: i for i, op in enumerate(OP_KINDS)}
     columns = sorted({key for c in counts.values() for key in c}, key=lambda k: (k[0], kinds[k[1]]))
-    return pd.DataFrame(
+    return integer_table(
         [[c[key] for key in columns] for c in counts.values()],
-        index=pd.MultiIndex.from_tuples(counts, names=LEVELS[phase]),
-        columns=pd.MultiIndex.from_arrays(
-            [[dtype for dtype, _ in columns], [op for _, op in columns]], names=["dtype", "op"]),
-        dtype="int64",
-    )
+        keyed_index(counts, LEVELS[phase]), keyed_index(columns, ["dtype", "op"]))

@@ -22,7 +22,8 @@ import pandas as pd
 
 from .calls import LEVELS, Tensor
 from .compiled import compiled_optimizer
-from .introspection import inspect
+from .integers import integer_table, keyed_index
+from .introspection import inspect, weights_of
 from .rules import NOISE, OP_COUNTERS
 from .walk import check_phase, read_calls
 
@@ -94,12 +95,12 @@ def call_bytes(call, training=False) -> tuple[int, int, int]:
     )
 
 
-def _weights(call, name="weights"):
+def _weights(call, trainable=False):
     """Return the weights of a call as Tensors; of an embedding, the rows looked up."""
-    weights = getattr(call.layer, name, ())
+    weights = weights_of(call.layer, trainable)
     if call.kind in LOOK_UPS and not call.kwargs.get("reverse"):
         return call.outputs if weights else ()
-    return [Tensor(tuple(w.shape), w.dtype) for w in weights]
+    return [Tensor(*weight) for weight in weights]
 
 
 def movement_table(calls, optimizer=None) -> pd.DataFrame:
@@ -110,7 +111,7 @@ def movement_table(calls, optimizer=None) -> pd.DataFrame:
     parts, trained, updated = {}, set(), set()
     for call in calls:
         weights, read, written = parts[call.path, "forward"] = call_bytes(call, training=True)
-        gradients = sum(w.nbytes for w in _weights(call, "trainable_weights"))
+        gradients = sum(w.nbytes for w in _weights(call, trainable=True))
         wanted = [n in trained for n in call.reads]
         if not gradients and not any(wanted):
             continue
@@ -161,7 +162,5 @@ def _slots(optimizer):
 
 
 def _table(parts, phase):
-    return pd.DataFrame(
-        list(parts.values()), columns=["weight_bytes", "read_bytes", "written_bytes"],
-        dtype="int64",
-        index=pd.MultiIndex.from_tuples(parts, names=LEVELS[phase]))
+    return integer_table(list(parts.values()), keyed_index(parts, LEVELS[phase]),
+                         ["weight_bytes", "read_bytes", "written_bytes"])

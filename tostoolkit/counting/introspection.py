@@ -273,14 +273,29 @@ def sublayers(layer, graph=None) -> tuple:
     """
     import keras
 
-    flatten = getattr(layer, "_flatten_layers", None)
-    if flatten is None:
+    if not getattr(layer, "_layers", None):  # an operator, or a layer that holds none
         return ()
-    graphs = [graph if graph and x is layer else _graph(x) for x in flatten()
-              if isinstance(x, keras.Model)]
-    held = {id(node.operation): node.operation for graph in graphs if graph for node in graph.nodes
-            if node.dtype is None}
-    return tuple((kind_of(x), x) for x in (*flatten(include_self=False), *held.values()))
+    held = tuple(layer._flatten_layers(include_self=False))
+    graphs = [graph or _graph(layer)] if isinstance(layer, keras.Model) else []
+    graphs += [_graph(x) for x in held if isinstance(x, keras.Model)]
+    operators = {id(node.operation): node.operation for graph in graphs if graph
+                 for node in graph.nodes if node.dtype is None}
+    return tuple((kind_of(x), x) for x in (*held, *operators.values()))
+
+
+def weights_of(layer, trainable=False) -> list:
+    """Return (shape, dtype) of the weights of a layer, as they are stored.
+
+    >>> import keras
+    >>> dense = keras.layers.Dense(4)
+    >>> dense.build((None, 8))
+    >>> weights_of(dense)
+    [((8, 4), 'float32'), ((4,), 'float32')]
+    """
+    # the public names go by way of the backend's shapes, which is most of the time of a count
+    name = "trainable_weights" if trainable else "weights"
+    return [(tuple(w._shape), w._dtype) if hasattr(w, "_shape") else (tuple(w.shape), w.dtype)
+            for w in getattr(layer, name, ())]
 
 
 def _graph(model):

@@ -11,7 +11,7 @@ from inspect import signature
 from ..calls import BACKWARD_SCOPE, CallCount, LayerCall, Tensor
 from ..compiled import as_compiled
 from ..introspection import is_operator, mask_of, put_mask, sublayers, with_places
-from ..trace import TraceError, python_errors, says_how_to_count
+from ..trace import not_built, python_errors, says_how_to_count
 from .tensorflow_graph import OpCounts, mark, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
 
@@ -39,7 +39,7 @@ def trace_step(read, step, by_user) -> dict:
     with _by_hand(read.layers, by_user) as by_hand:
         graph, notes = _traced_step(read, step)
     ops = OpCounts(TRACE_COUNTERS, by_hand, notes=notes)
-    with says_how_to_count(read.model.name, type(read.model).__name__):
+    with says_how_to_count(read.model.name, type(read.model).__name__, step=True):
         ops.add_graph(graph)
     return ops.by_layer(read)
 
@@ -118,8 +118,7 @@ def traced(call):
 
     layer, masks = call.layer, _masks(call)
     if not getattr(layer, "built", True):
-        raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
-                         "inputs, or layer.build(shape), first")
+        raise not_built(call)
     takes_training = "training" in signature(layer.call).parameters
 
     def run(*tensors):
@@ -130,7 +129,8 @@ def traced(call):
         flat = keras.tree.flatten(outputs)
         return outputs, [mask_of(flat[place]) for place in call.masks_wanted]
 
-    with python_errors(call.path), with_places(getattr(layer, "variables", ()), _place):
+    with (python_errors(call.path, kind=call.kind),
+          with_places(getattr(layer, "variables", ()), _place)):
         return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in masks))))
 
 

@@ -45,6 +45,7 @@ def private_names(code):
 #: the display protocol of Jupyter.
 NOT_KERAS = {
     "tensorflow_graph.py": {"_get_function", "_add"},
+    "inputs.py": {"_shape"},  # the end of the names under which Keras hands shapes to build()
 }
 
 

@@ -6,10 +6,11 @@ Nothing is executed and no weight is read. Every private name has a test of its 
 """
 
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from inspect import isfunction
 from typing import Any
 
@@ -205,6 +206,66 @@ def compiled_loss(model):
     return getattr(model, "_compile_loss", None)
 
 
+def has_loss_weights(model) -> bool:
+    """Whether a model was compiled with weights of its losses."""
+    return getattr(compiled_loss(model), "_user_loss_weights", None) is not None
+
+
+def is_built_for(optimizer, variables) -> bool:
+    """Whether an optimizer has variables of its own, and has them for these."""
+    known = getattr(optimizer, "_trainable_variables_indices", {})
+    return optimizer.built and all(optimizer._var_key(v) in known for v in variables)
+
+
+@contextmanager
+def unchanged(*things) -> Iterator[None]:
+    """Return a context after which objects hold what they held, and so do their lists and dicts.
+
+    And so do the layers, losses, metrics, optimizers, schedules and trackers that they hold.
+    """
+    import keras
+    from keras.src.utils.tracking import Tracker
+
+    stateful = (Tracker, keras.Layer, keras.Loss, keras.metrics.Metric, keras.optimizers.Optimizer,
+                keras.optimizers.schedules.LearningRateSchedule)
+    kept, stack = {}, list(things)
+    while stack:
+        value = stack.pop()
+        if id(value) in kept:
+            continue
+        if isinstance(value, stateful):
+            kept[id(value)] = value, dict(vars(value))
+            stack.extend(vars(value).values())
+        elif isinstance(value, (list, set, dict)):
+            kept[id(value)] = value, type(value).copy(value)
+            stack.extend(value.values() if isinstance(value, dict) else value)
+        elif isinstance(value, tuple):
+            stack.extend(value)
+    try:
+        yield
+    finally:
+        for value, contents in kept.values():
+            _put_back(value, contents)
+
+
+def _put_back(value, contents):
+    """Give a list, set, dict or object the contents that it had."""
+    if isinstance(value, list):
+        if len(value) != len(contents) or any(
+                a is not b for a, b in zip(value, contents, strict=True)):
+            list.__setitem__(value, slice(None), contents)
+    elif isinstance(value, set):
+        if set(map(id, value)) != set(map(id, contents)):
+            set.clear(value)
+            set.update(value, contents)
+    else:
+        held = value if isinstance(value, dict) else vars(value)
+        if [*held] != [*contents] or any(held[k] is not contents[k] for k in contents):
+            plain = OrderedDict if isinstance(held, OrderedDict) else dict  # past Keras' tracking
+            plain.clear(held)
+            plain.update(held, contents)
+
+
 @contextmanager
 def with_places(variables, place) -> Iterator[None]:
     """Return a context in which variables without a value hold what `place` makes.
@@ -215,20 +276,26 @@ def with_places(variables, place) -> Iterator[None]:
     import keras
 
     cls, empty = keras.Variable, [v for v in variables if v._value is None]
-    initialize = cls._initialize_with_initializer
 
-    def put(variable, initializer=None):
-        variable._value = place(tuple(variable.shape), variable.dtype, variable.trainable)
+    def put(variable, value=None):
+        shape = variable.shape if variable.shape is not None else value.shape
+        variable._value = place(tuple(shape), variable.dtype, variable.trainable)
 
-    try:
-        cls._initialize_with_initializer = put
+    with ExitStack() as stack:
+        for name in ("_initialize", "_initialize_with_initializer"):
+            _replace(stack, cls, name, put)
         for variable in empty:
             put(variable)
+            stack.callback(setattr, variable, "_value", None)
         yield
-    finally:
-        cls._initialize_with_initializer = initialize
-        for variable in empty:
-            variable._value = None
+
+
+def _replace(stack, owner, name, value):
+    """Replace an attribute of a class until the stack ends."""
+    own = name in vars(owner)
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    stack.callback(*((setattr, owner, name, before) if own else (delattr, owner, name)))
 
 
 @contextmanager
@@ -236,8 +303,6 @@ def abstract() -> Iterator[None]:
     """Return a context in which Keras models are built without allocating their weights.
 
     A model of any size can then be counted: only shapes are kept. It cannot be called on data.
-    Keras puts variables without values on a list, and gives all of it values when any other
-    stateless scope ends; those that are made here are taken off it.
 
     Examples
     --------
@@ -248,12 +313,23 @@ def abstract() -> Iterator[None]:
     1000001000000
     """
     import keras
-    from keras.src.backend.common import global_state
 
-    name = "uninitialized_variables"
-    before = list(global_state.get_global_attribute(name) or ())
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute(name, before)
+    cls = keras.Variable
+    make = cls.__init__
+
+    @wraps(make)
+    def make_without_value(variable, initializer, *args, **kwargs):
+        make(variable, initializer, *args, **kwargs)
+        if variable._value is not None:  # of a constant
+            variable._initializer = lambda shape, dtype=None: keras.ops.convert_to_tensor(
+                initializer, dtype)
+        variable._value = None
+
+    with ExitStack() as stack:
+        _replace(stack, cls, "__init__", make_without_value)
+        _replace(stack, cls, "_initialize", lambda v, value: setattr(v, "_value", value))
+        _replace(stack, cls, "_initialize_with_initializer",
+                 lambda v, make: vars(v).update(_value=None, _initializer=make))
+        # what is made in a scope without state would be given its value when that ends
+        _replace(stack, cls, "_deferred_initialize", lambda v: None)
+        yield

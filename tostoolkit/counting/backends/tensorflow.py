@@ -3,17 +3,22 @@
 What of a graph counts, says `tensorflow_graph`.
 """
 
+import re
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from inspect import signature
 
 from ..calls import BACKWARD_SCOPE, CallCount, LayerCall, Tensor
-from ..compiled import as_compiled
-from ..introspection import is_operator, sublayers, with_places
+from ..compiled import as_compiled, optimizers_of
+from ..introspection import is_operator, sublayers, unchanged, with_places
 from ..trace import TraceError, python_errors, says_how_to_count
 from .tensorflow_graph import OpCounts, mark
 from .tensorflow_ops import TRACE_COUNTERS
+
+#: Scopes of the updates that are traced once for all equal variables, but for their numbers.
+_EQUAL = "tos_equal_"
+_SCOPE_OF_EQUALS = re.compile(rf"(?:^|/)({_EQUAL}\d+)/")
 
 
 def trace_call(call, by_user) -> CallCount:
@@ -29,10 +34,11 @@ def trace_call(call, by_user) -> CallCount:
 def trace_step(read, step, by_user) -> dict:
     """Return (layer, part) -> CallCount of a training step; arguments and errors as `trace`."""
     with _by_hand(read.layers, by_user) as by_hand:
-        graph, notes = _traced_step(read, step)
+        graph, notes = _traced_step(read, step, times := {})
     ops = OpCounts(TRACE_COUNTERS, by_hand, notes=notes)
     with says_how_to_count(read.model.name, type(read.model).__name__):
         ops.add_graph(graph)
+    _multiplied(ops.counts, times)
     return ops.by_layer(read)
 
 
@@ -92,9 +98,11 @@ def _spec(tensor):
 
 def _place(shape, dtype, trainable):
     """Return a variable that has a place in a graph and no memory."""
+    import tensorflow as tf
     from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
-    return UninitializedVariable(shape=shape, dtype=dtype, trainable=trainable)
+    with tf.init_scope():  # of the graph that is being traced, if any
+        return UninitializedVariable(shape=shape, dtype=dtype, trainable=trainable)
 
 
 def _graph(run, specs):
@@ -116,38 +124,98 @@ def traced(call):
         args, kwargs = call.arguments(tensors)
         return layer(*args, **kwargs | ({"training": False} if takes_training else {}))
 
-    with python_errors(call.path), with_places(getattr(layer, "variables", ()), _place):
+    with (python_errors(call.path), unchanged(layer),
+          with_places(getattr(layer, "variables", ()), _place)):
         return _graph(run, map(_spec, call.inputs))
 
 
-def _traced_step(read, step):
-    """Return the graph of one training step, and what a reader should know of it."""
-    import keras
-    import tensorflow as tf
+def _traced_step(read, step, times):
+    """Return the graph of one training step, and what a reader should know of it.
 
-    def with_scope(gradient):
-        @wraps(gradient)
-        def scoped(*args, **kwargs):
-            with tf.name_scope(BACKWARD_SCOPE):
-                return gradient(*args, **kwargs)
-        return scoped
+    `times` is filled: scope of an update -> how many equal variables it stands for.
+    """
+    def update(optimizer, update_step):
+        return _once(update_step, times) if _updates_alike(optimizer) else update_step
 
     model = read.model
-    with (python_errors(model.name, step=True), with_places(model.variables, _place),
-          as_compiled(model, step) as train_step):
-        gradient = tf.GradientTape.gradient
-        tf.GradientTape.gradient = with_scope(gradient)
-        try:
-            errors = []
-            for targets, notes in step.targets_of(read.output_tensors()):
-                def run(*tensors):
-                    x, y = tensors[:len(read.inputs)], tensors[len(read.inputs):]
-                    return train_step((read.structure(x), keras.tree.pack_sequence_as(targets, y)))
-
+    errors = []
+    with python_errors(model.name, step=True), _gradients_in_scope():
+        for tensors, data, notes in step.trials(read):
+            times.clear()
+            with with_places(_variables(model, step), _place), as_compiled(
+                    model, step, update) as train_step:
                 try:
-                    return _graph(run, map(_spec, (*read.inputs, *keras.tree.flatten(targets)))), notes
+                    return _graph(lambda *given, data=data, run=train_step: run(data(given)),
+                                  map(_spec, tensors)), notes
                 except Exception as error:
-                    errors.append(error)
-            raise errors[0]
-        finally:
-            tf.GradientTape.gradient = gradient
+                    errors.append((len(tensors) == len(read.inputs), len(errors), error))
+        raise min(errors)[-1]  # what went wrong where the step was handed targets says more
+
+
+def _variables(model, step):
+    """Return the variables of a model and of the optimizers of its step."""
+    optimizers = [*optimizers_of(model), *([step.optimizer] if step.optimizer else [])]
+    return [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
+
+
+@contextmanager
+def _gradients_in_scope():
+    """Return a context in which what a tape differentiates stands in a scope of its own."""
+    import tensorflow as tf
+
+    gradient = tf.GradientTape.gradient
+
+    @wraps(gradient)
+    def scoped(*args, **kwargs):
+        with tf.name_scope(BACKWARD_SCOPE):
+            return gradient(*args, **kwargs)
+
+    tf.GradientTape.gradient = scoped
+    try:
+        yield
+    finally:
+        tf.GradientTape.gradient = gradient
+
+
+def _updates_alike(optimizer):
+    """Whether an optimizer's update of a variable depends on its shape and dtype alone."""
+    import keras
+
+    cls = type(optimizer)
+    return (getattr(keras.optimizers, cls.__name__, None) is cls
+            and cls is not keras.optimizers.Muon)  # which goes by names too
+
+
+def _once(update_step, times):
+    """Return an update of variables that is traced for the first of equal ones.
+
+    `times` holds, by the scope of that one, for how many it stands. Of the others the gradient is
+    needed, for which it stands in their place.
+    """
+    import tensorflow as tf
+
+    scopes = {}
+
+    @wraps(update_step)
+    def update(gradient, variable, learning_rate):
+        if not isinstance(gradient, tf.Tensor) or gradient.dtype != variable.dtype:
+            return update_step(gradient, variable, learning_rate)
+        key = tuple(variable.shape), variable.dtype, tf.compat.v1.get_default_graph()
+        scope = scopes.get(key)
+        if scope is None:
+            scope = scopes[key] = f"{_EQUAL}{len(times)}"
+            times[scope] = 1
+            with tf.name_scope(scope):
+                return update_step(gradient, variable, learning_rate)
+        times[scope] += 1
+        variable.assign(gradient)
+
+    return update
+
+
+def _multiplied(counts, times):
+    """Multiply the op counts of the updates that stand for several."""
+    for name, ops in counts.items():
+        scope = _SCOPE_OF_EQUALS.search(name)
+        for key in ops if scope else ():
+            ops[key] *= times[scope[1]]

@@ -10,10 +10,10 @@ from models import application, shared_and_nested
 from traced import trace_ops
 
 import tostoolkit as tos
-from tostoolkit.counting.count import count, counted
-from tostoolkit.counting.trace import TraceError
-from tostoolkit.counting.rules import OP_COUNTERS, TRACED_LAYERS
 from tostoolkit.counting.backends.tensorflow_ops import TRACE_COUNTERS
+from tostoolkit.counting.count import count, counted
+from tostoolkit.counting.rules import OP_COUNTERS, TRACED_LAYERS
+from tostoolkit.counting.trace import TraceError
 
 #: Cells are layers of the layers that loop over them, and are checked there.
 CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from .calls import LOSS_SCOPE, UPDATE_SCOPE, Tensor
+from .calls import LOSS_SCOPE, UPDATE_SCOPE
 from .introspection import (
     has_loss_weights,
     is_built_for,
@@ -20,9 +20,7 @@ from .introspection import (
     sublayers,
     unchanged,
 )
-
-#: What keras.losses does not know as a name, and compile does: which it is, the targets say.
-_BY_TARGETS = ("crossentropy", "ce")
+from .targets import BY_TARGETS, targets_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ class Compiled:
     there is none. `given` are the arguments to compile the model with, empty where it is compiled.
     `own` names the methods by which the model's class, not Keras, says what a step is. `targets`
     is a structure of what has a shape, the batch first, and a dtype, as ``fit`` takes it; None
-    where the targets are like the outputs, or labels of these. `is_plain` says that a step is no
+    where the targets are like the outputs, or labels of these. `output_names` are the names by
+    which losses may be given. `is_plain` says that a step is no
     more than the loss of the outputs, its gradient and the optimizer's update.
     """
 
@@ -45,50 +44,11 @@ class Compiled:
     targets: Any = None
     is_plain: bool = False
     notes: tuple[str, ...] = ()
+    output_names: tuple[str, ...] | None = None
 
     def targets_of(self, outputs) -> Iterator[tuple[Any, list]]:
-        """Yield the targets that a step may compare with the model's outputs, and notes of each.
-
-        A loss of the user's does not say whether it takes targets like the outputs or labels, and
-        a step of the model's own whether it takes targets at all (None stands for that it does
-        not): the first with which its code runs is right.
-        """
-        if self.targets is not None:
-            yield self.targets, []
-            return
-        known = self.loss is not None and not isinstance(self.loss, str)
-        alone = [(None, ["data: the step was handed the model's inputs alone; targets= says what "
-                         "else it takes"])]
-        if self.loss is None and "train_step" in self.own:
-            yield from alone
-        yield _targets(self.loss, outputs), []
-        if not (known and all(map(_is_shipped, _leaves(self.loss)))):
-            yield _labels(outputs), ["loss: its targets were taken to be integer labels"]
-        if self.own and not (self.loss is None and "train_step" in self.own):
-            yield from alone
-
-    def trials(self, read) -> Iterator[tuple[list, Any, list]]:
-        """Yield what a step may be handed: its tensors, a function that packs them, and notes."""
-        import keras
-
-        inputs = list(read.inputs)
-        for targets, notes in self.targets_of(read.output_tensors()):
-            if targets is None:
-                # fit hands a single tensor or a dict on as it is
-                def pack(tensors):
-                    x = read.structure(tensors)
-                    return (x,) if isinstance(x, (list, tuple)) else x
-
-                yield inputs, pack, notes
-            else:
-                batch = inputs[0].shape[0] if inputs else 1
-                targets = keras.tree.map_structure(lambda t, n=batch: _target(t, n), targets)
-
-                def pack(tensors, targets=targets):
-                    x, y = tensors[:len(inputs)], tensors[len(inputs):]
-                    return read.structure(x), keras.tree.pack_sequence_as(targets, list(y))
-
-                yield [*inputs, *keras.tree.flatten(targets)], pack, notes
+        """Yield the targets that a step may take, as `targets.targets_of`."""
+        return targets_of(self, outputs)
 
 
 def compiled(model, loss=None, optimizer=None, targets=None) -> Compiled:
@@ -107,7 +67,7 @@ def compiled(model, loss=None, optimizer=None, targets=None) -> Compiled:
         _refuse(model, "loss")
     if isinstance(loss, (list, tuple)) and len(loss) == 1:
         loss = loss[0]
-    if not isinstance(loss, (list, tuple, dict)) and loss not in _BY_TARGETS:
+    if not isinstance(loss, (list, tuple, dict)) and loss not in BY_TARGETS:
         loss = keras.losses.get(loss)
     if optimizer is not None or "train_step" not in own or optimizers_of(model):
         optimizer = compiled_optimizer(model, optimizer)
@@ -118,7 +78,7 @@ def compiled(model, loss=None, optimizer=None, targets=None) -> Compiled:
     policy = getattr(getattr(model, "dtype_policy", None), "name", None)
     is_plain = not (own or weighted or targets is not None or policy == "mixed_float16")
     return Compiled(loss, optimizer, given, own, targets, is_plain,
-                    tuple(_notes(model, optimizer)))
+                    tuple(_notes(model, optimizer)), getattr(model, "output_names", None))
 
 
 def compiled_optimizer(model, optimizer=None):
@@ -179,68 +139,24 @@ def _notes(model, optimizer):
     if steps:
         yield (f"optimizer: the optimizer's update comes every {steps} steps; a step that has it "
                "is counted")
-    watched = [metric.name for metric in getattr(model, "metrics", ()) if metric.name != "loss"]
+    watched = ["those of compile" if metric.name == "compile_metrics" else repr(metric.name)
+               for metric in getattr(model, "metrics", ()) if metric.name != "loss"]
     if watched:
-        yield f"metrics: {', '.join(map(str, watched))} of the model's own are not counted"
-
-
-def _leaves(loss):
-    import keras
-
-    return keras.tree.flatten(loss)
-
-
-def _targets(loss, outputs):
-    """Return targets for a loss, or for a structure of losses, like the outputs that they see."""
-    import keras
-
-    if isinstance(loss, dict) and isinstance(outputs, dict):
-        return {name: _targets(loss.get(name), outputs[name]) for name in outputs}
-    if isinstance(loss, (list, tuple, dict)):
-        losses = loss.values() if isinstance(loss, dict) else loss
-        return [_targets(*each) for each in zip(losses, outputs, strict=True)]
-    loss = loss if loss in _BY_TARGETS else keras.losses.get(loss)
-    labels = (isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
-              or loss is keras.losses.sparse_categorical_crossentropy)
-    return _labels(outputs) if labels else outputs
-
-
-def _labels(outputs):
-    import keras
-
-    return keras.tree.map_structure(lambda t: Tensor(t.shape[:-1], "int32"), outputs)
-
-
-def _target(target, batch):
-    """Return one of the targets as a Tensor of the batch; errors name the argument."""
-    import keras
-
-    if not (hasattr(target, "shape") and hasattr(target, "dtype")):
-        raise TypeError(f"targets: {target!r} has no shape and dtype; say them of each target, the "
-                        "batch first, for example targets=keras.Input((5,), dtype='int32')")
-    shape = tuple(target.shape)
-    if None in shape[1:] or (shape and shape[0] not in (None, batch)):
-        raise ValueError(f"targets: the shape {shape} does not fit a batch of {batch}; give all "
-                         "but the batch, for example targets=keras.Input((5,), dtype='int32')")
-    return Tensor((batch, *shape[1:])[:len(shape)], keras.backend.standardize_dtype(target.dtype))
-
-
-def _is_shipped(loss):
-    import keras
-
-    return isinstance(loss, str) or any(
-        loss is x or type(loss) is x for x in vars(keras.losses).values())
+        yield f"metrics: {', '.join(watched)} are left out, as what a step is watched by"
 
 
 @contextmanager
-def as_compiled(model, step, update=None) -> Iterator[Any]:
+def as_compiled(model, step, update=None, scope=None) -> Iterator[Any]:
     """Return a context that gives the training step of a model, compiled as `step` says.
 
-    The step is a function of what ``fit`` hands it; its parts are in scopes of their own, its
-    metrics are silent. Where `update` is given, each optimizer's ``update_step`` is what `update`
-    makes of it and of the optimizer. The model is afterwards what it was, and so are they.
+    The step is a function of what ``fit`` hands it; its parts are in scopes of their own, which
+    `scope` opens, its metrics are silent. Where `update` is given, each optimizer's
+    ``update_step`` is what `update` makes of it and of the optimizer. The model is afterwards what
+    it was, and so are they.
     """
     import keras
+
+    scope = scope or keras.name_scope
 
     model = model if isinstance(model, keras.Model) else _alone(model)
     with ExitStack() as stack:
@@ -251,9 +167,9 @@ def as_compiled(model, step, update=None) -> Iterator[Any]:
             optimizer = _ready(model, optimizer)
             for each in _with_inner(optimizer) if update else ():
                 _set(each, update_step=update(each, each.update_step))
-            _set(optimizer, apply=_scoped(optimizer.apply, UPDATE_SCOPE))
+            _set(optimizer, apply=_scoped(optimizer.apply, scope, UPDATE_SCOPE))
         _silence(model, stack)
-        compute_loss, losses = _scoped(model.compute_loss, LOSS_SCOPE), []
+        compute_loss, losses = _scoped(model.compute_loss, scope, LOSS_SCOPE), []
 
         @wraps(model.compute_loss)
         def kept(*args, **kwargs):
@@ -329,13 +245,11 @@ def _set(thing, **attributes):
         object.__setattr__(thing, name, value)
 
 
-def _scoped(function, scope):
+def _scoped(function, scope, name):
     """Return a method that runs in a name scope."""
-    import keras
-
     @wraps(function)
     def scoped(*args, **kwargs):
-        with keras.name_scope(scope):
+        with scope(name):
             return function(*args, **kwargs)
 
     return scoped

@@ -231,9 +231,11 @@ def unchanged(*things) -> Iterator[None]:
     kept, stack = {}, list(things)
     while stack:
         value = stack.pop()
+        if isinstance(value, dict):
+            value = getattr(value, "__wrapped__", value)  # TensorFlow's trackable dict is a proxy
         if id(value) in kept:
             continue
-        if isinstance(value, stateful):
+        if isinstance(value, stateful) or hasattr(value, "_storage"):  # TensorFlow's trackable list
             kept[id(value)] = value, dict(vars(value))
             stack.extend(vars(value).values())
         elif isinstance(value, (list, set, dict)):
@@ -278,10 +280,11 @@ def with_places(variables, place) -> Iterator[None]:
     cls, empty = keras.Variable, [v for v in variables if v._value is None]
 
     def put(variable, value=None):
-        shape = variable.shape if variable.shape is not None else value.shape
+        shape = value.shape if variable._shape is None else variable._shape
         variable._value = place(tuple(shape), variable.dtype, variable.trainable)
 
     with ExitStack() as stack:
+        _replace(stack, cls, "__init__", getattr(cls.__init__, "with_value", cls.__init__))
         for name in ("_initialize", "_initialize_with_initializer"):
             _replace(stack, cls, name, put)
         for variable in empty:
@@ -325,6 +328,7 @@ def abstract() -> Iterator[None]:
                 initializer, dtype)
         variable._value = None
 
+    make_without_value.with_value = make
     with ExitStack() as stack:
         _replace(stack, cls, "__init__", make_without_value)
         _replace(stack, cls, "_initialize", lambda v, value: setattr(v, "_value", value))

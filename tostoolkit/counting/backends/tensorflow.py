@@ -12,6 +12,7 @@ from inspect import signature
 from ..calls import BACKWARD_SCOPE, CallCount, LayerCall, Tensor
 from ..compiled import as_compiled, optimizers_of
 from ..introspection import is_operator, sublayers, unchanged, with_places
+from ..targets import trials
 from ..trace import TraceError, python_errors, says_how_to_count
 from .tensorflow_graph import OpCounts, mark
 from .tensorflow_ops import TRACE_COUNTERS
@@ -137,25 +138,49 @@ def _traced_step(read, step, times):
     def update(optimizer, update_step):
         return _once(update_step, times) if _updates_alike(optimizer) else update_step
 
-    model = read.model
-    errors = []
+    model, worst = read.model, None
+    handed = trials(step, read, (read.output_tensors, partial(_traced_outputs, read)))
     with python_errors(model.name, step=True), _gradients_in_scope():
-        for tensors, data, notes in step.trials(read):
+        for tensors, data, notes in handed:
             times.clear()
             with with_places(_variables(model, step), _place), as_compiled(
-                    model, step, update) as train_step:
+                    model, step, update, _scope) as train_step:
                 try:
                     return _graph(lambda *given, data=data, run=train_step: run(data(given)),
                                   map(_spec, tensors)), notes
                 except Exception as error:
-                    errors.append((len(tensors) == len(read.inputs), len(errors), error))
-        raise min(errors)[-1]  # what went wrong where the step was handed targets says more
+                    if worst is None or len(tensors) > len(read.inputs):
+                        worst = error  # what goes wrong with targets says more
+        if step.targets is not None:
+            given = [f"{tuple(t.shape)} {t.dtype}" for t in tensors[len(read.inputs):]]
+            raise TraceError(f"targets: the step of {model.name!r} fails with targets of "
+                             f"{', '.join(given)}: {type(worst).__name__}: {worst}") from worst
+        raise worst
+
+
+def _traced_outputs(read):
+    """Return what a model makes of its inputs, as its graph says."""
+    import keras
+    import tensorflow as tf
+
+    model = read.model
+    with unchanged(model), with_places(model.variables, _place):
+        function = tf.function(lambda *x: model(read.structure(x)), autograph=False)
+        outputs = function.get_concrete_function(*map(_spec, read.inputs)).structured_outputs
+    return keras.tree.map_structure(lambda t: Tensor(tuple(t.shape), t.dtype.name), outputs)
 
 
 def _variables(model, step):
     """Return the variables of a model and of the optimizers of its step."""
     optimizers = [*optimizers_of(model), *([step.optimizer] if step.optimizer else [])]
     return [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
+
+
+def _scope(name):
+    """Return a scope of TensorFlow's that has the same name however often it is opened."""
+    import tensorflow as tf
+
+    return tf.name_scope(f"{name}/")
 
 
 @contextmanager
@@ -167,7 +192,7 @@ def _gradients_in_scope():
 
     @wraps(gradient)
     def scoped(*args, **kwargs):
-        with tf.name_scope(BACKWARD_SCOPE):
+        with _scope(BACKWARD_SCOPE):
             return gradient(*args, **kwargs)
 
     tf.GradientTape.gradient = scoped

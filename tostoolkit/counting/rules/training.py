@@ -176,17 +176,23 @@ def _check_plain(model, calls, optimizer):
             raise NoRule(f"a number format other than {DTYPE}")
         if getattr(layer, "quantization_mode", None) or getattr(layer, "trainable", True) is False:
             raise NoRule("quantised or frozen layers")
-        for name in ("kernel", "depthwise", "bias", "beta", "gamma", "activity"):
-            if getattr(layer, f"{name}_regularizer", None) or getattr(
-                    layer, f"{name}_constraint", None):
-                raise NoRule("regularisers or constraints")
+        if getattr(layer, "activity_regularizer", None) or any(
+                w.regularizer or w.constraint for w in getattr(layer, "weights", ())):
+            raise NoRule("regularisers or constraints")
     if not any(type(optimizer) is getattr(keras.optimizers, name) for name in OPTIMIZERS):
         raise NoRule("the optimizer")
     extras = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema",
               "loss_scale_factor", "gradient_accumulation_steps")
-    if any(getattr(optimizer, name, None) for name in extras) or not isinstance(
-            optimizer.get_config()["learning_rate"], float):
+    if any(getattr(optimizer, name, None) for name in extras) or not _has_constant_rate(optimizer):
         raise NoRule("clipping, decay, averaging or a schedule")
+
+
+def _has_constant_rate(optimizer):
+    """Whether the learning rate is a number, neither a schedule nor a function."""
+    try:
+        return isinstance(optimizer.get_config()["learning_rate"], float)
+    except Exception:  # of a schedule of the user's, which need not have a configuration
+        return False
 
 
 def _loss(loss, calls, output):

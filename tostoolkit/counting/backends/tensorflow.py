@@ -161,13 +161,16 @@ def _traced_step(read, step, times):
 def _traced_outputs(read):
     """Return what a model makes of its inputs, as its graph says."""
     import keras
-    import tensorflow as tf
 
-    model = read.model
+    model, made = read.model, []
+
+    def run(*tensors):
+        made.append(model(read.structure(tensors)))
+        return made[-1]
+
     with unchanged(model), with_places(model.variables, _place):
-        function = tf.function(lambda *x: model(read.structure(x)), autograph=False)
-        outputs = function.get_concrete_function(*map(_spec, read.inputs)).structured_outputs
-    return keras.tree.map_structure(lambda t: Tensor(tuple(t.shape), t.dtype.name), outputs)
+        _graph(run, map(_spec, read.inputs))
+    return keras.tree.map_structure(lambda t: Tensor(tuple(t.shape), t.dtype.name), made[-1])
 
 
 def _variables(model, step):

@@ -60,8 +60,8 @@ import pandas as pd
 
 from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
-from .data_movement import movement_table
 from .compiled import compiled
+from .data_movement import movement_table
 from .introspection import inspect, is_as_shipped, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, NoRule, find_counter, user_counter
 from .rules.layers import zero

@@ -337,7 +337,7 @@ def test_one_order_of_arguments():
     first, *rest = (signature(f).parameters for f in (
         count, tos.count_ops, tos.count_bytes, count_row))
     assert list(first) == ["model", "batch_size", "phase", "input_shape", "counters", "loss",
-                           "optimizer"]
+                           "optimizer", "targets"]
     assert all(list(other.values()) == list(first.values()) for other in rest)
     assert set(first) <= set(signature(tos.transistor_ops).parameters)
 

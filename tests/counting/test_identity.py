@@ -198,7 +198,9 @@ def test_what_a_loss_compares_with_is_not_told_by_its_name():
     assert ops == {"add": n + (n - rows) + (rows - 1), "abs": n, "div": rows + 1}
     assert notes == ()
     ops, notes = loss_ops(of_labels, "softmax")
+    # the labels become float32, as all that a loss of Keras' is handed, and integers again
     assert ops == loss_ops("sparse_categorical_crossentropy", "softmax")[0]
+    assert ops["convert"] == rows
     assert notes == ("loss: its targets were taken to be integer labels",)
 
 

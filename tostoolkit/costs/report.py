@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -251,6 +251,7 @@ def transistor_ops(
     batch_size: int = 1, phase: str = "inference", *, input_shape: tuple[int, ...] | None = None,
     counters: Mapping = OP_COUNTERS, missing: str = "raise",
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> Report:
     """Return the transistor operations of one batch through `model`, with where they go.
 
@@ -273,6 +274,8 @@ def transistor_ops(
         total and list them in ``Report.unpriced``.
     loss, optimizer : str or Keras object, optional
         For training; those of the compiled model, when left out.
+    targets : optional
+        For training: what the loss compares the outputs with, as for `count_ops`.
 
     Raises
     ------
@@ -288,7 +291,7 @@ def transistor_ops(
     """
     costs = load_cost_table(costs)
     counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
-                    loss=loss, optimizer=optimizer)
+                    loss=loss, optimizer=optimizer, targets=targets)
     unpriced = _gaps(model.name, counted.counts, costs, missing)
     return Report(
         model.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,

@@ -21,7 +21,16 @@ Conventions
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4
   keeps its weights packed, unpacks them and multiplies in the layer's dtype; float8 rounds to
   float8 and back and multiplies in the layer's dtype (a compiler may fuse that into float8 units).
-* Training is forward in training mode, backward and the update, by rule or from the traced graph.
+* Training is what ``fit`` runs of one batch: forward in training mode, backward and the update, in
+  the model's own ``train_step`` and ``compute_loss`` where it has them, by rule or from the traced
+  graph; loss weights, penalties, clipping, averaging, schedules and constraints included.
+* Metrics do not count: they are how a step is watched. Nor do sample and class weights, which are
+  handed to ``fit``.
+* The gradient of a convolution takes as many MACs as there are products in it: the zeros that some
+  kernels insert between pixels, for a stride, are nobody's.
+* Where gradients accumulate over N steps, the step that has the update counts, and a note says so.
+* A scaled loss (float16) counts as Keras runs it: the scaling, a test of all gradients for
+  infinities, the division of each by the scale, and the update, which a test of the data guards.
 * Dropout and noise layers are nothing in inference. Index arithmetic, copies and reshapes are
   data movement, not arithmetic.
 
@@ -46,7 +55,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -97,8 +106,8 @@ class Counted:
     calls : list of LayerCall
         As `layer_calls` returns it.
     notes : tuple of str
-        What a reader should know of what was traced: conditionals whose dearer branch was counted,
-        what a loss was taken to compare with.
+        What a reader should know: conditionals whose dearer branch was counted, what a loss was
+        taken to compare with, metrics that were left out, updates that come every few steps.
     optimizer : keras.Optimizer, or None
         Of a training step.
     """
@@ -119,6 +128,7 @@ def count(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> Counted:
     """Return what is counted of `model`, and how; parameters and errors as `count_ops`.
 
@@ -132,7 +142,7 @@ def count(
     """
     check_phase(phase)
     inspected = inspect(model)
-    step = compiled(model, loss, optimizer) if phase == "training" else None
+    step = compiled(model, loss, optimizer, targets) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
     build_parts(model, read.structure, read.inputs)
     if step:
@@ -143,7 +153,8 @@ def count(
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
         dict(Counter(row.method for row in rows.values())), list(read.calls),
-        tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)),
+        tuple(dict.fromkeys([*(step.notes if step else ()),
+                             *(note for row in rows.values() for note in row.notes)])),
         step.optimizer if step else None)
 
 
@@ -151,6 +162,7 @@ def count_ops(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> pd.DataFrame:
     """Return the op counts of `model`, layer by layer.
 
@@ -168,6 +180,11 @@ def count_ops(
         Kind or class of layer -> counter; what holds where stands at the top of this module.
     loss, optimizer : str or Keras object, optional
         For training; those of the compiled model, when left out.
+    targets : optional
+        For training: what the loss compares the outputs with, in the structure that ``fit`` takes,
+        as what has a shape (the batch first) and a dtype: ``keras.Input((5,), dtype="int32")``.
+        When left out, tensors like the outputs, or integer labels of them where the loss takes
+        these.
 
     Returns
     -------
@@ -180,9 +197,10 @@ def count_ops(
     ------
     ValueError
         A layer without a counter that cannot be traced, an unbuilt model, an unknown dimension,
-        `batch_size` below 1, an unknown `phase`; training without a loss or an optimizer.
+        `batch_size` below 1, an unknown `phase`; training without a loss or an optimizer;
+        `targets` that do not fit the batch or the loss.
     TypeError
-        `model` is not a Keras model; `batch_size` is not an integer.
+        `model` is not a Keras model; `batch_size` is not an integer; `targets` without a shape.
 
     Examples
     --------
@@ -193,13 +211,14 @@ def count_ops(
     {('float32', 'mac'): 32, ('float32', 'add'): 4, ('float32', 'tanh'): 4}
     """
     return count(model, batch_size, phase, input_shape=input_shape, counters=counters, loss=loss,
-                 optimizer=optimizer).counts
+                 optimizer=optimizer, targets=targets).counts
 
 
 def count_row(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> dict:
     """Return all that is counted of a model, as one flat row; parameters and errors as `count_ops`.
 
@@ -216,7 +235,7 @@ def count_row(
 'mac dense': 32, 'mac float32': 32, 'add float32': 4}
     """
     counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
-                    loss=loss, optimizer=optimizer)
+                    loss=loss, optimizer=optimizer, targets=targets)
     counts, calls = counted.counts, counted.calls
     forward = counts if phase == "inference" else counts.xs("forward", level="part")
     working = set(forward[forward.any(axis=1)].index.get_level_values("layer"))

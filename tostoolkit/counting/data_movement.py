@@ -16,14 +16,14 @@ bound.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .calls import LEVELS, Tensor
 from .compiled import compiled_optimizer
 from .integers import integer_table, keyed_index
-from .introspection import inspect, weights_of
+from .introspection import inspect, unchanged, weights_of
 from .rules import NOISE, OP_COUNTERS
 from .walk import check_phase, read_calls
 
@@ -44,6 +44,7 @@ def count_bytes(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> pd.DataFrame:
     """Return the bytes that each layer call moves.
 
@@ -51,7 +52,7 @@ def count_bytes(
     ----------
     model, batch_size, phase, input_shape, optimizer
         As for `count_ops`, with its errors.
-    counters, loss
+    counters, loss, targets
         Taken so that one set of arguments serves both; bytes do not depend on them.
 
     Returns
@@ -155,10 +156,12 @@ def _slots(optimizer):
     """Return how many tensors of a weight's size an optimizer keeps for each weight."""
     import keras
 
-    copy = type(optimizer).from_config(optimizer.get_config())
-    probe = (7, 11)  # a shape that no state has by chance
-    copy.build([keras.Variable(initializer="zeros", shape=probe, dtype="float32")])
-    return sum(tuple(v.shape) == probe for v in copy.variables)
+    with unchanged(optimizer):
+        if optimizer.built:
+            optimizer = type(optimizer).from_config(optimizer.get_config())
+        probe = (7, 11)  # a shape that no state has by chance
+        optimizer.build([keras.Variable(initializer="zeros", shape=probe, dtype="float32")])
+        return sum(tuple(v.shape) == probe for v in optimizer.variables)
 
 
 def _table(parts, phase):

@@ -6,10 +6,11 @@ Nothing is executed and no weight is read. Every private name has a test of its 
 """
 
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from inspect import Parameter, isfunction, signature
 from typing import Any
 
@@ -381,39 +382,91 @@ def compiled_loss(model):
     return getattr(model, "_compile_loss", None)
 
 
+def has_loss_weights(model) -> bool:
+    """Whether a model was compiled with weights of its losses."""
+    return getattr(compiled_loss(model), "_user_loss_weights", None) is not None
+
+
+def is_built_for(optimizer, variables) -> bool:
+    """Whether an optimizer has variables of its own, and has them for these."""
+    known = getattr(optimizer, "_trainable_variables_indices", {})
+    return optimizer.built and all(optimizer._var_key(v) in known for v in variables)
+
+
 @contextmanager
-def with_places(variables, place, owner=None) -> Iterator[None]:
+def unchanged(*things) -> Iterator[None]:
+    """Return a context after which objects hold what they held, and so do their lists and dicts.
+
+    And so do the layers, losses, metrics, optimizers, schedules and trackers that they hold.
+    """
+    import keras
+    from keras.src.utils.tracking import Tracker
+
+    stateful = (Tracker, keras.Layer, keras.Loss, keras.metrics.Metric, keras.optimizers.Optimizer,
+                keras.optimizers.schedules.LearningRateSchedule)
+    kept, stack = {}, list(things)
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            value = getattr(value, "__wrapped__", value)  # TensorFlow's trackable dict is a proxy
+        if id(value) in kept:
+            continue
+        if isinstance(value, stateful) or hasattr(value, "_storage"):  # TensorFlow's trackable list
+            kept[id(value)] = value, dict(vars(value))
+            stack.extend(vars(value).values())
+        elif isinstance(value, (list, set, dict)):
+            kept[id(value)] = value, type(value).copy(value)
+            stack.extend(value.values() if isinstance(value, dict) else value)
+        elif isinstance(value, tuple):
+            stack.extend(value)
+    try:
+        yield
+    finally:
+        for value, contents in kept.values():
+            _put_back(value, contents)
+
+
+def _put_back(value, contents):
+    """Give a list, set, dict or object the contents that it had."""
+    if isinstance(value, list):
+        if len(value) != len(contents) or any(
+                a is not b for a, b in zip(value, contents, strict=True)):
+            list.__setitem__(value, slice(None), contents)
+    elif isinstance(value, set):
+        if set(map(id, value)) != set(map(id, contents)):
+            set.clear(value)
+            set.update(value, contents)
+    else:
+        held = value if isinstance(value, dict) else vars(value)
+        if [*held] != [*contents] or any(held[k] is not contents[k] for k in contents):
+            plain = OrderedDict if isinstance(held, OrderedDict) else dict  # past Keras' tracking
+            plain.clear(held)
+            plain.update(held, contents)
+
+
+@contextmanager
+def with_places(variables, place) -> Iterator[None]:
     """Return a context in which variables without a value hold what `place` makes.
 
     `place` is a function of a shape, a dtype and whether it is trained. Variables that are made in
-    the context hold one too. Afterwards the `variables` are without a value again. What was made
-    stays without one beside such variables; else it begins as Keras begins it, where the `owner`,
-    or without an owner anybody, holds it: a layer is built when it is first called.
+    the context hold one too. Afterwards the `variables` are without a value again.
     """
     import keras
 
-    cls, empty, made = keras.Variable, [v for v in variables if v._value is None], []
-    initialize = cls._initialize_with_initializer
+    cls, empty = keras.Variable, [v for v in variables if v._value is None]
 
-    def put(variable, initializer=None):
-        variable._value = place(tuple(variable.shape), variable.dtype, variable.trainable)
-        if initializer is not None:
-            made.append((variable, initializer))
+    def put(variable, value=None):
+        shape = value.shape if variable._shape is None else variable._shape
+        variable._value = place(tuple(shape), variable.dtype, variable.trainable)
 
-    try:
-        cls._initialize_with_initializer = put
+    with ExitStack() as stack:
+        _replace(stack, cls, "__init__", getattr(cls.__init__, "with_value", cls.__init__))
+        for name in ("_initialize", "_initialize_with_initializer"):
+            _replace(stack, cls, name, put)
         for variable in empty:
             put(variable)
+            stack.callback(setattr, variable, "_value", None)
         yield
-    finally:
-        cls._initialize_with_initializer = initialize
-        for variable in empty:
-            variable._value = None
-        kept = owner and {id(v) for v in owner.variables}
-        for variable, initializer in made:
-            variable._value, variable._initializer = None, initializer
-            if not empty and (kept is None or id(variable) in kept):
-                variable._deferred_initialize()
 
 
 def build_parts(model, structure, tensors):
@@ -429,13 +482,19 @@ def build_parts(model, structure, tensors):
         run_on_shapes(lambda *given: model(structure(given)), tensors)
 
 
+def _replace(stack, owner, name, value):
+    """Replace an attribute of a class until the stack ends."""
+    own = name in vars(owner)
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    stack.callback(*((setattr, owner, name, before) if own else (delattr, owner, name)))
+
+
 @contextmanager
 def abstract() -> Iterator[None]:
     """Return a context in which Keras models are built without allocating their weights.
 
     A model of any size can then be counted: only shapes are kept. It cannot be called on data.
-    Keras puts variables without values on a list, and gives all of it values when any other
-    stateless scope ends; those that are made here are taken off it.
 
     Examples
     --------
@@ -446,12 +505,24 @@ def abstract() -> Iterator[None]:
     1000001000000
     """
     import keras
-    from keras.src.backend.common import global_state
 
-    name = "uninitialized_variables"
-    before = list(global_state.get_global_attribute(name) or ())
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute(name, before)
+    cls = keras.Variable
+    make = cls.__init__
+
+    @wraps(make)
+    def make_without_value(variable, initializer, *args, **kwargs):
+        make(variable, initializer, *args, **kwargs)
+        if variable._value is not None:  # of a constant
+            variable._initializer = lambda shape, dtype=None: keras.ops.convert_to_tensor(
+                initializer, dtype)
+        variable._value = None
+
+    make_without_value.with_value = make
+    with ExitStack() as stack:
+        _replace(stack, cls, "__init__", make_without_value)
+        _replace(stack, cls, "_initialize", lambda v, value: setattr(v, "_value", value))
+        _replace(stack, cls, "_initialize_with_initializer",
+                 lambda v, make: vars(v).update(_value=None, _initializer=make))
+        # what is made in a scope without state would be given its value when that ends
+        _replace(stack, cls, "_deferred_initialize", lambda v: None)
+        yield

@@ -91,6 +91,8 @@ class ModelCalls:
 
 def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     """Return the layer calls of an inspected model; arguments and errors as `layer_calls`."""
+    import keras
+
     if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
         raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
     batch_size = index(batch_size)  # a Python integer, which no product of sizes wraps
@@ -102,8 +104,9 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
         call = LayerCall(model.name, inspected.kind, model, inputs, (), model.compute_dtype)
         if isinstance(template, dict) or len(inputs) > 1:
             call = replace(call, bind=partial(_bind_alone, call, template))
-        args, kwargs = call.arguments(inputs)
-        call = replace(call, outputs=_tensors(_propagate(model, *args, **kwargs)))
+        if type(model).call is not keras.Model.call:  # else it only trains, as a GAN does
+            args, kwargs = call.arguments(inputs)
+            call = replace(call, outputs=_tensors(_propagate(model, *args, **kwargs)))
         return ModelCalls(model, inputs, (call,), (), inspected.layers, template)
     numbers = count()
     sources = tuple(next(numbers) for _ in inputs)

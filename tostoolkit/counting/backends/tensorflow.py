@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from inspect import signature
 
-from ..calls import BACKWARD_SCOPE, CallCount, LayerCall, Tensor
-from ..compiled import as_compiled
-from ..introspection import is_operator, mask_of, put_mask, sublayers, with_places
+from ..calls import CallCount, LayerCall, Tensor
+from ..introspection import is_operator, mask_of, put_mask, sublayers, unchanged, with_places
 from ..trace import not_built, python_errors, says_how_to_count
 from .tensorflow_graph import OpCounts, mark, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
+from .tensorflow_steps import multiply_equals, traced_step
 
 
 def trace_call(call, by_user) -> CallCount:
@@ -37,10 +37,11 @@ def _masks(call):
 def trace_step(read, step, by_user) -> dict:
     """Return (layer, part) -> CallCount of a training step; arguments and errors as `trace`."""
     with _by_hand(read.layers, by_user) as by_hand:
-        graph, notes = _traced_step(read, step)
+        graph, notes, times = traced_step(read, step, _places, _graph_of)
     ops = OpCounts(TRACE_COUNTERS, by_hand, notes=notes)
     with says_how_to_count(read.model.name, type(read.model).__name__, step=True):
         ops.add_graph(graph)
+    multiply_equals(ops.counts, times)
     return ops.by_layer(read)
 
 
@@ -100,9 +101,21 @@ def _spec(tensor):
 
 def _place(shape, dtype, trainable):
     """Return a variable that has a place in a graph and no memory."""
+    import tensorflow as tf
     from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
-    return UninitializedVariable(shape=shape, dtype=dtype, trainable=trainable)
+    with tf.init_scope():  # of the graph that is being traced, if any
+        return UninitializedVariable(shape=shape, dtype=dtype, trainable=trainable)
+
+
+def _places(variables):
+    """Return a context in which variables without memory have a place in a graph."""
+    return with_places(variables, _place)
+
+
+def _graph_of(run, tensors):
+    """Return the graph of a function of tensors that are known by their shapes."""
+    return _graph(run, map(_spec, tensors))
 
 
 def _graph(run, specs):
@@ -129,39 +142,6 @@ def traced(call):
         flat = keras.tree.flatten(outputs)
         return outputs, [mask_of(flat[place]) for place in call.masks_wanted]
 
-    with (python_errors(call.path, kind=call.kind),
-          with_places(getattr(layer, "variables", ()), _place)):
+    with (python_errors(call.path, kind=call.kind), unchanged(layer),
+          _places(getattr(layer, "variables", ()))):
         return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in masks))))
-
-
-def _traced_step(read, step):
-    """Return the graph of one training step, and what a reader should know of it."""
-    import keras
-    import tensorflow as tf
-
-    def with_scope(gradient):
-        @wraps(gradient)
-        def scoped(*args, **kwargs):
-            with tf.name_scope(BACKWARD_SCOPE):
-                return gradient(*args, **kwargs)
-        return scoped
-
-    model = read.model
-    with (python_errors(model.name, step=True), with_places(model.variables, _place, model),
-          as_compiled(model, step) as train_step):
-        gradient = tf.GradientTape.gradient
-        tf.GradientTape.gradient = with_scope(gradient)
-        try:
-            errors = []
-            for targets, notes in step.targets_of(read.output_tensors()):
-                def run(*tensors):
-                    x, y = tensors[:len(read.inputs)], tensors[len(read.inputs):]
-                    return train_step((read.structure(x), keras.tree.pack_sequence_as(targets, y)))
-
-                try:
-                    return _graph(run, map(_spec, (*read.inputs, *keras.tree.flatten(targets)))), notes
-                except Exception as error:
-                    errors.append(error)
-            raise errors[0]
-        finally:
-            tf.GradientTape.gradient = gradient

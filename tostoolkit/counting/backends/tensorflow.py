@@ -12,6 +12,7 @@ from ..calls import BACKWARD_SCOPE, CallCount, LayerCall, Tensor
 from ..compiled import as_compiled
 from ..introspection import is_operator, sublayers, with_places
 from ..trace import TraceError, python_errors, says_how_to_count
+from .tensorflow_functions import known_choices, written_out
 from .tensorflow_graph import OpCounts, mark
 from .tensorflow_ops import TRACE_COUNTERS
 
@@ -101,7 +102,8 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    return tf.function(run, autograph=False).get_concrete_function(*specs).graph
+    with known_choices():
+        return tf.function(run, autograph=False).get_concrete_function(*specs).graph
 
 
 def traced(call):
@@ -113,7 +115,7 @@ def traced(call):
     takes_training = "training" in signature(layer.call).parameters
 
     def run(*tensors):
-        args, kwargs = call.arguments(tensors)
+        args, kwargs = written_out(call.arguments(tensors))
         return layer(*args, **kwargs | ({"training": False} if takes_training else {}))
 
     with python_errors(call.path), with_places(getattr(layer, "variables", ()), _place):

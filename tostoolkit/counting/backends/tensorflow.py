@@ -12,7 +12,7 @@ from ..calls import BACKWARD_SCOPE, CallCount, LayerCall, Tensor
 from ..compiled import as_compiled
 from ..introspection import is_operator, sublayers, with_places
 from ..trace import TraceError, python_errors, says_how_to_count
-from .tensorflow_functions import known_choices, written_out
+from .tensorflow_constants import Frame
 from .tensorflow_graph import OpCounts, mark
 from .tensorflow_ops import TRACE_COUNTERS
 
@@ -102,7 +102,7 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    with known_choices():
+    with _known_choices():
         return tf.function(run, autograph=False).get_concrete_function(*specs).graph
 
 
@@ -115,7 +115,7 @@ def traced(call):
     takes_training = "training" in signature(layer.call).parameters
 
     def run(*tensors):
-        args, kwargs = written_out(call.arguments(tensors))
+        args, kwargs = _written_out(call.arguments(tensors))
         return layer(*args, **kwargs | ({"training": False} if takes_training else {}))
 
     with python_errors(call.path), with_places(getattr(layer, "variables", ()), _place):
@@ -153,3 +153,42 @@ def _traced_step(read, step):
             raise errors[0]
         finally:
             tf.GradientTape.gradient = gradient
+
+
+@contextmanager
+def _known_choices():
+    """Return a context in which code that is traced takes the branches that are known.
+
+    A conditional on a constant is its branch, and a choice by a bool is what it chooses: shapes
+    that follow from it are known then, as they are when the code runs.
+    """
+    import tensorflow as tf
+
+    cond, where = tf.cond, tf.where
+
+    def known_cond(pred, true_fn=None, false_fn=None, name=None):
+        value = Frame.of(pred)
+        if value is None:
+            return cond(pred, true_fn, false_fn, name)
+        return (true_fn if value else false_fn)()
+
+    def known_where(condition, x=None, y=None, name=None):
+        if isinstance(condition, bool) and x is not None:
+            return x if condition else y
+        return where(condition, x, y, name)
+
+    tf.cond, tf.where = known_cond, known_where
+    try:
+        yield
+    finally:
+        tf.cond, tf.where = cond, where
+
+
+def _written_out(arguments):
+    """Return the arguments of a call, arrays that are known as constants of the graph."""
+    import keras
+    import tensorflow as tf
+
+    return keras.tree.map_structure(
+        lambda x: tf.constant(x.numpy()) if tf.is_tensor(x) and hasattr(x, "numpy") else x,
+        arguments)

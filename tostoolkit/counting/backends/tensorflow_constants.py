@@ -67,6 +67,15 @@ class Frame:
     given: dict = field(default_factory=dict, repr=False)
     values: dict = field(default_factory=dict, repr=False)
 
+    @classmethod
+    def of(cls, value):
+        """Return the array that a tensor of a graph, or a value, is known to be, or None."""
+        import tensorflow as tf
+
+        if not tf.is_tensor(value) or hasattr(value, "numpy"):
+            return np.asarray(value)
+        return cls(value.graph).value(value)
+
     def inside(self, graph, inputs):
         """Return the frame of a function's graph that is called on `inputs`, of this one."""
         return Frame(graph, {inner.ref(): (outer, self)

@@ -1,48 +1,6 @@
-"""The functions of a TensorFlow graph, and how code is traced into one."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""The functions that the ops of a TensorFlow graph call."""
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-
-
-@contextmanager
-def known_choices() -> Iterator[None]:
-    """Return a context in which code that is traced takes the branches that are known.
-
-    A conditional on a constant is its branch, and a choice by a bool is what it chooses: shapes
-    that follow from it are known then, as they are when the code runs.
-    """
-    import tensorflow as tf
-
-    cond, where = tf.cond, tf.where
-
-    def known_cond(pred, true_fn=None, false_fn=None, name=None):
-        value = tf.get_static_value(pred)
-        if value is None:
-            return cond(pred, true_fn, false_fn, name)
-        return (true_fn if value else false_fn)()
-
-    def known_where(condition, x=None, y=None, name=None):
-        if isinstance(condition, bool) and x is not None:
-            return x if condition else y
-        return where(condition, x, y, name)
-
-    tf.cond, tf.where = known_cond, known_where
-    try:
-        yield
-    finally:
-        tf.cond, tf.where = cond, where
-
-
-def written_out(arguments):
-    """Return the arguments of a call, arrays that are known as constants of the graph."""
-    import keras
-    import tensorflow as tf
-
-    return keras.tree.map_structure(
-        lambda x: tf.constant(x.numpy()) if tf.is_tensor(x) and hasattr(x, "numpy") else x,
-        arguments)
 
 
 def function_of(op):

@@ -249,6 +249,8 @@ KERNELS = {
     **{f"TensorScatter{name}": _taken_up(kind, 2) for name, kind in (
         ("Add", "add"), ("Sub", "add"), ("Max", "max"), ("Min", "max"))},
     "Cross": _cross,
+    "MirrorPadGrad": lambda op: ops(dtype_of(op.inputs[0]),
+                                    add=size(op.inputs[0]) - size(op.outputs[0])),
     "RGBToHSV": _per_pixel(RGB_TO_HSV), "HSVToRGB": _per_pixel(HSV_TO_RGB),
     # a gradient goes to the places that its value came from: of one, four or sixteen neighbours
     "ResizeNearestNeighborGrad": _taken_up("add", 0),

@@ -11,6 +11,7 @@ from inspect import signature
 from ..calls import CallCount, LayerCall, Tensor
 from ..introspection import is_operator, mask_of, put_mask, sublayers, unchanged, with_places
 from ..trace import not_built, python_errors, says_how_to_count
+from .tensorflow_constants import Frame
 from .tensorflow_graph import OpCounts, mark, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
 from .tensorflow_steps import multiply_equals, traced_step
@@ -122,7 +123,8 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    return tf.function(run, autograph=False).get_concrete_function(*specs).graph
+    with _known_choices():
+        return tf.function(run, autograph=False).get_concrete_function(*specs).graph
 
 
 def traced(call):
@@ -137,7 +139,7 @@ def traced(call):
     def run(*tensors):
         for (place, _), mask in zip(masks, tensors[len(call.inputs):], strict=True):
             put_mask(tensors[place], mask)
-        args, kwargs = call.arguments(tensors[:len(call.inputs)])
+        args, kwargs = _written_out(call.arguments(tensors[:len(call.inputs)]))
         outputs = layer(*args, **kwargs | ({"training": False} if takes_training else {}))
         flat = keras.tree.flatten(outputs)
         return outputs, [mask_of(flat[place]) for place in call.masks_wanted]
@@ -145,3 +147,42 @@ def traced(call):
     with (python_errors(call.path, kind=call.kind), unchanged(layer),
           _places(getattr(layer, "variables", ()))):
         return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in masks))))
+
+
+@contextmanager
+def _known_choices():
+    """Return a context in which code that is traced takes the branches that are known.
+
+    A conditional on a constant is its branch, and a choice by a bool is what it chooses: shapes
+    that follow from it are known then, as they are when the code runs.
+    """
+    import tensorflow as tf
+
+    cond, where = tf.cond, tf.where
+
+    def known_cond(pred, true_fn=None, false_fn=None, name=None):
+        value = Frame.of(pred)
+        if value is None:
+            return cond(pred, true_fn, false_fn, name)
+        return (true_fn if value else false_fn)()
+
+    def known_where(condition, x=None, y=None, name=None):
+        if isinstance(condition, bool) and x is not None:
+            return x if condition else y
+        return where(condition, x, y, name)
+
+    tf.cond, tf.where = known_cond, known_where
+    try:
+        yield
+    finally:
+        tf.cond, tf.where = cond, where
+
+
+def _written_out(arguments):
+    """Return the arguments of a call, arrays that are known as constants of the graph."""
+    import keras
+    import tensorflow as tf
+
+    return keras.tree.map_structure(
+        lambda x: tf.constant(x.numpy()) if tf.is_tensor(x) and hasattr(x, "numpy") else x,
+        arguments)

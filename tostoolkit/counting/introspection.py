@@ -206,15 +206,17 @@ def compiled_loss(model):
 
 
 @contextmanager
-def with_places(variables, place) -> Iterator[None]:
+def with_places(variables, place, every=False) -> Iterator[None]:
     """Return a context in which variables without a value hold what `place` makes.
 
     `place` is a function of a shape, a dtype and whether it is trained. Variables that are made in
-    the context hold one too. Afterwards the `variables` are without a value again.
+    the context hold one too; with `every`, so do those of the `variables` that have a value.
+    Afterwards the `variables` hold what they held, or nothing, again.
     """
     import keras
 
-    cls, empty = keras.Variable, [v for v in variables if v._value is None]
+    cls, empty = keras.Variable, [v for v in variables if every or v._value is None]
+    held = [v._value for v in empty]
     initialize = cls._initialize_with_initializer
 
     def put(variable, initializer=None):
@@ -227,8 +229,33 @@ def with_places(variables, place) -> Iterator[None]:
         yield
     finally:
         cls._initialize_with_initializer = initialize
-        for variable in empty:
-            variable._value = None
+        for variable, value in zip(empty, held, strict=True):
+            variable._value = value
+
+
+def current_scope() -> str:
+    """Return the names of the scopes that Keras is in, the outermost first, joined by ``/``.
+
+    >>> import keras
+    >>> with keras.name_scope("outer"), keras.name_scope("inner"):
+    ...     current_scope()
+    'outer/inner'
+    """
+    from keras.src.backend.common.name_scope import current_path
+
+    return current_path()
+
+
+def global_seed():
+    """Return the variable that random numbers without a seed of their own come from."""
+    from keras.src.random.seed_generator import global_seed_generator
+
+    return global_seed_generator().state
+
+
+def is_seed(variable) -> bool:
+    """Whether a variable is the state of a generator of random numbers."""
+    return variable.name == "seed_generator_state"
 
 
 @contextmanager

@@ -1,0 +1,414 @@
+"""Op counts of PyTorch's aten ops: one entry an op, on static shapes.
+
+What a kernel fuses counts by its definition, so that a fused and an unfused form of the same
+function count alike. The dtype is that in which an op computes: of operands of two dtypes, the one
+that they are promoted to, and the others count as converted. A power with a small constant
+exponent is what it is multiplied from. An op that stands nowhere here is what PyTorch says that it
+consists of, or else an error, never nothing.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+
+from ..rules.activations import (
+    ACTIVATIONS,
+    GELU_TANH,
+    elementwise,
+    elu,
+    log_softmax,
+    ops,
+    softmax,
+    softmax_gradient,
+)
+from .torch_kernels import KERNELS, dtype_of
+
+
+@dataclass(frozen=True)
+class TorchOp:
+    """One op that runs: its arguments by name, its tensors; `constant` gives an operand's number."""
+
+    name: str
+    arguments: dict
+    inputs: list
+    outputs: list
+    constant: object = staticmethod(lambda operand: None)
+
+    def get(self, name, default=None):
+        """Return an argument, or what it is where it is left out."""
+        value = self.arguments.get(name)
+        return default if value is None else value
+
+
+_LINEAR = {"add": 2, "mul": 1}  # a + (b - a) t
+#: Ops per output element.
+ELEMENTWISE = {
+    **dict.fromkeys(("add", "sub", "rsub"), {"add": 1}), "mul": {"mul": 1},
+    **dict.fromkeys(("div", "true_divide", "reciprocal"), {"div": 1}),
+    "floor_divide": {"div": 1, "round": 1}, **dict.fromkeys(("remainder", "fmod"), {"rem": 1}),
+    **{name: {name: 1} for name in ("sqrt", "rsqrt", "exp", "log", "tanh", "sigmoid", "erf",
+                                    "neg", "abs", "round")},
+    "expm1": {"exp": 1}, "exp2": {"exp": 1}, "log1p": {"log": 1}, "erfc": {"erf": 1},
+    **dict.fromkeys(("log2", "log10"), {"log": 1, "div": 1}),
+    **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan", "atan2"), {"sin": 1}),
+    "sinh": {"exp": 2, "add": 1, "mul": 1}, "cosh": {"exp": 2, "add": 1, "mul": 1},
+    **dict.fromkeys(("asinh", "acosh"),  # log(x + sqrt(x x + 1))
+                    {"mul": 1, "add": 2, "sqrt": 1, "log": 1}),
+    "atanh": {"add": 2, "div": 1, "log": 1, "mul": 1},  # log((1 + x) / (1 - x)) / 2
+    "hypot": {"mul": 2, "add": 1, "sqrt": 1}, "xlogy": {"log": 1, "mul": 1},
+    "sinc": {"mul": 1, "sin": 1, "div": 1, "max": 1, "select": 1},
+    **dict.fromkeys(("ceil", "floor", "trunc"), {"round": 1}), "frac": {"round": 1, "add": 1},
+    **dict.fromkeys(("maximum", "minimum", "fmax", "fmin", "sign", "sgn", "relu", "clamp_min",
+                     "clamp_max"), {"max": 1}),
+    "square": {"mul": 1}, "lerp": _LINEAR, "logit": {"add": 1, "div": 1, "log": 1},
+    **dict.fromkeys(("masked_fill",), {"select": 1}),
+    "hardtanh": {"max": 2}, "hardshrink": {"abs": 1, "max": 1, "select": 1},
+    "softshrink": ACTIVATIONS["soft_shrink"].forward, "threshold": {"max": 1, "select": 1},
+    "leaky_relu": ACTIVATIONS["leaky_relu"].forward, "silu": ACTIVATIONS["silu"].forward,
+    "mish": ACTIVATIONS["mish"].forward, "hardsigmoid": ACTIVATIONS["hard_sigmoid"].forward,
+    "hardswish": ACTIVATIONS["hard_silu"].forward, "softplus": ACTIVATIONS["softplus"].forward,
+    "log_sigmoid_forward": ACTIVATIONS["log_sigmoid"].forward,
+    "_prelu_kernel": {"max": 1, "mul": 1, "select": 1},
+    # gradients, by their formulas in terms of the output y or the input x
+    "tanh_backward": ACTIVATIONS["tanh"].gradient,
+    "sigmoid_backward": ACTIVATIONS["sigmoid"].gradient,
+    "threshold_backward": ACTIVATIONS["relu"].gradient,
+    "leaky_relu_backward": ACTIVATIONS["leaky_relu"].gradient,
+    "silu_backward": ACTIVATIONS["silu"].gradient, "mish_backward": ACTIVATIONS["mish"].gradient,
+    "hardsigmoid_backward": ACTIVATIONS["hard_sigmoid"].gradient,
+    "hardtanh_backward": ACTIVATIONS["relu6"].gradient,
+    "softplus_backward": ACTIVATIONS["softplus"].gradient,
+    # g h + g x h' / 6, h the gate and h' 1 within it
+    "hardswish_backward": {"add": 1, "max": 2, "div": 1, "mul": 2, "logic": 1, "select": 1},
+    "log_sigmoid_backward": {"neg": 1, "sigmoid": 1, "mul": 1},
+    "hardshrink_backward": {"abs": 1, "max": 1, "select": 1},
+    "softshrink_backward": {"abs": 1, "max": 1, "select": 1},
+    "_prelu_kernel_backward": {"max": 2, "mul": 2, "select": 2},
+    # a keep drawn for each element, x keep / (1 - rate); its gradient
+    "native_dropout": {"random": 1, "max": 1, "select": 1, "mul": 1},
+    "native_dropout_backward": {"select": 1, "mul": 1},
+    "bernoulli": {"random": 1, "max": 1}, "normal": {"random": 1}, "uniform": {"random": 1},
+    # interpolation of the neighbours along each axis, three steps for four of them
+    "upsample_linear1d": _LINEAR, "upsample_bilinear2d": {"add": 6, "mul": 3},
+    "upsample_trilinear3d": {"add": 14, "mul": 7}, "upsample_bicubic2d": {"add": 15, "mul": 20},
+}
+COMPARISONS = frozenset(("eq", "ne", "gt", "ge", "lt", "le", "isnan", "isinf", "isfinite",
+                         "isposinf", "isneginf", "signbit"))
+LOGIC = frozenset(("logical_and", "logical_or", "logical_not", "logical_xor", "bitwise_and",
+                   "bitwise_or", "bitwise_xor", "bitwise_not", "bitwise_left_shift",
+                   "bitwise_right_shift", "__lshift__", "__rshift__"))
+#: Reductions: the op that joins two values, and what follows once per result.
+REDUCTIONS = {
+    "sum": ("add", None), "nansum": ("add", None), "mean": ("add", "div"),
+    **dict.fromkeys(("max", "min", "amax", "amin", "argmax", "argmin"), ("max", None)),
+    "prod": ("mul", None), "all": ("logic", None), "any": ("logic", None),
+}
+#: Ops that move, copy or look up values and compute nothing; views need no entry.
+MOVEMENT = frozenset((
+    "_reshape_copy", "_unsafe_index", "_unsafe_masked_index", "_unsafe_view", "block_diag", "cat",
+    "channel_shuffle", "clone", "constant_pad_nd", "contiguous", "copy_strided", "diag_embed",
+    "dropout", "embedding", "fill", "flip", "gather", "index", "index_copy", "index_fill",
+    "index_put_", "index_select", "masked_scatter", "masked_select", "meshgrid", "nonzero",
+    "one_hot", "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d",
+    "reflection_pad3d", "repeat", "repeat_interleave", "replication_pad1d", "replication_pad2d",
+    "replication_pad3d", "resize", "rot90", "roll", "scatter", "select_backward",
+    "select_scatter", "set", "slice_backward", "slice_scatter", "diagonal_backward",
+    "split_with_sizes_copy", "stack", "take", "tril", "triu", "unfold_copy", "unsafe_chunk",
+    "unsafe_split", "unsafe_split_with_sizes", "upsample_nearest1d", "upsample_nearest2d",
+    "upsample_nearest3d", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
+    "_upsample_nearest_exact3d", "zero", "im2col", "_assert_async", "_assert_tensor_metadata",
+    "new_empty_strided", "unbind_copy", "permute_copy", "lift_fresh_copy", "empty_like",
+    "value_selecting_reduction_backward", "_pack_padded_sequence", "searchsorted", "bucketize",
+))
+#: What is made of a tensor's shape alone.
+FACTORIES = frozenset((
+    "empty_like", "ones_like", "zeros_like", "full_like", "new_empty", "new_ones", "new_zeros",
+    "new_full", "new_empty_strided", "_efficientzerotensor",
+))
+RANDOM = frozenset(("rand", "rand_like", "randn", "randn_like", "randint", "randint_like",
+                    "randperm", "normal", "uniform", "bernoulli", "exponential", "cauchy",
+                    "geometric", "log_normal", "random", "multinomial", "poisson",
+                    "normal_functional", "native_dropout"))
+#: What writes a tensor anew, whatever it held.
+OVERWRITES = frozenset(("copy", "fill", "zero", "uniform", "normal", "bernoulli", "random",
+                        "exponential"))
+
+
+def _per_output(per_element):
+    def count(op):
+        if _is_neutral(op):
+            return _converted(op, op.outputs[0])
+        n, dtype = op.outputs[0].numel(), dtype_of(op.outputs[0])
+        counts = elementwise(dtype, n, per_element) + _converted(op, op.outputs[0])
+        if abs(op.get("alpha", 1)) != 1:  # x + alpha y
+            counts += ops(dtype, mul=_other(op).numel() if _other(op) is not None else 0)
+        if op.get("rounding_mode"):
+            counts += ops(dtype, round=n)
+        return counts
+    return count
+
+
+def _other(op):
+    other = op.arguments.get("other")
+    return other if isinstance(other, torch.Tensor) else None
+
+
+def _converted(op, result):
+    """Return the conversions of the operands to the dtype of the result; scalars are free."""
+    counts = Counter()
+    for tensor in op.inputs:
+        if tensor.dtype != result.dtype and tensor.dim():
+            counts += ops(dtype_of(tensor), convert=tensor.numel())
+    return counts
+
+
+#: A constant that leaves the other operand as it is: x 1, x / 1, x + 0, x - 0.
+_NEUTRAL = {"mul": 1, "div": 1, "add": 0, "sub": 0}
+
+
+def _is_neutral(op):
+    """Whether an operand is a constant that changes nothing."""
+    if op.name not in _NEUTRAL or op.get("rounding_mode"):
+        return False
+    a, b = op.arguments.get("self"), op.arguments.get("other")
+    for one, other in ((a, b), (b, a))[:2 if op.name in ("mul", "add") else 1]:
+        if (isinstance(one, torch.Tensor) and one.shape == op.outputs[0].shape
+                and op.constant(other) == _NEUTRAL[op.name]):
+            return True
+    return False
+
+
+def _compared(kind):
+    def count(op):
+        dtype = op.inputs[0].dtype
+        operands = [op.arguments.get(name) for name in ("self", "other")]
+        if all(x is not None for x in operands):
+            dtype = torch.result_type(*operands)
+        like = torch.empty((), dtype=dtype, device="meta")
+        return ops(dtype_of(like), **{kind: op.outputs[0].numel()}) + _converted(op, like)
+    return count
+
+
+def _clamp(op):
+    bounds = sum(op.get(name) is not None for name in ("min", "max"))
+    return ops(dtype_of(op.outputs[0]), max=bounds * op.outputs[0].numel())
+
+
+def _pow(op):
+    """A power; x^2 and x^3 are products, and so are their inverses."""
+    n, dtype, exponent = op.outputs[0].numel(), dtype_of(op.outputs[0]), op.get("exponent")
+    per_element = {"pow": 1}
+    value = op.constant(exponent)
+    if value in (0, 1):
+        per_element = {}
+    elif value in (2, 3, -2, -1):
+        per_element = {"mul": abs(int(value)) - 1, "div": int(value < 0)}
+    elif value in (0.5, -0.5):
+        per_element = {"sqrt" if value > 0 else "rsqrt": 1}
+    return elementwise(dtype, n, per_element) + _converted(op, op.outputs[0])
+
+
+def _reduced(op):
+    kind, final = REDUCTIONS[op.name]
+    if op.get("other") is not None:  # max(x, y)
+        return _per_output({kind: 1})(op)
+    n, rows, like = op.inputs[0].numel(), op.outputs[0].numel(), op.outputs[0]
+    if kind in ("max", "logic"):
+        like = op.inputs[0]
+    counts = ops(dtype_of(like), **{kind: max(n - rows, 0)}) + _converted(op, like)
+    return counts + (ops(dtype_of(like), **{final: rows}) if final and n > rows else Counter())
+
+
+def _variance(op):
+    """The mean of (x - mean)^2, and its root; with the mean where that is returned."""
+    n, rows, dtype = op.inputs[0].numel(), op.outputs[0].numel(), dtype_of(op.inputs[0])
+    root = rows if op.name.startswith("std") else 0
+    return ops(dtype, add=2 * (n - rows) + n, mul=n, div=2 * rows, sqrt=root)
+
+
+def _norm(op):
+    n, rows, dtype = op.inputs[0].numel(), op.outputs[0].numel(), dtype_of(op.inputs[0])
+    order = op.get("ord", 2)
+    if order == 2:
+        return ops(dtype, mul=n, add=n - rows, sqrt=rows)
+    if order == 1:
+        return ops(dtype, abs=n, add=n - rows)
+    if order == float("inf"):
+        return ops(dtype, abs=n, max=n - rows)
+    return ops(dtype, abs=n, pow=n + rows, add=n - rows)
+
+
+def _logsumexp(op):
+    n, rows = op.inputs[0].numel(), op.outputs[0].numel()
+    return ops(dtype_of(op.inputs[0]), max=n - rows, add=n + n - rows + rows, exp=n, log=rows)
+
+
+def _cast(op):
+    source = op.inputs[-1] if op.name == "copy" else op.inputs[0]
+    changes = dtype_of(source) != dtype_of(op.outputs[0])
+    return ops(dtype_of(source), convert=op.outputs[0].numel() if changes else 0)
+
+
+def _where(op):
+    result, chosen = op.outputs[0], op.inputs[1:]
+    converted = Counter()
+    for tensor in chosen:
+        if tensor.dtype != result.dtype and tensor.dim():
+            converted += ops(dtype_of(tensor), convert=tensor.numel())
+    return ops(dtype_of(result), select=result.numel()) + converted
+
+
+def _products(op):
+    """A product of matrices, or of each of a batch, and what it is added to."""
+    a = op.arguments[{"addmm": "mat1", "addbmm": "batch1", "baddbmm": "batch1", "addmv": "mat"}
+                     .get(op.name, "self")]
+    result, dtype = op.outputs[0], dtype_of(a)
+    length = a.shape[-1]
+    if not op.name.startswith(("add", "badd")):
+        return ops(dtype, mac=result.numel() * length)
+    n, batch = result.numel(), a.shape[0] if op.name == "addbmm" else 1
+    alpha, beta = op.get("alpha", 1), op.get("beta", 1)
+    return ops(dtype, mac=n * length * batch, add=n if beta else 0,
+               mul=(n if alpha != 1 else 0) + (op.arguments["self"].numel() if beta not in (0, 1) else 0))
+
+
+def _scaled(kind):
+    """x + value a b, or x + value a / b."""
+    def count(op):
+        n = op.outputs[0].numel()
+        return (ops(dtype_of(op.outputs[0]), add=n, mul=n if op.get("value", 1) != 1 else 0)
+                + ops(dtype_of(op.outputs[0]), **{kind: n}))
+    return count
+
+
+def _elu(op):
+    n, dtype = op.outputs[0].numel(), dtype_of(op.outputs[0])
+    if op.get("scale", 1) != 1:
+        return elementwise(dtype, n, ACTIVATIONS["selu"].forward)
+    return elu(dtype, n, op.get("alpha", 1))
+
+
+def _elu_gradient(op):
+    name = "selu" if op.get("scale", 1) != 1 else "elu"
+    scaled = op.get("alpha", 1) != 1 and name == "elu"
+    n, dtype = op.outputs[0].numel(), dtype_of(op.outputs[0])
+    return elementwise(dtype, n, ACTIVATIONS[name].gradient) + ops(dtype, mul=n * scaled)
+
+
+def _gelu(op):
+    per_element = (GELU_TANH if op.get("approximate") == "tanh" else ACTIVATIONS["gelu"].forward)
+    return elementwise(dtype_of(op.outputs[0]), op.outputs[0].numel(), per_element)
+
+
+def _rows(function):
+    """Return the counter of a function of rows along an axis."""
+    def count(op):
+        x = op.inputs[0]
+        length = x.shape[op.get("dim", -1)] if x.dim() else 1
+        return function(dtype_of(op.outputs[0]), x.numel(), length) + _converted(op, op.outputs[0])
+    return count
+
+
+def _log_softmax_gradient(dtype, n, length):
+    """g - exp(y) sum(g)."""
+    return ops(dtype, exp=n, mul=n, add=2 * n - n // length)
+
+
+#: Ops per element of the gradient of the tanh form of GELU, x used in three places.
+GELU_TANH_GRADIENT = {"mul": 9, "pow": 1, "add": 3}
+
+
+def _gelu_gradient(op):
+    per_element = (GELU_TANH_GRADIENT if op.get("approximate") == "tanh" else
+                   ACTIVATIONS["gelu"].gradient)
+    return elementwise(dtype_of(op.outputs[0]), op.outputs[0].numel(), per_element)
+
+
+def _glu(op):
+    n = op.outputs[0].numel()  # the halves of a row: x1 sigmoid(x2), and its gradient
+    gradient = {"sigmoid": 1, "mul": 4, "add": 1} if op.name.endswith("backward") else {}
+    if gradient:
+        n //= 2
+    return elementwise(dtype_of(op.outputs[0]), n, gradient or {"sigmoid": 1, "mul": 1})
+
+
+def _sorted(op):
+    x = op.inputs[0]
+    length = x.shape[op.get("dim", -1)] if x.dim() else 1
+    return ops(dtype_of(x), max=x.numel() * max(length - 1, 1).bit_length())
+
+
+def _per_input(kind):
+    return lambda op: ops(dtype_of(op.outputs[0]), **{kind: op.inputs[0].numel()})
+
+
+def _scattered(op):
+    """Values that join those at their places: added, unless the op says otherwise."""
+    source = next((op.arguments[name] for name in ("source", "src", "values", "value")
+                   if isinstance(op.arguments.get(name), torch.Tensor)), op.inputs[-1])
+    n, dtype = source.numel(), dtype_of(source)
+    if op.name in ("index_put", "_index_put_impl", "_unsafe_index_put") and not op.get("accumulate"):
+        return Counter()
+    if op.name == "masked_scatter":
+        return Counter()
+    reduce = op.get("reduce", "sum")
+    if op.name == "scatter" and not op.get("reduce"):
+        return Counter()
+    kinds = {"amax": "max", "amin": "max", "prod": "mul", "multiply": "mul"}
+    counts = ops(dtype, **{kinds.get(reduce, "add"): n})
+    return counts + (ops(dtype, div=op.outputs[0].numel()) if reduce == "mean" else Counter())
+
+
+def _embedding_gradient(op):
+    return ops(dtype_of(op.inputs[0]), add=op.inputs[0].numel())
+
+
+def _embedding_bag(op):
+    """Rows that are looked up and added, or of which the mean or maximum is taken."""
+    rows, y = op.arguments["indices"].numel(), op.outputs[0]
+    joined = (rows * y.shape[-1]) - y.numel()
+    kind = ("add", "add", "max")[op.get("mode", 0)]
+    return ops(dtype_of(y), **{kind: joined}, **({"div": y.numel()} if op.get("mode", 0) == 1 else {}))
+
+
+def _random(op):
+    return ops(dtype_of(op.outputs[0]), random=op.outputs[0].numel())
+
+
+def _distances(op):
+    """The square root of the sums of squared differences of all pairs."""
+    x, y = op.inputs[:2]
+    n, pairs, dtype = op.outputs[0].numel() * x.shape[-1], op.outputs[0].numel(), dtype_of(x)
+    return ops(dtype, add=n + n - pairs, mul=n, sqrt=pairs)
+
+
+#: Name of an aten op, in place or not -> function of the op that counts it.
+TORCH_COUNTERS = {
+    **dict.fromkeys(MOVEMENT, lambda op: Counter()),
+    **dict.fromkeys(FACTORIES, lambda op: Counter()),
+    **dict.fromkeys(RANDOM, _random),
+    **{name: _per_output(per_element) for name, per_element in ELEMENTWISE.items()},
+    **dict.fromkeys(COMPARISONS, _compared("max")), **dict.fromkeys(LOGIC, _compared("logic")),
+    **dict.fromkeys(REDUCTIONS, _reduced),
+    **dict.fromkeys(("var", "std", "var_mean", "std_mean"), _variance),
+    **dict.fromkeys(("norm", "linalg_vector_norm"), _norm), "logsumexp": _logsumexp,
+    "clamp": _clamp, "pow": _pow, "where": _where,
+    **dict.fromkeys(("copy", "_to_copy"), _cast),
+    **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "_int_mm", "addmm", "addbmm", "baddbmm",
+                     "addmv"), _products),
+    "addcmul": _scaled("mul"), "addcdiv": _scaled("div"),
+    "elu": _elu, "elu_backward": _elu_gradient, "gelu": _gelu, "gelu_backward": _gelu_gradient,
+    "glu": _glu, "glu_backward": _glu,
+    "_softmax": _rows(softmax), "_log_softmax": _rows(log_softmax),
+    "_softmax_backward_data": _rows(softmax_gradient),
+    "_log_softmax_backward_data": _rows(_log_softmax_gradient), "_safe_softmax": _rows(softmax),
+    **dict.fromkeys(("sort", "topk", "argsort", "kthvalue", "median", "msort"), _sorted),
+    **dict.fromkeys(("cumsum",), _per_input("add")), "cumprod": _per_input("mul"),
+    **dict.fromkeys(("cummax", "cummin"), _per_input("max")),
+    **dict.fromkeys(("index_put", "_index_put_impl", "_unsafe_index_put", "index_add",
+                     "scatter_add", "scatter_reduce", "index_reduce", "scatter"), _scattered),
+    "embedding_dense_backward": _embedding_gradient, "_embedding_bag": _embedding_bag,
+    "_embedding_bag_forward_only": _embedding_bag, "_cdist_forward": _distances,
+    **KERNELS,
+}

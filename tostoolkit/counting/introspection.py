@@ -233,6 +233,19 @@ def with_places(variables, place, every=False) -> Iterator[None]:
             variable._value = value
 
 
+@contextmanager
+def with_functions(**functions) -> Iterator[None]:
+    """Return a context in which functions stand in the place of those of the backend's ``nn``."""
+    from keras.src import backend
+
+    held = {name: getattr(backend.nn, name) for name in functions}
+    try:
+        vars(backend.nn).update(functions)
+        yield
+    finally:
+        vars(backend.nn).update(held)
+
+
 def current_scope() -> str:
     """Return the names of the scopes that Keras is in, the outermost first, joined by ``/``.
 

@@ -6,7 +6,6 @@ It runs on fake tensors, which have a shape and no memory, under a mode that see
 Keras does not run the same arithmetic on PyTorch as on TensorFlow everywhere, and a trace says
 what is run. It differs in these:
 
-* batch normalisation is (x - mean) s + beta on PyTorch and x s + (beta - mean s) on TensorFlow;
 * cross-entropy of integer labels is a log-softmax and a choice on PyTorch, one kernel on
   TensorFlow, which computes its gradient in the forward pass;
 * a gradient of a difference is negated before it is summed, on TensorFlow after;
@@ -40,9 +39,11 @@ from ..introspection import (
     current_scope,
     is_operator,
     sublayers,
+    with_functions,
     with_places,
 )
 from ..trace import TraceError, python_errors, says_how_to_count
+from .torch_definitions import batch_normalization, moments
 from .torch_graph import Recorder
 
 #: Where ops stand that no layer ran.
@@ -58,9 +59,9 @@ def trace_call(call, by_user) -> CallCount:
     training = {"training": False} if "training" in signature(layer.call).parameters else {}
     variables = getattr(layer, "variables", ())
 
-    def run(recorder):
-        with (python_errors(call.path), with_places(variables, _place, every=True),
-              _by_hand(sublayers(layer), by_user, recorder), torch.no_grad()):
+    def run(recorder, fake):
+        with (python_errors(call.path), with_places(variables, partial(_place, fake), every=True),
+              _by_hand(sublayers(layer), by_user, recorder), torch.no_grad(), fake):
             args, kwargs = call.arguments(map(_fake, call.inputs))
             with recorder.of(variables):
                 return layer(*args, **kwargs | training)
@@ -76,14 +77,15 @@ def trace_step(read, step, by_user) -> dict:
 
     model, notes = read.model, []
 
-    def run(recorder):
+    def run(recorder, fake):
         with (python_errors(model.name, step=True),
-              with_places(model.variables, _place, every=True),
+              with_places(model.variables, partial(_place, fake), every=True),
               as_compiled(model, step) as train_step,
-              _by_hand(read.layers, by_user, recorder)):
+              _by_hand(read.layers, by_user, recorder), ExitStack() as stack):
             _forget_gradients(model)
-            errors = []
-            for targets, said in step.targets_of(read.output_tensors()):
+            candidates, errors = list(step.targets_of(read.output_tensors())), []
+            stack.enter_context(fake)
+            for targets, said in candidates:
                 x = read.structure([_fake(t) for t in read.inputs])
                 y = keras.tree.map_structure(_fake, targets)
                 try:
@@ -137,17 +139,16 @@ def trace_function(module, arguments) -> dict:
     names = {id(m): name for name, m in module.named_modules()}
     trained = [m for m in module.modules() if m.training]
     called = {}
+    given, named = ((), arguments) if isinstance(arguments, dict) else (arguments, {})
 
-    def run(recorder):
-        state = {name: _fake(t) for name, t in (*module.named_parameters(),
-                                                *module.named_buffers())}
-        args, kwargs = (arguments, {}) if isinstance(arguments, (tuple, list)) else (
-            (), dict(arguments))
-        args = [_argument(value) for value in args]
-        kwargs = {key: _argument(value) for key, value in kwargs.items()}
-        with (python_errors(kind), torch.no_grad(), _unfused(),
-              _paths(names, called) as recorder.scope, recorder):
-            return torch.func.functional_call(module, state, tuple(args), kwargs)
+    def run(recorder, fake):
+        with python_errors(kind), torch.no_grad(), _unfused(), fake:
+            state = {name: _fake(t) for name, t in (*module.named_parameters(),
+                                                    *module.named_buffers())}
+            args = [_argument(value) for value in given]
+            kwargs = {key: _argument(value) for key, value in named.items()}
+            with _paths(names, called) as recorder.scope, recorder:
+                return torch.func.functional_call(module, state, tuple(args), kwargs)
 
     try:
         module.eval()
@@ -211,8 +212,8 @@ def _dearer(run):
     for choice in (True, False):
         recorder = Recorder(current_scope, choice)
         try:
-            with FakeTensorMode(allow_non_fake_inputs=True):
-                outputs = run(recorder)
+            with with_functions(moments=moments, batch_normalization=batch_normalization):
+                outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
             found.append(recorder.counts(outputs))
         except TraceError as error:
             errors.append(error)
@@ -242,10 +243,11 @@ def _argument(value):
     return _fake(value) if hasattr(value, "shape") and hasattr(value, "dtype") else value
 
 
-def _place(shape, dtype, trainable):
+def _place(fake, shape, dtype, trainable):
     """Return what stands in the place of a variable's value."""
-    value = torch.empty(shape, dtype=_torch_dtype(dtype))
-    return torch.nn.Parameter(value, requires_grad=trainable and value.is_floating_point())
+    with fake:
+        value = torch.empty(shape, dtype=_torch_dtype(dtype))
+        return torch.nn.Parameter(value, requires_grad=trainable and value.is_floating_point())
 
 
 def _forget_gradients(model):

@@ -61,7 +61,8 @@ class Recorder(TorchDispatchMode):
         self.nodes, self.marks = [], []
         self.by_hand, self.marked_by = {}, set()
         self._made_by, self._reach, self._filled, self._kept = {}, {}, {}, {}
-        self._made, self._written, self._scopes, self._decompositions = set(), set(), [], None
+        self._made, self._written, self._read = set(), set(), set()
+        self._scopes, self._decompositions = [], None
         self._first = torch._C._autograd._get_sequence_nr()
 
     def of(self, variables):
@@ -143,7 +144,8 @@ class Recorder(TorchDispatchMode):
         counter = TORCH_COUNTERS.get(name) or TORCH_COUNTERS.get(name.removesuffix("_"))
         names = [argument.name for argument in func._schema.arguments]
         bound = dict(zip(names, args, strict=False)) | kwargs
-        op = TorchOp(name.removesuffix("_"), bound, inputs, outputs or inputs[:1], self._constant)
+        op = TorchOp(name.removesuffix("_"), bound, inputs, outputs or inputs[:1],
+                     self._constant, self._is_data)
         if counter is None and name.startswith("_foreach_"):
             counter = _foreach
         if counter is None and _is_view(func):
@@ -170,6 +172,9 @@ class Recorder(TorchDispatchMode):
         """Return what a tensor's value is known by; its storage stays, and so does its address."""
         storage = tensor.untyped_storage()
         return self._kept.setdefault(storage._cdata, storage)._cdata
+
+    def _is_data(self, tensor):
+        return self._reach.get(self._key(tensor), DATA) == DATA
 
     def _constant(self, operand):
         """Return the number that an operand of an op is all over, None where it is none."""
@@ -201,7 +206,7 @@ class Recorder(TorchDispatchMode):
         try:
             return func(tensor)
         except DataDependentOutputException:
-            pass
+            self._read.add(self._key(tensor))
         if tensor.dtype == torch.bool:
             self.choices += 1
             if self.choices > _MOST_CHOICES:
@@ -256,7 +261,7 @@ class Recorder(TorchDispatchMode):
         return counts, by_hand
 
     def _needed(self, outputs):
-        keys = {self._key(t) for t in _tensors(outputs)} | (self._written - self._made)
+        keys = {self._key(t) for t in _tensors(outputs)} | (self._written - self._made) | self._read
         stack, needed = [self._made_by[key] for key in keys if key in self._made_by], set()
         while stack:
             number = stack.pop()
@@ -322,5 +327,5 @@ def _foreach(op):
                for key, value in op.arguments.items()}
         outputs = op.outputs[i:i + 1] or [own["self"]]
         counts += TORCH_COUNTERS[name](
-            TorchOp(name, own, list(_tensors(own)), outputs, op.constant))
+            TorchOp(name, own, list(_tensors(own)), outputs, op.constant, op.is_data))
     return counts

@@ -58,7 +58,10 @@ def _scores(op):
 
 
 def _standardized(op):
-    """Return (elements, rows that have moments, size of s, parameters, dtype) of a norm."""
+    """Return a norm's elements, its rows that have moments, the sizes of s and of beta - mean s.
+
+    And its number of parameters and its dtype.
+    """
     x = op.arguments["input"]
     n, weight = x.numel(), op.get("weight")
     if op.name.startswith("native_group_norm"):
@@ -67,29 +70,37 @@ def _standardized(op):
     else:
         parameters = prod(op.arguments["normalized_shape"])
         rows, size = n // parameters, n
-    return n, rows, size if weight is not None else rows, parameters, dtype_of(x)
+    return n, rows, size if weight is not None else rows, size, parameters, dtype_of(x)
 
 
 def layer_norm(op):
-    """Moments of each row or group, then x s + (beta - mean s), s of the size of gamma's result."""
-    n, rows, size, _, dtype = _standardized(op)
+    """Moments of each row or group, then x s + (beta - mean s)."""
+    n, rows, scaled, size, _, dtype = _standardized(op)
     scale, center = (op.get(name) is not None for name in ("weight", "bias"))
     return ops(dtype, add=2 * (n - rows) + n + rows + n + (size if center else 0),
-               div=2 * rows, rsqrt=rows, neg=rows, mul=2 * n + (2 * size if scale else rows))
+               div=2 * rows, rsqrt=rows, neg=rows,
+               mul=2 * n + (2 * scaled if scale else rows))
 
 
 def layer_norm_gradient(op):
-    """The gradient of that formula, the mean in the variance taken for a constant.
-
-    Products: g s, g x, 2 g (x - mean) twice; g s, -g mean and the two of gamma at the size of s;
-    four of the root's gradient. Sums: x - mean; of g and g x to the size of s, from there to the
-    parameters and to the moments; the two parts of s' gradient, the three of x's.
-    """
-    n, rows, size, parameters, dtype = _standardized(op)
-    if op.get("weight") is None:
-        return ops(dtype, mul=4 * n + 6 * rows, add=5 * n - rows, div=2 * n, neg=rows)
-    return ops(dtype, mul=4 * n + 4 * size + 4 * rows, div=2 * n, neg=rows,
-               add=5 * n + 3 * size - 2 * parameters - 2 * rows)
+    """The gradient of that formula, the mean within the variance taken for a constant."""
+    n, rows, scaled, size, parameters, dtype = _standardized(op)
+    _, scale, center = op.arguments["output_mask"]
+    scale = op.get("weight") is not None
+    center_sums = size - parameters if center else 0
+    if not op.arguments["output_mask"][0]:  # the gradients of gamma and beta alone
+        to_rows = n - size if scale or center else 0
+        if not scale:
+            return ops(dtype, add=to_rows + center_sums)
+        return ops(dtype, mul=n + 2 * size,
+                   add=(n - size) + size + (size - parameters) + to_rows + center_sums)
+    # g s, g x, 2 g (x - mean); g s and -g mean, twice for gamma; the root's
+    products = 4 * n + 2 * scaled + (2 * size if scale else 0) + 4 * rows
+    # x - mean; g x, the parts of s' gradient, those of gamma, the root and the mean; of x
+    sums = n + (n - scaled) + scaled + (n - size) + (size - rows) + 2 * n + center_sums
+    if scale:
+        sums += (size - parameters) + (size - rows)
+    return ops(dtype, mul=products, add=sums, div=2 * n, neg=rows)
 
 
 def batch_norm(op):
@@ -190,7 +201,7 @@ def resize_gradient(op):
 
 
 def grid_sample(op):
-    """Of each place ((x + 1) size - 1) / 2 along both axes, then four neighbours, or the nearest."""
+    """Of each place ((x + 1) size - 1) / 2 along both axes, then four neighbours, or one."""
     y, grid = op.outputs[0], op.arguments["grid"]
     if op.get("interpolation_mode", 0) > 1 or grid.shape[-1] != 2:
         raise ValueError("of its interpolations the bilinear and the nearest of images are known")

@@ -8,6 +8,7 @@ consists of, or else an error, never nothing.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -27,13 +28,18 @@ from .torch_kernels import KERNELS, dtype_of
 
 @dataclass(frozen=True)
 class TorchOp:
-    """One op that runs: its arguments by name, its tensors; `constant` gives an operand's number."""
+    """One op that runs: its arguments by name, its tensors.
+
+    `constant` gives the number that an operand is, None where it is none or varies, and `is_data`
+    says whether data reach a tensor.
+    """
 
     name: str
     arguments: dict
     inputs: list
     outputs: list
-    constant: object = staticmethod(lambda operand: None)
+    constant: Callable
+    is_data: Callable
 
     def get(self, name, default=None):
         """Return an argument, or what it is where it is left out."""
@@ -88,7 +94,7 @@ ELEMENTWISE = {
     # a keep drawn for each element, x keep / (1 - rate); its gradient
     "native_dropout": {"random": 1, "max": 1, "select": 1, "mul": 1},
     "native_dropout_backward": {"select": 1, "mul": 1},
-    "bernoulli": {"random": 1, "max": 1}, "normal": {"random": 1}, "uniform": {"random": 1},
+    "bernoulli": {"random": 1, "max": 1},
     # interpolation of the neighbours along each axis, three steps for four of them
     "upsample_linear1d": _LINEAR, "upsample_bilinear2d": {"add": 6, "mul": 3},
     "upsample_trilinear3d": {"add": 14, "mul": 7}, "upsample_bicubic2d": {"add": 15, "mul": 20},
@@ -217,7 +223,7 @@ def _reduced(op):
     if kind in ("max", "logic"):
         like = op.inputs[0]
     counts = ops(dtype_of(like), **{kind: max(n - rows, 0)}) + _converted(op, like)
-    return counts + (ops(dtype_of(like), **{final: rows}) if final and n > rows else Counter())
+    return counts + (ops(dtype_of(like), **{final: rows}) if final else Counter())
 
 
 def _variance(op):
@@ -240,8 +246,9 @@ def _norm(op):
 
 
 def _logsumexp(op):
+    """max + log(sum(exp(x - max))), with its test for an infinite maximum."""
     n, rows = op.inputs[0].numel(), op.outputs[0].numel()
-    return ops(dtype_of(op.inputs[0]), max=n - rows, add=n + n - rows + rows, exp=n, log=rows)
+    return ops(dtype_of(op.inputs[0]), max=n, add=2 * n, exp=n, log=rows, select=rows)
 
 
 def _cast(op):
@@ -251,6 +258,9 @@ def _cast(op):
 
 
 def _where(op):
+    """A choice an element; one condition that no data reach is no choice."""
+    if op.inputs[0].numel() == 1 and not op.is_data(op.inputs[0]):
+        return Counter()
     result, chosen = op.outputs[0], op.inputs[1:]
     converted = Counter()
     for tensor in chosen:
@@ -269,8 +279,9 @@ def _products(op):
         return ops(dtype, mac=result.numel() * length)
     n, batch = result.numel(), a.shape[0] if op.name == "addbmm" else 1
     alpha, beta = op.get("alpha", 1), op.get("beta", 1)
+    scaled = op.arguments["self"].numel() if beta not in (0, 1) else 0
     return ops(dtype, mac=n * length * batch, add=n if beta else 0,
-               mul=(n if alpha != 1 else 0) + (op.arguments["self"].numel() if beta not in (0, 1) else 0))
+               mul=(n if alpha != 1 else 0) + scaled)
 
 
 def _scaled(kind):
@@ -348,9 +359,7 @@ def _scattered(op):
     source = next((op.arguments[name] for name in ("source", "src", "values", "value")
                    if isinstance(op.arguments.get(name), torch.Tensor)), op.inputs[-1])
     n, dtype = source.numel(), dtype_of(source)
-    if op.name in ("index_put", "_index_put_impl", "_unsafe_index_put") and not op.get("accumulate"):
-        return Counter()
-    if op.name == "masked_scatter":
+    if "index_put" in op.name and not op.get("accumulate"):
         return Counter()
     reduce = op.get("reduce", "sum")
     if op.name == "scatter" and not op.get("reduce"):
@@ -369,16 +378,26 @@ def _embedding_bag(op):
     rows, y = op.arguments["indices"].numel(), op.outputs[0]
     joined = (rows * y.shape[-1]) - y.numel()
     kind = ("add", "add", "max")[op.get("mode", 0)]
-    return ops(dtype_of(y), **{kind: joined}, **({"div": y.numel()} if op.get("mode", 0) == 1 else {}))
+    mean = y.numel() if op.get("mode", 0) == 1 else 0
+    return ops(dtype_of(y), **{kind: joined}, div=mean)
 
 
 def _random(op):
     return ops(dtype_of(op.outputs[0]), random=op.outputs[0].numel())
 
 
+def _random_in_range(scale, shift):
+    """Return the counter of random numbers that are scaled and shifted."""
+    def count(op):
+        n = op.outputs[0].numel()
+        scaled, shifted = scale(op) != 1, shift(op) != 0
+        return ops(dtype_of(op.outputs[0]), random=n, mul=n * scaled, add=n * shifted)
+    return count
+
+
 def _distances(op):
     """The square root of the sums of squared differences of all pairs."""
-    x, y = op.inputs[:2]
+    x = op.inputs[0]
     n, pairs, dtype = op.outputs[0].numel() * x.shape[-1], op.outputs[0].numel(), dtype_of(x)
     return ops(dtype, add=n + n - pairs, mul=n, sqrt=pairs)
 
@@ -388,6 +407,10 @@ TORCH_COUNTERS = {
     **dict.fromkeys(MOVEMENT, lambda op: Counter()),
     **dict.fromkeys(FACTORIES, lambda op: Counter()),
     **dict.fromkeys(RANDOM, _random),
+    **dict.fromkeys(("normal", "normal_functional"), _random_in_range(
+        lambda op: op.get("std", 1), lambda op: op.get("mean", 0))),
+    "uniform": _random_in_range(
+        lambda op: op.get("to", 1) - op.get("from", 0), lambda op: op.get("from", 0)),
     **{name: _per_output(per_element) for name, per_element in ELEMENTWISE.items()},
     **dict.fromkeys(COMPARISONS, _compared("max")), **dict.fromkeys(LOGIC, _compared("logic")),
     **dict.fromkeys(REDUCTIONS, _reduced),

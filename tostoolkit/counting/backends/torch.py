@@ -43,7 +43,7 @@ from ..introspection import (
     with_places,
 )
 from ..trace import TraceError, python_errors, says_how_to_count
-from .torch_definitions import batch_normalization, moments
+from .torch_definitions import DEFINITIONS
 from .torch_graph import Recorder
 
 #: Where ops stand that no layer ran.
@@ -60,7 +60,8 @@ def trace_call(call, by_user) -> CallCount:
     variables = getattr(layer, "variables", ())
 
     def run(recorder, fake):
-        with (python_errors(call.path), with_places(variables, partial(_place, fake), every=True),
+        with (python_errors(call.path), with_functions(**DEFINITIONS),
+              with_places(variables, partial(_place, fake), every=True),
               _by_hand(sublayers(layer), by_user, recorder), torch.no_grad(), fake):
             args, kwargs = call.arguments(map(_fake, call.inputs))
             with recorder.of(variables):
@@ -78,7 +79,7 @@ def trace_step(read, step, by_user) -> dict:
     model, notes = read.model, []
 
     def run(recorder, fake):
-        with (python_errors(model.name, step=True),
+        with (python_errors(model.name, step=True), with_functions(**DEFINITIONS),
               with_places(model.variables, partial(_place, fake), every=True),
               as_compiled(model, step) as train_step,
               _by_hand(read.layers, by_user, recorder), ExitStack() as stack):
@@ -157,14 +158,11 @@ def trace_function(module, arguments) -> dict:
         for part in trained:
             part.training = True
     counts = {path: ops for (path, _), ops in counts.items()}
+    holders = {path[:i] for path in called for i, letter in enumerate(path) if letter == "."}
+    paths = [path for path in called if path not in holders or counts.get(path)]
     return {path or OPERATORS: (called.get(path, kind),
                                 CallCount(counts.get(path, Counter()), "trace", notes))
-            for path in (*called, *(p for p in counts if p not in called))
-            if counts.get(path) or _is_innermost(path, called)}
-
-
-def _is_innermost(path, called):
-    return not any(other != path and other.startswith(f"{path}.") for other in called) and path
+            for path in (*paths, *([""] if counts.get("") or not paths else ()))}
 
 
 @contextmanager
@@ -212,8 +210,7 @@ def _dearer(run):
     for choice in (True, False):
         recorder = Recorder(current_scope, choice)
         try:
-            with with_functions(moments=moments, batch_normalization=batch_normalization):
-                outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
+            outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
             found.append(recorder.counts(outputs))
         except TraceError as error:
             errors.append(error)
@@ -230,7 +227,7 @@ def _torch_dtype(dtype):
     """Return a PyTorch dtype, of which some of Keras' are wider than they say."""
     if isinstance(dtype, torch.dtype):
         return dtype
-    name = str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+    name = str(getattr(dtype, "name", getattr(dtype, "__name__", dtype))).rpartition(".")[2]
     return getattr(torch, {"uint16": "int32", "uint32": "int64"}.get(name, name))
 
 

@@ -8,12 +8,28 @@ x s + (beta - mean s), s = gamma / sqrt(variance + epsilon).
 import torch
 
 
+class SquaredDifference(torch.autograd.Function):
+    """(x - mean)^2, whose gradient is 2 g (x - mean), computed anew."""
+
+    @staticmethod
+    def forward(ctx, x, mean):
+        """Return the square, and keep what it is of."""
+        ctx.save_for_backward(x, mean)
+        return torch.square(x - mean)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """Return the gradient of x; there is none of the mean."""
+        x, mean = ctx.saved_tensors
+        return gradient * 2 * (x - mean), None
+
+
 def moments(x, axes, keepdims=False, synchronized=False):
     """Return the mean and variance of a tensor along axes, as ``keras.ops.moments``."""
     given = x.dtype
     x = x.float() if given == torch.float16 else x
     mean = torch.mean(x, dim=axes, keepdim=True)
-    variance = torch.mean(torch.square(x - mean.detach()), dim=axes, keepdim=True)
+    variance = torch.mean(SquaredDifference.apply(x, mean.detach()), dim=axes, keepdim=True)
     if not keepdims:
         mean, variance = torch.squeeze(mean, axes), torch.squeeze(variance, axes)
     if x.dtype != given:  # within what the narrower format can hold
@@ -37,3 +53,7 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
         inverse = inverse * scale
     shift = -mean * inverse if offset is None else offset - mean * inverse
     return x * inverse + shift
+
+
+#: Name of a function of Keras' backend -> its definition.
+DEFINITIONS = {"moments": moments, "batch_normalization": batch_normalization}

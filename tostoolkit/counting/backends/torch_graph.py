@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from torch._decomp import core_aten_decompositions
+from torch._decomp import decomposition_table
 from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -62,7 +62,7 @@ class Recorder(TorchDispatchMode):
         self.by_hand, self.marked_by = {}, set()
         self._made_by, self._reach, self._filled, self._kept = {}, {}, {}, {}
         self._made, self._written, self._read = set(), set(), set()
-        self._scopes, self._decompositions = [], None
+        self._scopes = []
         self._first = torch._C._autograd._get_sequence_nr()
 
     def of(self, variables):
@@ -96,9 +96,7 @@ class Recorder(TorchDispatchMode):
 
     def _decompose(self, func, args, kwargs):
         """Run what PyTorch says that an op consists of, where it says so; it is recorded."""
-        if self._decompositions is None:
-            self._decompositions = core_aten_decompositions()
-        parts = self._decompositions.get(func)
+        parts = decomposition_table.get(func)
         with self:
             return parts(*args, **kwargs) if parts else func.decompose(*args, **kwargs)
 

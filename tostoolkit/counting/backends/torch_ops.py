@@ -141,8 +141,26 @@ OVERWRITES = frozenset(("copy", "fill", "zero", "uniform", "normal", "bernoulli"
                         "exponential"))
 
 
+#: Ops per element of complex arithmetic, in the dtype of its parts.
+_COMPLEX = {"mul": {"mul": 4, "add": 2}, "add": {"add": 2}, "sub": {"add": 2}, "neg": {"neg": 2},
+            "abs": {"mul": 2, "add": 1, "sqrt": 1}, "polar": {"sin": 2, "mul": 2}}
+
+
+def _complex(op):
+    """Count arithmetic on complex numbers: that on their parts."""
+    part = next(t for t in (*op.inputs, *op.outputs) if t.is_complex()).dtype.to_real()
+    n, per_element = op.outputs[0].numel(), _COMPLEX.get(op.name)
+    if op.name == "mul" and not (len(op.inputs) == 2 and all(t.is_complex() for t in op.inputs)):
+        per_element = {"mul": 2}  # by a real number
+    if per_element is None:
+        raise ValueError("of the arithmetic of complex numbers it is not known")
+    return elementwise(str(part).removeprefix("torch."), n, per_element)
+
+
 def _per_output(per_element):
     def count(op):
+        if any(t.is_complex() for t in (*op.inputs, *op.outputs)):
+            return _complex(op)
         if _is_neutral(op):
             return _converted(op, op.outputs[0])
         n, dtype = op.outputs[0].numel(), dtype_of(op.outputs[0])
@@ -416,7 +434,7 @@ TORCH_COUNTERS = {
     **dict.fromkeys(REDUCTIONS, _reduced),
     **dict.fromkeys(("var", "std", "var_mean", "std_mean"), _variance),
     **dict.fromkeys(("norm", "linalg_vector_norm"), _norm), "logsumexp": _logsumexp,
-    "clamp": _clamp, "pow": _pow, "where": _where,
+    "polar": _complex, "clamp": _clamp, "pow": _pow, "where": _where,
     **dict.fromkeys(("copy", "_to_copy"), _cast),
     **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "_int_mm", "addmm", "addbmm", "baddbmm",
                      "addmv"), _products),

@@ -235,15 +235,18 @@ def with_places(variables, place, every=False) -> Iterator[None]:
 
 @contextmanager
 def with_functions(**functions) -> Iterator[None]:
-    """Return a context in which functions stand in the place of those of the backend's ``nn``."""
+    """Return a context in which functions stand in the place of the backend's of their names."""
     from keras.src import backend
 
-    held = {name: getattr(backend.nn, name) for name in functions}
+    held = [(module, name, vars(module)[name]) for module in (backend.nn, backend.core)
+            for name in functions if name in vars(module)]
     try:
-        vars(backend.nn).update(functions)
+        for module, name, _ in held:
+            setattr(module, name, functions[name])
         yield
     finally:
-        vars(backend.nn).update(held)
+        for module, name, function in held:
+            setattr(module, name, function)
 
 
 def current_scope() -> str:

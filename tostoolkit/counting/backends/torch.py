@@ -82,6 +82,7 @@ def trace_step(read, step, by_user) -> dict:
         with (python_errors(model.name, step=True), with_functions(**DEFINITIONS),
               with_places(model.variables, partial(_place, fake), every=True),
               as_compiled(model, step) as train_step,
+              with_places(model.optimizer.variables, partial(_place, fake), every=True),
               _by_hand(read.layers, by_user, recorder), ExitStack() as stack):
             _forget_gradients(model)
             candidates, errors = list(step.targets_of(read.output_tensors())), []

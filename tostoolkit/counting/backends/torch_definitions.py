@@ -5,7 +5,9 @@ on the backend: the variance is the mean of (x - mean)^2, and a batch is normali
 x s + (beta - mean s), s = gamma / sqrt(variance + epsilon).
 """
 
+import numpy as np
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 class SquaredDifference(torch.autograd.Function):
@@ -55,5 +57,14 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     return x * inverse + shift
 
 
+def as_number(x):
+    """Return a tensor without memory as it is, which has no value to convert; else its values."""
+    if isinstance(x, FakeTensor) or not isinstance(x, torch.Tensor):
+        return x if isinstance(x, FakeTensor) else np.array(x)
+    x = x.detach().cpu()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+
+
 #: Name of a function of Keras' backend -> its definition.
-DEFINITIONS = {"moments": moments, "batch_normalization": batch_normalization}
+DEFINITIONS = {"moments": moments, "batch_normalization": batch_normalization,
+               "convert_to_numpy": as_number}

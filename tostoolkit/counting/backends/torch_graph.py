@@ -201,10 +201,11 @@ class Recorder(TorchDispatchMode):
 
     def _value(self, func, tensor):
         """Return the value of one number, where it is known; of a condition, what is chosen."""
+        self._read.add(self._key(tensor))
         try:
             return func(tensor)
         except DataDependentOutputException:
-            self._read.add(self._key(tensor))
+            pass
         if tensor.dtype == torch.bool:
             self.choices += 1
             if self.choices > _MOST_CHOICES:

@@ -164,6 +164,8 @@ def _per_output(per_element):
         if _is_neutral(op):
             return _converted(op, op.outputs[0])
         n, dtype = op.outputs[0].numel(), dtype_of(op.outputs[0])
+        if dtype == "bool":  # a product of truths is their conjunction
+            return ops(dtype, logic=n)
         counts = elementwise(dtype, n, per_element) + _converted(op, op.outputs[0])
         if abs(op.get("alpha", 1)) != 1:  # x + alpha y
             counts += ops(dtype, mul=_other(op).numel() if _other(op) is not None else 0)

@@ -44,7 +44,7 @@ from ..introspection import (
 )
 from ..trace import TraceError, python_errors, says_how_to_count
 from .torch_definitions import DEFINITIONS
-from .torch_graph import Recorder
+from .torch_graph import Endless, Recorder
 
 #: Where ops stand that no layer ran.
 OPERATORS = "(operators)"
@@ -95,6 +95,8 @@ def trace_step(read, step, by_user) -> dict:
                         outputs = train_step((x, y))
                     notes[:] = said
                     return outputs
+                except Endless:
+                    raise
                 except Exception as error:
                     errors.append(error)
                     recorder.clear()
@@ -213,6 +215,8 @@ def _dearer(run):
         try:
             outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
             found.append(recorder.counts(outputs))
+        except Endless:
+            raise
         except TraceError as error:
             errors.append(error)
         if not recorder.choices:

@@ -23,12 +23,17 @@ from ..calls import UPDATE_SCOPE
 from ..introspection import global_seed, is_seed
 from ..rules.layers import NoRule
 from ..trace import TraceError
-from .torch_ops import FACTORIES, OVERWRITES, RANDOM, TORCH_COUNTERS, TorchOp
+from .torch_ops import TORCH_COUNTERS, TorchOp
+from .torch_tables import FACTORIES, OVERWRITES, RANDOM
 
 _LIFTS = ("lift", "lift_fresh", "lift_fresh_copy")
 #: So many choices by the data end in an error: a loop that runs until the data end it.
-_MOST_CHOICES = 64
+_MOST_CHOICES = 1000
 DATA, SEED = 1, 2
+
+
+class Endless(TraceError):
+    """A loop that the data end, whichever way its condition is taken."""
 
 
 class Node(NamedTuple):
@@ -81,7 +86,7 @@ class Recorder(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name == "_local_scalar_dense":
             return self._value(func, args[0])
-        if not self._is_known(func, name):
+        if not self._is_known(func, name) and any(True for _ in _tensors((args, kwargs))):
             decomposed = self._decompose(func, args, kwargs)
             if decomposed is not NotImplemented:
                 return decomposed
@@ -209,7 +214,7 @@ class Recorder(TorchDispatchMode):
         if tensor.dtype == torch.bool:
             self.choices += 1
             if self.choices > _MOST_CHOICES:
-                raise TraceError("a loop runs until the data end it, so its work is unknown")
+                raise Endless("a loop runs until the data end it, so its work is unknown")
             return self._choice
         if self._reach.get(self._key(tensor)) == SEED:
             return 1

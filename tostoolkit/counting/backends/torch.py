@@ -20,8 +20,6 @@ from functools import partial, wraps
 from inspect import signature
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.modules import module as hooks
 
 from ..calls import (
     BACKWARD,
@@ -36,7 +34,6 @@ from ..calls import (
 )
 from ..compiled import as_compiled
 from ..introspection import (
-    current_scope,
     is_operator,
     sublayers,
     with_functions,
@@ -44,10 +41,12 @@ from ..introspection import (
 )
 from ..trace import TraceError, python_errors, says_how_to_count
 from .torch_definitions import DEFINITIONS
-from .torch_graph import Endless, Recorder
+from .torch_graph import Endless, dearer
+from .torch_module import OPERATORS, trace_function
+from .torch_tensors import fake_tensor, torch_dtype
 
-#: Where ops stand that no layer ran.
-OPERATORS = "(operators)"
+#: ``trace_call`` and ``trace_step`` as every backend has them; ``trace_function`` of a module.
+__all__ = ["trace_call", "trace_function", "trace_step"]
 
 
 def trace_call(call, by_user) -> CallCount:
@@ -63,12 +62,12 @@ def trace_call(call, by_user) -> CallCount:
         with (python_errors(call.path), with_functions(**DEFINITIONS),
               with_places(variables, partial(_place, fake), every=True),
               _by_hand(sublayers(layer), by_user, recorder), torch.no_grad(), fake):
-            args, kwargs = call.arguments(map(_fake, call.inputs))
+            args, kwargs = call.arguments(map(fake_tensor, call.inputs))
             with recorder.of(variables):
                 return layer(*args, **kwargs | training)
 
     with says_how_to_count(call.path, call.kind):
-        counts, _, notes = _dearer(run)
+        counts, _, notes = dearer(run)
     return CallCount(sum(counts.values(), Counter()), "trace", notes)
 
 
@@ -88,8 +87,8 @@ def trace_step(read, step, by_user) -> dict:
             candidates, errors = list(step.targets_of(read.output_tensors())), []
             stack.enter_context(fake)
             for targets, said in candidates:
-                x = read.structure([_fake(t) for t in read.inputs])
-                y = keras.tree.map_structure(_fake, targets)
+                x = read.structure([fake_tensor(t) for t in read.inputs])
+                y = keras.tree.map_structure(fake_tensor, targets)
                 try:
                     with recorder.of((*model.variables, *model.optimizer.variables)):
                         outputs = train_step((x, y))
@@ -103,152 +102,14 @@ def trace_step(read, step, by_user) -> dict:
             raise errors[0]
 
     with says_how_to_count(model.name, type(model).__name__):
-        counts, by_hand, found = _dearer(run)
+        counts, by_hand, found = dearer(run)
     return _by_layer(read, counts, by_hand, (*notes, *found))
-
-
-def trace_function(module, arguments) -> dict:
-    """Return path of a module -> (its class' name, CallCount) of one call in inference.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        It is counted as if ``module.eval()`` had been called, and stays as it is.
-    arguments : tuple or dict
-        Of what it is called with; a tensor is anything with a ``shape`` and a ``dtype``.
-
-    Returns
-    -------
-    dict
-        A row for each innermost module that is called, all calls of it together, under its path as
-        in ``named_modules``, and one for every other that computes something itself;
-        ``(operators)`` is the module's own.
-
-    Raises
-    ------
-    TraceError
-        Its work depends on the data, its code raises, or an op of it has no counter.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> net = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.Tanh())
-    >>> rows = trace_function(net, (SimpleNamespace(shape=(2, 8), dtype="float32"),))
-    >>> rows["0"][0], sorted(rows["0"][1].counts.items())
-    ('Linear', [(('float32', 'add'), 8), (('float32', 'mac'), 64)])
-    >>> rows["1"]
-    ('Tanh', CallCount(counts=Counter({('float32', 'tanh'): 8}), method='trace', notes=()))
-    """
-    kind = type(module).__name__
-    names = {id(m): name for name, m in module.named_modules()}
-    trained = [m for m in module.modules() if m.training]
-    called = {}
-    given, named = ((), arguments) if isinstance(arguments, dict) else (arguments, {})
-
-    def run(recorder, fake):
-        with python_errors(kind), torch.no_grad(), _unfused(), fake:
-            state = {name: _fake(t) for name, t in (*module.named_parameters(),
-                                                    *module.named_buffers())}
-            args = [_argument(value) for value in given]
-            kwargs = {key: _argument(value) for key, value in named.items()}
-            with _paths(names, called) as recorder.scope, recorder:
-                return torch.func.functional_call(module, state, tuple(args), kwargs)
-
-    try:
-        module.eval()
-        counts, _, notes = _dearer(run)
-    finally:
-        for part in trained:
-            part.training = True
-    counts = {path: ops for (path, _), ops in counts.items()}
-    holders = {path[:i] for path in called for i, letter in enumerate(path) if letter == "."}
-    paths = [path for path in called if path not in holders or counts.get(path)]
-    return {path or OPERATORS: (called.get(path, kind),
-                                CallCount(counts.get(path, Counter()), "trace", notes))
-            for path in (*paths, *([""] if counts.get("") or not paths else ()))}
-
-
-@contextmanager
-def _paths(names, called):
-    """Return a context that yields a function: the path of the module that runs."""
-    stack = [""]
-
-    def enter(module, args):
-        path = names.get(id(module), stack[-1])
-        stack.append(path)
-        if path:
-            called.setdefault(path, type(module).__name__)
-
-    def leave(module, args, output):
-        stack.pop()
-
-    handles = [hooks.register_module_forward_pre_hook(enter),
-               hooks.register_module_forward_hook(leave, always_call=True)]
-    try:
-        yield lambda: stack[-1]
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _unfused():
-    """Return a context in which recurrent and attention modules run op by op."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-
-
-def _dearer(run):
-    """Return the counts of what runs, (scope, is backward) -> Counter, and what to know of them.
-
-    Where it looks at a condition on the data it runs a second time, with all of them false, and
-    the dearer run counts.
-    """
-    found, errors, notes = [], [], ()
-    for choice in (True, False):
-        recorder = Recorder(current_scope, choice)
-        try:
-            outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
-            found.append(recorder.counts(outputs))
-        except Endless:
-            raise
-        except TraceError as error:
-            errors.append(error)
-        if not recorder.choices:
-            break
-        notes = ("the dearer of the ways that a condition on the data leads to is counted",)
-    if not found:
-        raise errors[0]
-    counts, by_hand = max(found, key=lambda f: sum(sum(ops.values()) for ops in f[0].values()))
-    return counts, by_hand, notes
-
-
-def _torch_dtype(dtype):
-    """Return a PyTorch dtype, of which some of Keras' are wider than they say."""
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    name = str(getattr(dtype, "name", getattr(dtype, "__name__", dtype))).rpartition(".")[2]
-    return getattr(torch, {"uint16": "int32", "uint32": "int64"}.get(name, name))
-
-
-def _fake(tensor):
-    """Return a tensor without memory, like one, or like what has its shape and dtype."""
-    return torch.empty(tuple(tensor.shape), dtype=_torch_dtype(tensor.dtype))
-
-
-def _argument(value):
-    return _fake(value) if hasattr(value, "shape") and hasattr(value, "dtype") else value
 
 
 def _place(fake, shape, dtype, trainable):
     """Return what stands in the place of a variable's value."""
     with fake:
-        value = torch.empty(shape, dtype=_torch_dtype(dtype))
+        value = torch.empty(shape, dtype=torch_dtype(dtype))
         return torch.nn.Parameter(value, requires_grad=trainable and value.is_floating_point())
 
 

@@ -11,20 +11,20 @@ constant that changes nothing.
 """
 
 from collections import Counter, defaultdict
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch._decomp import decomposition_table
-from torch._subclasses.fake_tensor import DataDependentOutputException
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..calls import UPDATE_SCOPE
-from ..introspection import global_seed, is_seed
+from ..introspection import current_scope, global_seed, is_seed
 from ..rules.layers import NoRule
 from ..trace import TraceError
-from .torch_ops import TORCH_COUNTERS, TorchOp
+from .torch_ops import TORCH_COUNTERS
 from .torch_tables import FACTORIES, OVERWRITES, RANDOM
+from .torch_tensors import TorchOp, fill_of, is_view, is_whole, tensors_in, written_by
 
 _LIFTS = ("lift", "lift_fresh", "lift_fresh_copy")
 #: So many choices by the data end in an error: a loop that runs until the data end it.
@@ -86,7 +86,7 @@ class Recorder(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name == "_local_scalar_dense":
             return self._value(func, args[0])
-        if not self._is_known(func, name) and any(True for _ in _tensors((args, kwargs))):
+        if not self._is_known(func, name) and any(True for _ in tensors_in((args, kwargs))):
             decomposed = self._decompose(func, args, kwargs)
             if decomposed is not NotImplemented:
                 return decomposed
@@ -97,7 +97,7 @@ class Recorder(TorchDispatchMode):
 
     def _is_known(self, func, name):
         return (name.removesuffix("_") in TORCH_COUNTERS or name in TORCH_COUNTERS
-                or name.startswith("_foreach_") or _is_view(func))
+                or name.startswith("_foreach_") or is_view(func))
 
     def _decompose(self, func, args, kwargs):
         """Run what PyTorch says that an op consists of, where it says so; it is recorded."""
@@ -106,8 +106,8 @@ class Recorder(TorchDispatchMode):
             return parts(*args, **kwargs) if parts else func.decompose(*args, **kwargs)
 
     def _record(self, func, name, args, kwargs, result, scope):
-        inputs, outputs = list(_tensors((args, kwargs))), list(_tensors(result))
-        read, written = [self._key(t) for t in inputs], _written(func, args, kwargs)
+        inputs, outputs = list(tensors_in((args, kwargs))), list(tensors_in(result))
+        read, written = [self._key(t) for t in inputs], written_by(func, args, kwargs)
         new = [t for t in outputs if self._key(t) not in read]
         if name in _LIFTS:  # a constant
             for tensor in outputs:
@@ -116,7 +116,7 @@ class Recorder(TorchDispatchMode):
             return
         if not written and not new:
             return  # a view: the same value
-        if name.removesuffix("_") in OVERWRITES and all(map(_is_whole, written)):
+        if name.removesuffix("_") in OVERWRITES and all(map(is_whole, written)):
             gone = {self._key(t) for t in written}
             read = [self._key(t) for t in inputs[len(written):]] if written else read
             read = [key for key in read if key not in gone]
@@ -127,7 +127,7 @@ class Recorder(TorchDispatchMode):
         self._made.update(key for key in map(self._key, new) if key not in self._reach)
         self._written.update(map(self._key, written))
         self._add(counts, scope, read, (*written, *new), reach)
-        fill = None if written else _fill(name, args, kwargs)
+        fill = None if written else fill_of(name, args, kwargs)
         for key in map(self._key, (*written, *new)):
             self._filled.pop(key, None)
             if fill is not None:
@@ -151,7 +151,7 @@ class Recorder(TorchDispatchMode):
                      self._constant, self._is_data)
         if counter is None and name.startswith("_foreach_"):
             counter = _foreach
-        if counter is None and _is_view(func):
+        if counter is None and is_view(func):
             return Counter()
         try:
             if counter is None:
@@ -265,7 +265,8 @@ class Recorder(TorchDispatchMode):
         return counts, by_hand
 
     def _needed(self, outputs):
-        keys = {self._key(t) for t in _tensors(outputs)} | (self._written - self._made) | self._read
+        keys = {self._key(t) for t in tensors_in(outputs)}
+        keys |= (self._written - self._made) | self._read
         stack, needed = [self._made_by[key] for key in keys if key in self._made_by], set()
         while stack:
             number = stack.pop()
@@ -273,51 +274,6 @@ class Recorder(TorchDispatchMode):
                 needed.add(number)
                 stack.extend(self.nodes[number].needs)
         return needed
-
-
-def _tensors(structure):
-    """Yield the tensors in an op's arguments or results."""
-    if isinstance(structure, torch.Tensor):
-        yield structure
-    elif isinstance(structure, (list, tuple)):
-        for value in structure:
-            yield from _tensors(value)
-    elif isinstance(structure, dict):
-        yield from _tensors(tuple(structure.values()))
-
-
-@cache
-def _writes(func):
-    """Return (place, name) of the arguments that an op writes."""
-    return tuple((i, a.name) for i, a in enumerate(func._schema.arguments)
-                 if a.alias_info is not None and a.alias_info.is_write)
-
-
-@cache
-def _is_view(func):
-    """Whether an op's results are its argument, looked at otherwise."""
-    returns = func._schema.returns
-    return not _writes(func) and bool(returns) and all(r.alias_info is not None for r in returns)
-
-
-def _written(func, args, kwargs):
-    return list(_tensors([args[i] if i < len(args) else kwargs.get(name)
-                          for i, name in _writes(func)]))
-
-
-def _is_whole(tensor):
-    """Whether a tensor is all of its storage, so that what is written to it leaves nothing."""
-    return tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
-
-
-def _fill(name, args, kwargs):
-    """Return the number that an op makes a tensor of, None where it makes another."""
-    if name.split("_")[-1 if name.startswith("new") else 0] in ("ones", "zeros"):
-        return 1 if "ones" in name else 0
-    if name in ("full", "full_like", "scalar_tensor"):
-        value = kwargs.get("fill_value", args[name != "scalar_tensor"])
-        return value if isinstance(value, (int, float)) else None
-    return None
 
 
 def _foreach(op):
@@ -331,5 +287,30 @@ def _foreach(op):
                for key, value in op.arguments.items()}
         outputs = op.outputs[i:i + 1] or [own["self"]]
         counts += TORCH_COUNTERS[name](
-            TorchOp(name, own, list(_tensors(own)), outputs, op.constant, op.is_data))
+            TorchOp(name, own, list(tensors_in(own)), outputs, op.constant, op.is_data))
     return counts
+
+
+def dearer(run):
+    """Return the counts of what runs, (scope, is backward) -> Counter, and what to know of them.
+
+    Where it looks at a condition on the data it runs a second time, with all of them false, and
+    the dearer run counts.
+    """
+    found, errors, notes = [], [], ()
+    for choice in (True, False):
+        recorder = Recorder(current_scope, choice)
+        try:
+            outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
+            found.append(recorder.counts(outputs))
+        except Endless:
+            raise
+        except TraceError as error:
+            errors.append(error)
+        if not recorder.choices:
+            break
+        notes = ("the dearer of the ways that a condition on the data leads to is counted",)
+    if not found:
+        raise errors[0]
+    counts, by_hand = max(found, key=lambda f: sum(sum(ops.values()) for ops in f[0].values()))
+    return counts, by_hand, notes

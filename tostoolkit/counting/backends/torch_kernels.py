@@ -7,14 +7,7 @@ are those of these formulas.
 from math import prod
 
 from ..rules.activations import elementwise, ops, softmax, softmax_gradient
-
-
-def dtype_of(tensor):
-    """Return the name of a tensor's dtype, without its sign."""
-    name = str(tensor.dtype).removeprefix("torch.")
-    if name.startswith("complex"):
-        raise ValueError("its numbers are complex, whose arithmetic has no kinds of op")
-    return name.removeprefix("u")
+from .torch_tensors import dtype_of
 
 
 def convolution(op):

@@ -68,8 +68,8 @@ REDUCTIONS = {
 MOVEMENT = frozenset((
     "_reshape_copy", "_unsafe_index", "_unsafe_masked_index", "_unsafe_view", "block_diag", "cat",
     "channel_shuffle", "clone", "constant_pad_nd", "contiguous", "copy_strided", "diag_embed",
-    "dropout", "embedding", "fill", "flip", "gather", "index", "index_copy", "index_fill",
-    "index_put_", "index_select", "masked_scatter", "masked_select", "meshgrid", "nonzero",
+    "embedding", "fill", "flip", "gather", "index", "index_copy", "index_fill",
+    "index_select", "masked_scatter", "masked_select", "meshgrid", "nonzero",
     "one_hot", "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d",
     "reflection_pad3d", "repeat", "repeat_interleave", "replication_pad1d", "replication_pad2d",
     "replication_pad3d", "resize", "rot90", "roll", "scatter", "select_backward",
@@ -79,7 +79,7 @@ MOVEMENT = frozenset((
     "upsample_nearest3d", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
     "_upsample_nearest_exact3d", "zero", "im2col", "_assert_async", "_assert_tensor_metadata",
     "new_empty_strided", "unbind_copy", "permute_copy", "lift_fresh_copy", "empty_like",
-    "value_selecting_reduction_backward", "_pack_padded_sequence", "searchsorted", "bucketize",
+    "value_selecting_reduction_backward", "_pack_padded_sequence",
 ))
 #: What is made of a tensor's shape alone.
 FACTORIES = frozenset((

@@ -4,11 +4,21 @@ import ast
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.counting.introspection import inspect, kind_of, sublayers
+from tostoolkit.counting.introspection import (
+    current_scope,
+    global_seed,
+    inspect,
+    is_seed,
+    kind_of,
+    sublayers,
+    with_functions,
+    with_places,
+)
 
 PACKAGE = Path(tos.__file__).parent
 ALONE = PACKAGE / "counting" / "introspection.py"
@@ -47,13 +57,25 @@ NOT_KERAS = {
     "tensorflow_graph.py": {"_add"},
     "tensorflow_functions.py": {"_get_function", "_is_function", "_output_shapes"},
     "rule.py": {"_initializer", "_regularizer", "_constraint"},  # ends of arguments' names
+    "torch_graph.py": {"_C", "_autograd", "_cdata", "_current_autograd_node", "_get_sequence_nr",
+                       "_foreach_", "_local_scalar_dense", "_schema", "_sequence_nr", "_"},
+    "torch_tensors.py": {"_schema", "_"},
 }
+#: Tables of the names of PyTorch's ops, many of which are private to PyTorch.
+TABLES = ("torch_kernels.py", "torch_ops.py", "torch_tables.py")
+
+
+def strings(code):
+    """Return the strings in a module."""
+    return {node.value for node in ast.walk(ast.parse(code))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def test_private_names_of_keras_stand_in_introspection_alone():
     said = {}
     for path in (PACKAGE / "counting").rglob("*.py"):
-        names = set(private_names(path.read_text(encoding="utf-8")))
+        code = path.read_text(encoding="utf-8")
+        names = set(private_names(code)) - (strings(code) if path.name in TABLES else set())
         said[path.name] = names - NOT_KERAS.get(path.name, set())
     assert len(said["introspection.py"]) >= 5
     assert {name: names for name, names in said.items()
@@ -164,6 +186,46 @@ def test_every_layer_that_keras_ships_is_known_by_its_class():
 
 
 # --- global_state of uninitialised variables
+
+# --- what runs a model, and puts it back
+
+def test_the_scope_is_that_which_keras_is_in():
+    class Scoped(keras.layers.Layer):
+        def call(self, x):
+            scopes.append(current_scope())
+            return x
+
+    scopes = []
+    model = keras.Sequential([keras.Input((2,)), Scoped(name="inside")], name="outside")
+    model(np.zeros((1, 2), "float32"))
+    assert scopes[-1].split("/")[-1] == "inside"
+    assert current_scope() == ""
+
+
+def test_places_stand_for_every_variable_and_leave_it_what_it_was():
+    dense = keras.layers.Dense(3)
+    dense.build((None, 2))
+    before = [v.numpy() for v in dense.variables]
+    with with_places(dense.variables, lambda shape, dtype, trainable: "a place", every=True):
+        assert [v._value for v in dense.variables] == ["a place"] * 2
+    for value, variable in zip(before, dense.variables, strict=True):
+        np.testing.assert_array_equal(value, variable.numpy())
+
+
+def test_random_numbers_come_from_seeds():
+    dropout = keras.layers.Dropout(0.5)
+    assert [is_seed(v) for v in dropout.variables] == [True]
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    assert not any(map(is_seed, model.variables))
+    assert is_seed(global_seed())
+
+
+def test_a_function_of_the_backend_is_replaced_and_put_back():
+    x = np.ones((2, 3), "float32")
+    with with_functions(moments=lambda *args, **kwargs: "moments"):
+        assert keras.ops.moments(x, axes=[0]) == "moments"
+    assert keras.ops.moments(x, axes=[0])[0].shape == (3,)
+
 
 def test_abstract_models_stay_abstract_when_another_scope_ends():
     """Keras would allocate them then: 4 TB here."""

@@ -447,15 +447,16 @@ def _put_back(value, contents):
 
 
 @contextmanager
-def with_places(variables, place) -> Iterator[None]:
+def with_places(variables, place, every=False) -> Iterator[None]:
     """Return a context in which variables without a value hold what `place` makes.
 
     `place` is a function of a shape, a dtype and whether it is trained. Variables that are made in
-    the context hold one too. Afterwards the `variables` are without a value again.
+    the context hold one too; with `every`, so do those of the `variables` that have a value.
+    Afterwards the `variables` hold what they held, or nothing, again.
     """
     import keras
 
-    cls, empty = keras.Variable, [v for v in variables if v._value is None]
+    cls, empty = keras.Variable, [v for v in variables if every or v._value is None]
 
     def put(variable, value=None):
         shape = value.shape if variable._shape is None else variable._shape
@@ -466,8 +467,8 @@ def with_places(variables, place) -> Iterator[None]:
         for name in ("_initialize", "_initialize_with_initializer"):
             _replace(stack, cls, name, put)
         for variable in empty:
+            stack.callback(setattr, variable, "_value", variable._value)
             put(variable)
-            stack.callback(setattr, variable, "_value", None)
         yield
 
 
@@ -490,6 +491,47 @@ def _replace(stack, owner, name, value):
     before = getattr(owner, name)
     setattr(owner, name, value)
     stack.callback(*((setattr, owner, name, before) if own else (delattr, owner, name)))
+
+
+@contextmanager
+def with_functions(**functions) -> Iterator[None]:
+    """Return a context in which functions stand in the place of the backend's of their names."""
+    from keras.src import backend
+
+    held = [(module, name, vars(module)[name]) for module in (backend.nn, backend.core)
+            for name in functions if name in vars(module)]
+    try:
+        for module, name, _ in held:
+            setattr(module, name, functions[name])
+        yield
+    finally:
+        for module, name, function in held:
+            setattr(module, name, function)
+
+
+def current_scope() -> str:
+    """Return the names of the scopes that Keras is in, the outermost first, joined by ``/``.
+
+    >>> import keras
+    >>> with keras.name_scope("outer"), keras.name_scope("inner"):
+    ...     current_scope()
+    'outer/inner'
+    """
+    from keras.src.backend.common.name_scope import current_path
+
+    return current_path()
+
+
+def global_seed():
+    """Return the variable that random numbers without a seed of their own come from."""
+    from keras.src.random.seed_generator import global_seed_generator
+
+    return global_seed_generator().state
+
+
+def is_seed(variable) -> bool:
+    """Whether a variable is the state of a generator of random numbers."""
+    return variable.name == "seed_generator_state"
 
 
 @contextmanager

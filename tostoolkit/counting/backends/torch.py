@@ -1,0 +1,192 @@
+"""What Keras runs on PyTorch, or a module of PyTorch's, traced: a call, or a training step.
+
+It runs on fake tensors, which have a shape and no memory, under a mode that sees each op
+(`torch_graph`). Nothing of the model is touched: fake tensors stand in the place of its variables.
+
+Keras does not run the same arithmetic on PyTorch as on TensorFlow everywhere, and a trace says
+what is run. It differs in these:
+
+* cross-entropy of integer labels is a log-softmax and a choice on PyTorch, one kernel on
+  TensorFlow, which computes its gradient in the forward pass;
+* a gradient of a difference is negated before it is summed, on TensorFlow after;
+* x^2 and x^3 are products on PyTorch, powers on TensorFlow;
+* TensorFlow's uniform random numbers are scaled by their range, and the state of its generators
+  counts; here a draw is one ``random``.
+"""
+
+from collections import Counter, defaultdict
+from contextlib import ExitStack, contextmanager
+from functools import partial, wraps
+from inspect import signature
+
+import torch
+
+from ..calls import (
+    BACKWARD,
+    FORWARD,
+    LOSS,
+    LOSS_SCOPE,
+    UPDATE,
+    UPDATE_SCOPE,
+    CallCount,
+    LayerCall,
+    Tensor,
+)
+from ..compiled import as_compiled
+from ..introspection import (
+    is_operator,
+    sublayers,
+    with_functions,
+    with_places,
+)
+from ..trace import TraceError, python_errors, says_how_to_count
+from .torch_definitions import DEFINITIONS
+from .torch_graph import Endless, dearer
+from .torch_module import OPERATORS, trace_function
+from .torch_tensors import fake_tensor, torch_dtype
+
+#: ``trace_call`` and ``trace_step`` as every backend has them; ``trace_function`` of a module.
+__all__ = ["trace_call", "trace_function", "trace_step"]
+
+
+def trace_call(call, by_user) -> CallCount:
+    """Return the op counts of one call, from its trace; arguments and errors as `trace`."""
+    layer = call.layer
+    if not getattr(layer, "built", True):
+        raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
+                         "inputs, or layer.build(shape), first")
+    training = {"training": False} if "training" in signature(layer.call).parameters else {}
+    variables = getattr(layer, "variables", ())
+
+    def run(recorder, fake):
+        with (python_errors(call.path), with_functions(**DEFINITIONS),
+              with_places(variables, partial(_place, fake), every=True),
+              _by_hand(sublayers(layer), by_user, recorder), torch.no_grad(), fake):
+            args, kwargs = call.arguments(map(fake_tensor, call.inputs))
+            with recorder.of(variables):
+                return layer(*args, **kwargs | training)
+
+    with says_how_to_count(call.path, call.kind):
+        counts, _, notes = dearer(run)
+    return CallCount(sum(counts.values(), Counter()), "trace", notes)
+
+
+def trace_step(read, step, by_user) -> dict:
+    """Return (layer, part) -> CallCount of a training step; arguments and errors as `trace`."""
+    import keras
+
+    model, notes = read.model, []
+
+    def run(recorder, fake):
+        with (python_errors(model.name, step=True), with_functions(**DEFINITIONS),
+              with_places(model.variables, partial(_place, fake), every=True),
+              as_compiled(model, step) as train_step,
+              with_places(model.optimizer.variables, partial(_place, fake), every=True),
+              _by_hand(read.layers, by_user, recorder), ExitStack() as stack):
+            _forget_gradients(model)
+            candidates, errors = list(step.targets_of(read.output_tensors())), []
+            stack.enter_context(fake)
+            for targets, said in candidates:
+                x = read.structure([fake_tensor(t) for t in read.inputs])
+                y = keras.tree.map_structure(fake_tensor, targets)
+                try:
+                    with recorder.of((*model.variables, *model.optimizer.variables)):
+                        outputs = train_step((x, y))
+                    notes[:] = said
+                    return outputs
+                except Endless:
+                    raise
+                except Exception as error:
+                    errors.append(error)
+                    recorder.clear()
+            raise errors[0]
+
+    with says_how_to_count(model.name, type(model).__name__):
+        counts, by_hand, found = dearer(run)
+    return _by_layer(read, counts, by_hand, (*notes, *found))
+
+
+def _place(fake, shape, dtype, trainable):
+    """Return what stands in the place of a variable's value."""
+    with fake:
+        value = torch.empty(shape, dtype=torch_dtype(dtype))
+        return torch.nn.Parameter(value, requires_grad=trainable and value.is_floating_point())
+
+
+def _forget_gradients(model):
+    """Have the model forget the gradients of what stands in its variables' places, not its own."""
+    def zero_grad(set_to_none=True):
+        for variable in model.trainable_variables:
+            variable.value.grad = None
+
+    object.__setattr__(model, "zero_grad", zero_grad)
+
+
+@contextmanager
+def _by_hand(layers, by_user, recorder):
+    """Return a context in which the user's counters stand for those of the layers that have one."""
+    with ExitStack() as stack:
+        for kind, layer in layers:
+            counter = by_user(layer, kind)
+            names = ("call", *(() if is_operator(layer) else ("quantized_call",)))
+            for name in names if counter else ():
+                marked = _marked(layer, kind, getattr(layer, name), counter, recorder)
+                object.__setattr__(layer, name, marked)  # Keras would track it as state
+                stack.callback(object.__delattr__, layer, name)
+        yield
+
+
+def _marked(layer, kind, call, counter, recorder):
+    """Return the layer's `call`, which tells the recorder where it begins and ends."""
+    import keras
+
+    def tensors(structure):
+        return [t for t in keras.tree.flatten(structure) if isinstance(t, torch.Tensor)]
+
+    def specs(structure):
+        return tuple(Tensor(tuple(t.shape), keras.backend.standardize_dtype(t.dtype))
+                     for t in tensors(structure))
+
+    @wraps(call)
+    def marked(*args, **kwargs):
+        number = recorder.begin()
+        outputs = call(*args, **kwargs)
+        written = specs(outputs)
+        recorder.end(number, tensors((args, kwargs)), tensors(outputs), partial(
+            counter, LayerCall(
+                layer.name, kind, layer, specs((args, kwargs)), written,
+                written[0].dtype if is_operator(layer) else layer.compute_dtype,
+                {k: v for k, v in kwargs.items() if not tensors(v)})))
+        return outputs
+
+    return marked
+
+
+def _by_layer(read, counts, by_hand, notes):
+    """Return (layer, part of the step) -> CallCount; the layer is its path through the model."""
+    layers = {layer.name for _, layer in read.layers if not is_operator(layer)}
+    rows, place = defaultdict(Counter), partial(_row, names=layers, model=read.model.name)
+    for scope, ops in counts.items():
+        rows[place(scope)] += ops
+    given, notes = set(map(place, by_hand)), tuple(dict.fromkeys(notes))
+    return {key: CallCount(ops, "rule" if key in given else "trace", notes)
+            for key, ops in rows.items() if ops}
+
+
+def _row(scope, names, model):
+    """Return (layer, part) of where an op ran."""
+    scopes, part = scope[0].split("/"), BACKWARD if scope[1] else FORWARD
+    if UPDATE_SCOPE in scopes:
+        return "optimizer", UPDATE
+    if scopes[0] == model:
+        scopes.pop(0)
+    path = []
+    for name in scopes:
+        if name in names:
+            path.append(name)
+        elif name == LOSS_SCOPE and not path:
+            path.append(LOSS)
+            break
+        elif path:
+            break
+    return "/".join(path) or OPERATORS, part

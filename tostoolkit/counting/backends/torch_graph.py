@@ -1,0 +1,316 @@
+"""What runs on PyTorch, recorded op by op on fake tensors -> op counts, by the scopes of the ops.
+
+What the outputs, and what is written in place, do not need is not counted, and neither is what no
+input reaches. Data are what stood there before: inputs, variables, buffers; a constant is made
+while recording, from nothing or from a shape. Values are known by their storage, so that a view
+and what is written through it are the same value.
+
+Three things are not counted: what a tensor says of itself (its device, its strides), the
+arithmetic on the state of a random generator, whose draws are one ``random`` each, and an op on a
+constant that changes nothing.
+"""
+
+from collections import Counter, defaultdict
+from typing import Any, NamedTuple
+
+import torch
+from torch._decomp import decomposition_table
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..calls import UPDATE_SCOPE
+from ..introspection import current_scope, global_seed, is_seed
+from ..rules.layers import NoRule
+from ..trace import TraceError
+from .torch_ops import TORCH_COUNTERS
+from .torch_tables import FACTORIES, OVERWRITES, RANDOM
+from .torch_tensors import TorchOp, fill_of, is_view, is_whole, tensors_in, written_by
+
+_LIFTS = ("lift", "lift_fresh", "lift_fresh_copy")
+#: So many choices by the data end in an error: a loop that runs until the data end it.
+_MOST_CHOICES = 1000
+DATA, SEED = 1, 2
+
+
+class Endless(TraceError):
+    """A loop that the data end, whichever way its condition is taken."""
+
+
+class Node(NamedTuple):
+    """One op that ran: what it needs, what it counts, or raises, and where it ran.
+
+    `needs` are the numbers of the nodes that made what it reads; `marks` are the numbers of the
+    layers counted by hand that it ran in, the outermost first.
+    """
+
+    needs: tuple[int, ...]
+    counts: Any
+    scope: Any
+    marks: tuple[int, ...]
+
+
+class Recorder(TorchDispatchMode):
+    """Records what runs, and counts it.
+
+    `scope` is a function that names where it runs; `choice` is what a condition on the data is
+    taken to be, and `choices` how many there were.
+    """
+
+    def __init__(self, scope, choice=True):
+        super().__init__()
+        self.scope, self.choices, self._choice = scope, 0, choice
+        self.clear()
+
+    def clear(self):
+        """Forget what was recorded."""
+        self.nodes, self.marks = [], []
+        self.by_hand, self.marked_by = {}, set()
+        self._made_by, self._reach, self._filled, self._kept = {}, {}, {}, {}
+        self._made, self._written, self._read = set(), set(), set()
+        self._scopes = []
+        self._first = torch._C._autograd._get_sequence_nr()
+
+    def of(self, variables):
+        """Return the recorder, told which of Keras' variables random numbers come from."""
+        for variable in (*variables, global_seed()):
+            if is_seed(variable):
+                self._reach[self._key(variable.value)] = SEED
+        return self
+
+    # --- recording
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func.namespace == "prim":
+            return func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        if name == "_local_scalar_dense":
+            return self._value(func, args[0])
+        if not self._is_known(func, name) and any(True for _ in tensors_in((args, kwargs))):
+            decomposed = self._decompose(func, args, kwargs)
+            if decomposed is not NotImplemented:
+                return decomposed
+        scope = self._where()
+        result = func(*args, **kwargs)
+        self._record(func, name, args, kwargs, result, scope)
+        return result
+
+    def _is_known(self, func, name):
+        return (name.removesuffix("_") in TORCH_COUNTERS or name in TORCH_COUNTERS
+                or name.startswith("_foreach_") or is_view(func))
+
+    def _decompose(self, func, args, kwargs):
+        """Run what PyTorch says that an op consists of, where it says so; it is recorded."""
+        parts = decomposition_table.get(func)
+        with self:
+            return parts(*args, **kwargs) if parts else func.decompose(*args, **kwargs)
+
+    def _record(self, func, name, args, kwargs, result, scope):
+        inputs, outputs = list(tensors_in((args, kwargs))), list(tensors_in(result))
+        read, written = [self._key(t) for t in inputs], written_by(func, args, kwargs)
+        new = [t for t in outputs if self._key(t) not in read]
+        if name in _LIFTS:  # a constant
+            for tensor in outputs:
+                self._reach[self._key(tensor)] = 0
+            self._made.update(map(self._key, outputs))
+            return
+        if not written and not new:
+            return  # a view: the same value
+        if name.removesuffix("_") in OVERWRITES and all(map(is_whole, written)):
+            gone = {self._key(t) for t in written}
+            read = [self._key(t) for t in inputs[len(written):]] if written else read
+            read = [key for key in read if key not in gone]
+        reach = self._reached(name.removesuffix("_"), read)
+        counts = Counter()
+        if reach == DATA:
+            counts = self._counts(func, name, args, kwargs, inputs, outputs)
+        self._made.update(key for key in map(self._key, new) if key not in self._reach)
+        self._written.update(map(self._key, written))
+        self._add(counts, scope, read, (*written, *new), reach)
+        fill = None if written else fill_of(name, args, kwargs)
+        for key in map(self._key, (*written, *new)):
+            self._filled.pop(key, None)
+            if fill is not None:
+                self._filled[key] = fill
+
+    def _reached(self, name, keys):
+        """Return what reaches the result of an op: data, the state of a generator, or nothing."""
+        if name in RANDOM:
+            return DATA
+        if name in FACTORIES:
+            return 0
+        kinds = {self._reach.get(key, DATA) for key in keys}
+        return DATA if DATA in kinds else SEED if SEED in kinds else 0
+
+    def _counts(self, func, name, args, kwargs, inputs, outputs):
+        """Return the op counts of an op, or the error that its counter raises."""
+        counter = TORCH_COUNTERS.get(name) or TORCH_COUNTERS.get(name.removesuffix("_"))
+        names = [argument.name for argument in func._schema.arguments]
+        bound = dict(zip(names, args, strict=False)) | kwargs
+        op = TorchOp(name.removesuffix("_"), bound, inputs, outputs or inputs[:1],
+                     self._constant, self._is_data)
+        if counter is None and name.startswith("_foreach_"):
+            counter = _foreach
+        if counter is None and is_view(func):
+            return Counter()
+        try:
+            if counter is None:
+                raise TraceError(f"the op {func} has no counter; it is an entry of TORCH_COUNTERS "
+                                 "of tostoolkit.counting.backends.torch_ops")
+            return counter(op)
+        except TraceError as error:
+            return error
+        except ValueError as error:
+            return TraceError(f"the op {func}: {error}")
+
+    def _add(self, counts, scope, read, tensors, reach):
+        """Add a node that reads values and makes or writes tensors."""
+        needs = tuple({self._made_by[key] for key in read if key in self._made_by})
+        self.nodes.append(Node(needs, counts, scope, tuple(self.marks)))
+        for key in map(self._key, tensors):
+            self._made_by[key] = len(self.nodes) - 1
+            self._reach[key] = reach
+
+    def _key(self, tensor):
+        """Return what a tensor's value is known by; its storage stays, and so does its address."""
+        storage = tensor.untyped_storage()
+        return self._kept.setdefault(storage._cdata, storage)._cdata
+
+    def _is_data(self, tensor):
+        return self._reach.get(self._key(tensor), DATA) == DATA
+
+    def _constant(self, operand):
+        """Return the number that an operand of an op is all over, None where it is none."""
+        if not isinstance(operand, torch.Tensor):
+            return operand if isinstance(operand, (int, float)) else None
+        key = self._key(operand)
+        if self._reach.get(key, DATA):
+            return None
+        known = getattr(operand, "constant", None)
+        if known is not None and known.numel() == 1:
+            return known.item()
+        return self._filled.get(key)
+
+    def _where(self):
+        """Return where an op runs: a scope, and whether in the backward pass of what ran there."""
+        node = torch._C._current_autograd_node()
+        if node is not None:
+            number = node._sequence_nr()
+            return (self._scopes[number - self._first] if 0 <= number - self._first <
+                    len(self._scopes) else ""), True
+        scope = self.scope()
+        if torch.is_grad_enabled():  # the nodes made since the last op are those of this one
+            following = torch._C._autograd._get_sequence_nr()
+            self._scopes += [scope] * (following - self._first - len(self._scopes))
+        return scope, False
+
+    def _value(self, func, tensor):
+        """Return the value of one number, where it is known; of a condition, what is chosen."""
+        self._read.add(self._key(tensor))
+        try:
+            return func(tensor)
+        except DataDependentOutputException:
+            pass
+        if tensor.dtype == torch.bool:
+            self.choices += 1
+            if self.choices > _MOST_CHOICES:
+                raise Endless("a loop runs until the data end it, so its work is unknown")
+            return self._choice
+        if self._reach.get(self._key(tensor)) == SEED:
+            return 1
+        if UPDATE_SCOPE in self.scope().split("/") and tensor.is_floating_point():
+            return 0.5  # a learning rate or the like, which is multiplied with
+        raise TraceError("its code reads a value of the data, on which its work may depend")
+
+    # --- layers counted by hand
+
+    def begin(self):
+        """Begin the call of a layer counted by hand; return its number."""
+        number = len(self.by_hand)
+        self.by_hand[number] = None
+        self.marks.append(number)
+        return number
+
+    def end(self, number, inputs, outputs, counter):
+        """End the call of a layer counted by hand: `counter` returns its op counts, or NoRule."""
+        self.marks.pop()
+        try:
+            self.by_hand[number] = counter()
+        except NoRule:
+            del self.by_hand[number]
+            return
+        read = [self._key(t) for t in (*inputs, *outputs)]
+        self.marked_by.add(len(self.nodes))
+        self._add(self.by_hand[number], self._where(), read, outputs, DATA)
+
+    # --- what is counted
+
+    def counts(self, outputs) -> tuple[dict, set]:
+        """Return (scope, is backward) -> Counter, and those of the scopes counted by hand.
+
+        `outputs` are the tensors that what ran returns. TraceError where an op that they, or what
+        is written in place, need has no counter.
+        """
+        counts, by_hand = defaultdict(Counter), set()
+        for number in sorted(self._needed(outputs)):
+            node = self.nodes[number]
+            is_forward = not node.scope[1]
+            if is_forward and any(mark in self.by_hand for mark in node.marks):
+                continue
+            if isinstance(node.counts, Exception):
+                raise node.counts
+            counts[node.scope] += node.counts
+            if number in self.marked_by:
+                by_hand.add(node.scope)
+        return counts, by_hand
+
+    def _needed(self, outputs):
+        keys = {self._key(t) for t in tensors_in(outputs)}
+        keys |= (self._written - self._made) | self._read
+        stack, needed = [self._made_by[key] for key in keys if key in self._made_by], set()
+        while stack:
+            number = stack.pop()
+            if number not in needed:
+                needed.add(number)
+                stack.extend(self.nodes[number].needs)
+        return needed
+
+
+def _foreach(op):
+    """Count an op on lists of tensors: that op on each of them."""
+    name = op.name.removeprefix("_foreach_")
+    if name not in TORCH_COUNTERS:
+        raise ValueError(f"{name!r} has no counter")
+    counts = Counter()
+    for i in range(len(op.arguments["self"])):
+        own = {key: value[i] if isinstance(value, (list, tuple)) else value
+               for key, value in op.arguments.items()}
+        outputs = op.outputs[i:i + 1] or [own["self"]]
+        counts += TORCH_COUNTERS[name](
+            TorchOp(name, own, list(tensors_in(own)), outputs, op.constant, op.is_data))
+    return counts
+
+
+def dearer(run):
+    """Return the counts of what runs, (scope, is backward) -> Counter, and what to know of them.
+
+    Where it looks at a condition on the data it runs a second time, with all of them false, and
+    the dearer run counts.
+    """
+    found, errors, notes = [], [], ()
+    for choice in (True, False):
+        recorder = Recorder(current_scope, choice)
+        try:
+            outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
+            found.append(recorder.counts(outputs))
+        except Endless:
+            raise
+        except TraceError as error:
+            errors.append(error)
+        if not recorder.choices:
+            break
+        notes = ("the dearer of the ways that a condition on the data leads to is counted",)
+    if not found:
+        raise errors[0]
+    counts, by_hand = max(found, key=lambda f: sum(sum(ops.values()) for ops in f[0].values()))
+    return counts, by_hand, notes

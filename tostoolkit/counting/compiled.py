@@ -151,7 +151,12 @@ def as_compiled(model, step) -> Iterator[Any]:
             return losses[-1]
 
         _set(model, compute_metrics=lambda *args, **kwargs: {}, compute_loss=kept)
-        yield lambda data: (model.train_step(data), losses)
+
+        def train_step(*arguments):  # JAX's takes the state of the model before the data
+            return model.train_step(*arguments), losses
+
+        train_step.model = model
+        yield train_step
 
 
 def _alone(layer):

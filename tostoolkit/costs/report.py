@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..counting.count import OP_COUNTERS, count
 from ..counting.data_movement import movement_on_rows
+from ..counting.functions import name_of
 from ..op_kinds import LINEAR, OP_KINDS
 from . import report_views
 from .cost_table import CostTable, load_cost_table
@@ -232,7 +233,8 @@ def transistor_ops(
 
     Parameters
     ----------
-    model : keras.Model or keras.Layer
+    model : keras.Model, keras.Layer, function or torch.nn.Module
+        A function of JAX arrays, or a module, with `input_shape`, as for `count_ops`.
     costs : str, Path or CostTable
         Name of a table (`cost_tables` lists them), a CSV file, or a table.
     batch_size : int
@@ -262,9 +264,9 @@ def transistor_ops(
     costs = load_cost_table(costs)
     counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
                     loss=loss, optimizer=optimizer)
-    unpriced = _gaps(model.name, counted.counts, costs, missing)
+    unpriced = _gaps(name_of(model), counted.counts, costs, missing)
     return Report(
-        model.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
+        name_of(model), counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
         counted.coverage, {call.path: call.kind for call in counted.calls}, counted.notes)
 
 

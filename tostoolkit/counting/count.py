@@ -53,12 +53,13 @@ from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .data_movement import movement_table
 from .compiled import compiled
+from .functions import function_bytes, function_rows, is_function
 from .introspection import inspect, is_as_shipped, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, NoRule, find_counter, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
-from .walk import check_phase, has_mask, read_calls
+from .walk import check_batch_size, check_phase, has_mask, read_calls
 
 if TYPE_CHECKING:
     import keras
@@ -121,6 +122,11 @@ def count(
     ({'rule': 1}, 'out')
     """
     check_phase(phase)
+    if is_function(model):
+        check_batch_size(batch_size)
+        return _counted(
+            function_rows(model, batch_size, phase, input_shape), phase,
+            function_bytes(model, batch_size, phase, input_shape), ())
     inspected = inspect(model)
     step = compiled(model, loss, optimizer) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
@@ -129,10 +135,14 @@ def count(
         rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
     else:
         rows = {(call.path, call.kind): counted(call, counters) for call in read.calls}
+    moved = movement_table(read.calls, step.optimizer if step else None)
+    return _counted(rows, phase, moved, read.calls)
+
+
+def _counted(rows, phase, moved, calls):
     return Counted(
-        _table({key: row.counts for key, row in rows.items()}, phase),
-        movement_table(read.calls, step.optimizer if step else None),
-        dict(Counter(row.method for row in rows.values())), list(read.calls),
+        _table({key: row.counts for key, row in rows.items()}, phase), moved,
+        dict(Counter(row.method for row in rows.values())), list(calls),
         tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
 
 
@@ -145,14 +155,16 @@ def count_ops(
 
     Parameters
     ----------
-    model : keras.Model or keras.Layer
+    model : keras.Model, keras.Layer, function or torch.nn.Module
+        A function of JAX arrays, or a module, as `functions` describes it.
     batch_size : int
         Samples in the batch that the counts are for.
     phase : {"inference", "training"}
         A training step is counted by rule where all of it has one (`rules.training`), else from
         its traced graph (`trace.trace_step`).
     input_shape : tuple of int, optional
-        Shape of one sample, where the model leaves a dimension open.
+        Shape of one sample, where the model leaves a dimension open; or what a function or module
+        is called with.
     counters : mapping of str or class to function
         Kind or class of layer -> counter; what holds where stands at the top of this module.
     loss, optimizer : str or Keras object, optional
@@ -171,7 +183,7 @@ def count_ops(
         A layer without a counter that cannot be traced, an unbuilt model, an unknown dimension,
         `batch_size` below 1, an unknown `phase`; training without a loss or an optimizer.
     TypeError
-        `model` is not a Keras model; `batch_size` is not an integer.
+        `model` is none of these; `batch_size` is not an integer.
 
     Examples
     --------
@@ -218,7 +230,7 @@ def count_row(
                 layer = layer.rpartition("/")[0]
             by_class[class_of.get(layer, "mac other")] += int(n)
     return {
-        "parameters": sum(prod(w.shape) for w in model.trainable_weights),
+        "parameters": sum(prod(w.shape) for w in getattr(model, "trainable_weights", ())),
         "layers": sum(call.path in working for call in calls),
         "elements": sum(t.size for call in calls if call.path in working for t in call.outputs),
         "bytes": int(counted.bytes.to_numpy().sum()),

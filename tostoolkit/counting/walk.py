@@ -89,10 +89,7 @@ class ModelCalls:
 
 def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     """Return the layer calls of an inspected model; arguments and errors as `layer_calls`."""
-    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
-        raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
+    check_batch_size(batch_size)
     model, graph = inspected.model, inspected.graph
     inputs, template = read_inputs(model, graph, batch_size, input_shape)
     if graph is None:
@@ -122,6 +119,14 @@ def _bind_alone(call, template, tensors):
     if isinstance(template, dict):
         return (keras.tree.pack_sequence_as(template, list(tensors)),), {}
     return replace(call, bind=None).arguments(tensors)
+
+
+def check_batch_size(batch_size):
+    """Raise TypeError or ValueError unless `batch_size` is a positive integer."""
+    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
+        raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
 
 
 def check_phase(phase):

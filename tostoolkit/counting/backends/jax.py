@@ -7,11 +7,12 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 from collections import Counter
 from inspect import signature
 
-from ..calls import CallCount
+from ..calls import CallCount, Tensor
 from ..compiled import as_compiled
+from ..functions import name_of
 from ..introspection import sublayers, with_places
 from ..trace import TraceError, python_errors, says_how_to_count
-from .jax_graph import JaxprCounts, mark, scoped
+from .jax_graph import JaxprCounts, mark, plain, scoped
 from .shared import counted_by_hand, rows
 
 
@@ -41,48 +42,63 @@ def trace_step(read, step, by_user) -> dict:
 def trace_function(f, arguments) -> dict:
     """Return path -> (kind, CallCount) of a function of JAX arrays, by its named scopes.
 
-    `arguments` are (positional, keyword) arguments: structures of what has a shape and a dtype,
-    which is traced, and of all else, which is handed to `f` as it is. The kind is ``function`` for
-    what stands in no scope, ``scope`` for what does, ``gradient`` for what JAX derives of it.
+    `arguments` are a tuple of positional or a dict of keyword arguments: structures of what has a
+    shape and a dtype, which is traced, and of all else, which is handed to `f` as it is. The kind
+    is ``function`` for what stands in no scope, ``scope`` for what does, ``gradient`` for what JAX
+    derives of it.
 
     >>> import jax
     >>> x = jax.ShapeDtypeStruct((2, 3), "float32")
-    >>> trace_function(jax.numpy.tanh, ((x,), {}))["tanh"]
+    >>> trace_function(jax.numpy.tanh, (x,))["tanh"]
     ('function', CallCount(counts=Counter({('float32', 'tanh'): 6}), method='trace', notes=()))
     """
-    import jax
-
-    leaves, structure = jax.tree.flatten(arguments)
-    traced = [i for i, leaf in enumerate(leaves) if _is_array(leaf)]
-
-    def run(*arrays):
-        filled = list(leaves)
-        for i, array in zip(traced, arrays, strict=True):
-            filled[i] = array
-        args, kwargs = jax.tree.unflatten(structure, filled)
-        return f(*args, **kwargs)
-
-    title = getattr(f, "__name__", type(f).__name__)
-    with python_errors(title):
-        jaxpr = _jaxpr(run, *(jax.ShapeDtypeStruct(leaves[i].shape, leaves[i].dtype)
-                              for i in traced))
+    title, (run, specs) = name_of(f), _of_arrays(f, arguments)
+    try:
+        jaxpr = _jaxpr(run, *specs)
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise TraceError(f"{title!r} cannot be traced: its code raised {type(error).__name__}"
+                         f"{': ' + text[0] if text else ''}; JAX must be able to trace it on "
+                         "shapes alone, as jax.make_jaxpr does") from error
     try:
         ops = JaxprCounts().add(jaxpr)
     except TraceError as error:
         raise TraceError(f"{title!r} cannot be traced: {error}") from None
-    found, notes = {(title, "function"): Counter()}, tuple(dict.fromkeys(ops.notes))
+    found, notes = {}, tuple(dict.fromkeys(ops.notes))
     for name, counts in ops.counts.items():
-        path = scoped(name)
-        backward = path != (path := path.removeprefix(scoped("transpose(")).strip("/"))
+        path, backward = plain(name), "transpose(" in name
         kind = "gradient" if backward else "scope" if path else "function"
-        key = (f"{path or title} (gradient)" if backward else path or title, kind)
-        found[key] = found.get(key, Counter()) + counts
+        key = f"{path or title} (gradient)" if backward else path or title
+        found[key] = kind, found.get(key, (kind, Counter()))[1] + counts
+    found = found or {title: ("function", Counter())}
     return {path: (kind, CallCount(counts, "trace", notes))
-            for (path, kind), counts in found.items()}
+            for path, (kind, counts) in found.items()}
 
 
-def _is_array(leaf):
-    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+def results(f, arguments) -> list:
+    """Return the Tensors that a function of JAX arrays makes; arguments as `trace_function`."""
+    import jax
+
+    run, specs = _of_arrays(f, arguments)
+    return [Tensor(t.shape, str(t.dtype)) for t in jax.tree.leaves(jax.eval_shape(run, *specs))]
+
+
+def _of_arrays(f, arguments):
+    """Return a function of arrays alone, and the specs of these."""
+    import jax
+
+    leaves, structure = jax.tree.flatten(arguments)
+    places = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "shape") and (
+        hasattr(leaf, "dtype"))]
+
+    def run(*arrays):
+        filled = list(leaves)
+        for i, array in zip(places, arrays, strict=True):
+            filled[i] = array
+        given = jax.tree.unflatten(structure, filled)
+        return f(**given) if isinstance(given, dict) else f(*given)
+
+    return run, [jax.ShapeDtypeStruct(leaves[i].shape, leaves[i].dtype) for i in places]
 
 
 def _by_hand(layers, by_user):

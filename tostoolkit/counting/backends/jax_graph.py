@@ -19,8 +19,8 @@ from typing import NamedTuple
 from ..calls import BACKWARD_SCOPE
 from ..rules.layers import NoRule
 from ..trace import TraceError
-from .jax_loops import SAME, constants_of, is_variable, number, opened, steps_of
-from .jax_ops import FUNCTIONS, PRIMITIVES, dtype_of, is_neutral, size
+from .jax_loops import SAME, Value, data, is_variable, number, opened, steps_of
+from .jax_ops import ELEMENTWISE, FUNCTIONS, MOVEMENT, PRIMITIVES, dtype_of, is_neutral, size
 
 #: Primitive that holds a jaxpr which runs once -> the parameter that it stands in.
 _CALLS = {
@@ -29,16 +29,19 @@ _CALLS = {
                     "call_jaxpr"),
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
-_SCALARS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "max": max, "min": min}
+_SCALARS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "max": max, "min": min,
+            "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+            "eq": operator.eq, "ne": operator.ne}
+#: Functions of JAX's that take a mean once more, which stands beside them.
+_TAKEN_AGAIN, _MEAN = ("_var", "_std"), ("reduce_sum", "div")
 #: Where of its inputs a primitive takes places to look up.
 _PLACES = {"gather": (1, None), "dynamic_slice": (1, None), "dynamic_update_slice": (2, None),
            **{f"scatter{way}": (1, 2) for way in (
                "", "-add", "_add", "-sub", "_sub", "-mul", "_mul", "-min", "_min", "-max",
                "_max")}}
-_ARITHMETIC_OF_PLACES = frozenset((
-    "lt", "ge", "eq", "ne", "and", "add", "sub", "mul", "select_n", "clamp", "max", "min",
-    "convert_element_type", "broadcast_in_dim", "reshape", "concatenate", "squeeze", "stack",
-    "transpose", "slice"))
+#: What makes places of integers.
+_ARITHMETIC = {*ELEMENTWISE, *MOVEMENT, *_CALLS, "select_n", "convert_element_type", "integer_pow",
+               "dot_general"}
 _MARK = re.compile(r"(?<![^/])counted_by_hand_(\d+)(?![^/])")
 
 
@@ -51,13 +54,16 @@ class Site(NamedTuple):
     """What a counter may ask of where an equation stands.
 
     `known` are its operands' values where they are a constant number in every place, else None;
-    `backward` says whether it is part of a gradient; `maker` gives the equation that makes an
-    operand, None where it is handed in.
+    `reached` says which of them data reach; `backward` whether it is part of a gradient; `maker`
+    gives the equation that makes an operand, None where it is handed in; `function` is the name of
+    the function of JAX's that it is part of.
     """
 
     known: list
+    reached: list
     backward: bool
     maker: object
+    function: str | None
 
 
 @dataclass
@@ -72,6 +78,7 @@ class JaxprCounts:
     by_hand: dict = field(default_factory=dict)
     counts: dict = field(default_factory=lambda: defaultdict(Counter))
     counted_by_hand: set = field(default_factory=set)
+    taken: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
 
     def add(self, closed):
@@ -79,18 +86,18 @@ class JaxprCounts:
         from jax.interpreters.partial_eval import dce_jaxpr
 
         jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
-        inputs = [(True, None)] * len(jaxpr.invars)
-        self._add(jaxpr, constants_of(closed), inputs, 1, "")
+        self._add(jaxpr, opened(closed)[1], [data() for _ in jaxpr.invars], 1, "")
         return self
 
     def total(self):
         """Number of ops of any kind."""
         return sum((sum(c.values()) for c in self.counts.values()), 0)
 
-    def _add(self, jaxpr, constants, inputs, times, scope):
-        """Add the counts of a jaxpr; return (whether data reach it, known value) of its outputs.
+    def _add(self, jaxpr, constants, inputs, times, scope, function=None):
+        """Add the counts of a jaxpr; return the values of its outputs.
 
-        `inputs` is that of its inputs, and `scope` where it is called.
+        `inputs` are those of its inputs, `scope` is where it is called, `function` the name of the
+        function of JAX's that it is part of.
         """
         state = dict(zip(jaxpr.constvars, constants, strict=True))
         state |= dict(zip(jaxpr.invars, inputs, strict=True))
@@ -99,15 +106,13 @@ class JaxprCounts:
         for eqn in jaxpr.eqns:
             given = [_read(state, v) for v in eqn.invars]
             name = _joined(scope, eqn)
-            site = Site([value for _, value in given], "transpose(" in name, _maker(makers))
-            if not any(reached for reached, _ in given):
-                made = [(False, _scalar(eqn, site.known))] * len(eqn.outvars)
-                if "random" in eqn.primitive.name:  # drawn from a seed that is a constant
-                    made = self._add_eqn(eqn, given, site, times, name)
-            elif self._is_by_hand(eqn, name, times, marks):
-                made = [(True, None)] * len(eqn.outvars)
-            elif id(eqn) in places:
-                made = [(True, None)] * len(eqn.outvars)
+            site = Site([v.known for v in given], [v.reached for v in given],
+                        "transpose(" in name, _maker(makers), function)
+            drawn = "random" in eqn.primitive.name  # it may be, from a seed that is a constant
+            if not (drawn or any(site.reached)):
+                made = [data(False, _scalar(eqn, site.known)) for _ in eqn.outvars]
+            elif self._is_by_hand(eqn, name, times, marks) or id(eqn) in places:
+                made = [data() for _ in eqn.outvars]
             else:
                 made = self._add_eqn(eqn, given, site, times, name)
             state.update(zip(eqn.outvars, made, strict=True))
@@ -117,7 +122,7 @@ class JaxprCounts:
         """Whether an equation is inside what is counted by hand; the first of a mark counts."""
         if not self.by_hand or "transpose(" in name:
             return False
-        number = next((n for n in map(int, _MARK.findall(_plain(name))) if n in self.by_hand), None)
+        number = next((n for n in map(int, _MARK.findall(plain(name))) if n in self.by_hand), None)
         if number is None:
             return False
         if eqn.primitive.name == "name" and number not in seen and (
@@ -134,13 +139,14 @@ class JaxprCounts:
 
     def _add_eqn(self, eqn, given, site, times, name):
         """Add the counts of one equation; return what `_add` does, of its outputs."""
-        kind, data = eqn.primitive.name, [(True, None)] * len(eqn.outvars)
+        kind, made = eqn.primitive.name, [data() for _ in eqn.outvars]
         shipped = _function(eqn)
         if shipped in FUNCTIONS and len(eqn.outvars) == 1:
             self._count(name, FUNCTIONS[shipped](eqn, site), times)
         elif kind in _CALLS:
             inner, constants = opened(eqn.params[_CALLS[kind]])
-            return self._add(inner, constants, given, times, name)
+            return self._add(inner, constants, given, times, name, (
+                site.function if site.function in _TAKEN_AGAIN else shipped))
         elif kind == "scan":
             return self._add_scan(eqn, given, times, name)
         elif kind == "while":
@@ -149,11 +155,23 @@ class JaxprCounts:
             return self._add_branches(eqn, given, site, times, name)
         elif kind not in PRIMITIVES:
             raise TraceError(
-                f"the primitive {kind} at {_plain(name) or 'the top'!r} has no counter; it is an "
+                f"the primitive {kind} at {plain(name) or 'the top'!r} has no counter; it is an "
                 "entry of PRIMITIVES of tostoolkit.counting.backends.jax_ops")
         elif not is_neutral(eqn, site.known):
-            self._count(name, PRIMITIVES[kind](eqn, site), times)
-        return data
+            again, made = self._taken(eqn, given, made)
+            if not (again and site.function in _TAKEN_AGAIN):
+                self._count(name, PRIMITIVES[kind](eqn, site), times)
+        return made
+
+    def _taken(self, eqn, given, made):
+        """Return whether a part of a mean is there already, and its value, by the same name."""
+        kind = eqn.primitive.name
+        if kind not in _MEAN and kind not in SAME:
+            return False, made
+        key = kind, str(eqn.params), str(eqn.outvars[0].aval), *(
+            v.known if v.name is None else v.name for v in given)
+        again = key in self.taken
+        return again, [self.taken.setdefault(key, made[0])]
 
     def _count(self, name, ops, times):
         for key, n in ops.items():
@@ -162,19 +180,19 @@ class JaxprCounts:
     def _add_scan(self, eqn, given, times, name):
         body, constants = opened(eqn.params["jaxpr"])
         fixed, carried = eqn.params["num_consts"], eqn.params["num_carry"]
-        given = [*given[:fixed], *((reached, None) for reached, _ in given[fixed:])]
+        given = [*given[:fixed], *(data(v.reached) for v in given[fixed:])]
         return self._add_loop(body, constants, given, slice(fixed, fixed + carried),
                               times * eqn.params["length"], name)
 
     def _add_while(self, eqn, given, times, name):
-        steps = steps_of(eqn, [value for _, value in given])
+        steps = steps_of(eqn, [v.known for v in given])
         if steps is None:
-            raise TraceError(f"the loop at {_plain(name) or 'the top'!r} runs until the data end "
+            raise TraceError(f"the loop at {plain(name) or 'the top'!r} runs until the data end "
                              "it, so its work is unknown")
         body, constants = opened(eqn.params["body_jaxpr"])
         first, fixed = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
         given = [*given[first:first + fixed],
-                 *((reached, None) for reached, _ in given[first + fixed:])]
+                 *(data(v.reached) for v in given[first + fixed:])]
         return self._add_loop(body, constants, given, slice(fixed, None), times * steps, name)
 
     def _add_loop(self, body, constants, given, carry, times, name):
@@ -182,13 +200,13 @@ class JaxprCounts:
         while True:
             trial = JaxprCounts(self.by_hand)
             made = trial._add(body, constants, given, times, name)
-            made = [(reached, None) for reached, _ in made]
-            merged = [(a or b, None) for (a, _), (b, _) in zip(given[carry], made, strict=False)]
-            if merged == given[carry]:
+            carried = [v.reached for v in given[carry]]
+            merged = [a or b.reached for a, b in zip(carried, made, strict=False)]
+            if merged == carried:
                 break
-            given[carry] = merged
+            given[carry] = map(data, merged)
         self._merge(trial)
-        return made
+        return [data(v.reached) for v in made]
 
     def _add_branches(self, eqn, given, site, times, name):
         trials = []
@@ -200,10 +218,10 @@ class JaxprCounts:
             self._merge(trials[int(site.known[0])])
         else:
             if len({t.total() for t in trials}) > 1:
-                self.notes.append(f"{_plain(name) or 'cond'}: the dearer branch of a conditional "
+                self.notes.append(f"{plain(name) or 'cond'}: the dearer branch of a conditional "
                                   "is counted")
             self._merge(max(trials, key=JaxprCounts.total))
-        return [(True, None)] * len(eqn.outvars)
+        return [data() for _ in eqn.outvars]
 
     def _merge(self, inner):
         self.notes += inner.notes
@@ -218,10 +236,10 @@ def scoped(name) -> str:
     >>> scoped("transpose(jvp(tos_loss))/dense/mul")
     'tos_backward/tos_loss/dense/mul'
     """
-    return f"{BACKWARD_SCOPE}/{_plain(name)}" if "transpose(" in name else _plain(name)
+    return f"{BACKWARD_SCOPE}/{plain(name)}" if "transpose(" in name else plain(name)
 
 
-def _plain(name):
+def plain(name):
     """Return a name without the transformations around its scopes."""
     return "/".join(filter(None, re.sub(r"\w+\(|\)", "", name).split("/")))
 
@@ -235,8 +253,7 @@ def _maker(makers):
 
 
 def _read(state, atom):
-    """Return (whether data reach it, its value where it is one known number)."""
-    return state[atom] if is_variable(atom) else (False, number(atom.val))
+    return state[atom] if is_variable(atom) else Value(False, number(atom.val))
 
 
 def _scalar(eqn, known):
@@ -268,7 +285,7 @@ def _of_places(jaxpr):
             uses[id(var)].append((id(eqn), id(var) in of_places))
     outputs = set(map(id, jaxpr.outvars))
     for eqn in reversed(jaxpr.eqns):
-        if eqn.primitive.name in _ARITHMETIC_OF_PLACES and all(
+        if eqn.primitive.name in _ARITHMETIC and all(
                 dtype_of(v.aval).startswith(("int", "bool")) for v in (*eqn.invars, *eqn.outvars)):
             used = [use for v in eqn.outvars for use in uses[id(v)]]
             if used and all(is_place or by in found for by, is_place in used) and not any(

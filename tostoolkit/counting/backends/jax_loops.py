@@ -1,11 +1,35 @@
-"""How often a while loop of a jaxpr runs; and what jaxprs are made of: variables, numbers."""
+"""How often a while loop of a jaxpr runs; and what jaxprs are made of: variables, values."""
+
+from itertools import count
+from typing import NamedTuple
 
 #: Primitives that hand a scalar on, in whatever shape.
 SAME = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "convert_element_type", "copy",
-         "stop_gradient", "copy_p")
+        "stop_gradient", "copy_p")
+
+
+class Value(NamedTuple):
+    """What is known of a value of a jaxpr.
+
+    `reached` says whether data reach it, `known` is its number where it is one known number in
+    every place, else None; equal values have the same `name`.
+    """
+
+    reached: bool
+    known: object = None
+    name: object = None
+
+
+_NAMES = count()
+
+
+def data(reached=True, known=None) -> Value:
+    """Return a value that is like no other."""
+    return Value(reached, known, next(_NAMES))
 
 
 def is_variable(atom):
+    """Whether an operand is a variable, not a literal."""
     return not hasattr(atom, "val")
 
 
@@ -19,14 +43,10 @@ def number(value):
         return None
 
 
-def constants_of(closed):
-    return [(False, number(c)) for c in closed.consts]
-
-
 def opened(jaxpr):
-    """Return a jaxpr, closed or not, without what is closed in it, and its constants."""
+    """Return a jaxpr, closed or not, without what is closed in it, and the values of that."""
     if hasattr(jaxpr, "consts"):
-        return jaxpr.jaxpr, constants_of(jaxpr)
+        return jaxpr.jaxpr, [data(False, number(c)) for c in jaxpr.consts]
     return jaxpr, []
 
 
@@ -41,9 +61,9 @@ def steps_of(eqn, known):
     start = known[first + fixed:]
     carried = condition.invars[first:]
     values = dict(zip(condition.invars, (*known[:first], *start), strict=True))
-    values |= {v: c for v, (_, c) in zip(condition.constvars, condition_constants, strict=True)}
+    values |= {v: c.known for v, c in zip(condition.constvars, condition_constants, strict=True)}
     inside = dict(zip(body.invars[:fixed], known[first:first + fixed], strict=True))
-    inside |= {v: c for v, (_, c) in zip(body.constvars, body_constants, strict=True)}
+    inside |= {v: c.known for v, c in zip(body.constvars, body_constants, strict=True)}
     makers = {v: e for e in condition.eqns for v in e.outvars}
     in_body = {v: e for e in body.eqns for v in e.outvars}
 

@@ -96,6 +96,8 @@ def _convert(eqn, site):
 
 
 def _select(eqn, site):
+    if not site.reached[0] and not eqn.invars[0].aval.shape:  # known when traced
+        return Counter()
     cases = len(eqn.invars) - 1
     return ops(dtype_of(eqn.invars[1].aval), select=size(eqn.outvars[0]) * (cases - 1))
 
@@ -233,11 +235,17 @@ def _activation(name):
         _first(eqn), size(eqn.outvars[0]), (eqn.outvars[0].aval.shape or (1,))[-1])
 
 
+def _elu(eqn, site):
+    n, dtype = size(eqn.outvars[0]), _first(eqn)
+    scaled = len(site.known) > 1 and site.known[1] != 1
+    return ACTIVATIONS["elu"].count(dtype, n, 1) + ops(dtype, mul=n if scaled else 0)
+
+
 #: Name of a function that JAX ships, where a call of it makes one result -> its counter.
 FUNCTIONS = {
     **dict.fromkeys(("_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint"),
                     _draws),
-    **{name: _activation(name) for name in ("elu", "selu", "celu", "leaky_relu", "relu6")},
+    **{name: _activation(name) for name in ("selu", "celu", "leaky_relu", "relu6")}, "elu": _elu,
     "_one_hot": lambda eqn, site: Counter(), "logaddexp": _log_add_exp,
     "softplus": _activation("softplus"), "trunc": _per_output({"round": 1}),
     "floor_divide": _per_output({"div": 1, "round": 1}), "remainder": _per_output({"rem": 1}),

@@ -176,31 +176,29 @@ def _traced_step(read, step):
     """Return the jaxpr of one training step, and what a reader should know of it."""
     import keras
 
-    model = read.model
-    with (python_errors(model.name, step=True), with_places(model.variables, _place),
-          as_compiled(model, step) as train_step):
-        trained = train_step.model
-        trained.built = True
-        losses = []
-        for metric in trained.metrics:  # what is watched is the loss itself, as the step leaves it
-            object.__setattr__(metric, "update_state", _keeper(losses))
-        state = [list(map(_spec, variables)) for variables in (
-            trained.trainable_variables, trained.non_trainable_variables,
-            trained.optimizer.variables, trained.metrics_variables)]
-        errors = []
-        for targets, notes in step.targets_of(read.output_tensors()):
-            def run(state, *tensors):
-                x, y = tensors[:len(read.inputs)], tensors[len(read.inputs):]
-                losses.clear()
-                made = train_step(
-                    tuple(state), (read.structure(x), keras.tree.pack_sequence_as(targets, y)))
-                return made[0], list(losses)
+    model, losses, errors = read.model, [], []
 
-            try:
-                return _jaxpr(run, state, *map(_spec, (*read.inputs,
-                                                       *keras.tree.flatten(targets)))), notes
-            except Exception as error:
-                errors.append(error)
+    def run(state, x, y):
+        losses.clear()
+        (logs, new), _ = own_step(state, (read.structure(x), y))
+        return logs, new, list(losses)
+
+    with python_errors(model.name, step=True):
+        candidates = list(step.targets_of(read.output_tensors()))
+        with with_places(model.variables, _place), as_compiled(model, step) as own_step:
+            trained = own_step.model
+            trained.built = True
+            for metric in trained.metrics:  # it watches the loss, which is what the step returns
+                object.__setattr__(metric, "update_state", _keeper(losses))
+            state = tuple(list(map(_spec, variables)) for variables in (
+                trained.trainable_variables, trained.non_trainable_variables,
+                trained.optimizer.variables, trained.metrics_variables))
+            for targets, notes in candidates:
+                x, y = list(map(_spec, read.inputs)), keras.tree.map_structure(_spec, targets)
+                try:
+                    return _jaxpr(run, state, x, y), notes
+                except Exception as error:
+                    errors.append(error)
         raise errors[0]
 
 

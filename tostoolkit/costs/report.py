@@ -9,7 +9,6 @@ import pandas as pd
 
 from ..counting.count import OP_COUNTERS, count
 from ..counting.data_movement import movement_on_rows
-from ..counting.functions import name_of
 from ..op_kinds import LINEAR, OP_KINDS
 from . import report_views
 from .cost_table import CostTable, load_cost_table
@@ -264,9 +263,9 @@ def transistor_ops(
     costs = load_cost_table(costs)
     counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
                     loss=loss, optimizer=optimizer)
-    unpriced = _gaps(name_of(model), counted.counts, costs, missing)
+    unpriced = _gaps(counted.name, counted.counts, costs, missing)
     return Report(
-        name_of(model), counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
+        counted.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
         counted.coverage, {call.path: call.kind for call in counted.calls}, counted.notes)
 
 

@@ -51,15 +51,15 @@ import pandas as pd
 
 from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
-from .data_movement import movement_table
 from .compiled import compiled
-from .functions import function_bytes, function_rows, is_function
+from .data_movement import movement_table
+from .functions import function_parts, is_function
 from .introspection import inspect, is_as_shipped, sublayers
 from .rules import OP_COUNTERS, WRAPPERS, NoRule, find_counter, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
-from .walk import check_batch_size, check_phase, has_mask, read_calls
+from .walk import check_phase, has_mask, read_calls
 
 if TYPE_CHECKING:
     import keras
@@ -97,6 +97,7 @@ class Counted(NamedTuple):
     notes : tuple of str
         What a reader should know of what was traced: conditionals whose dearer branch was counted,
         what a loss was taken to compare with.
+    name : str
     """
 
     counts: pd.DataFrame
@@ -104,6 +105,7 @@ class Counted(NamedTuple):
     coverage: dict[str, int]
     calls: list[LayerCall]
     notes: tuple[str, ...] = ()
+    name: str = ""
 
 
 def count(
@@ -123,10 +125,7 @@ def count(
     """
     check_phase(phase)
     if is_function(model):
-        check_batch_size(batch_size)
-        return _counted(
-            function_rows(model, batch_size, phase, input_shape), phase,
-            function_bytes(model, batch_size, phase, input_shape), ())
+        return _counted(*function_parts(model, batch_size, phase, input_shape), (), phase)
     inspected = inspect(model)
     step = compiled(model, loss, optimizer) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
@@ -136,14 +135,14 @@ def count(
     else:
         rows = {(call.path, call.kind): counted(call, counters) for call in read.calls}
     moved = movement_table(read.calls, step.optimizer if step else None)
-    return _counted(rows, phase, moved, read.calls)
+    return _counted(model.name, rows, moved, read.calls, phase)
 
 
-def _counted(rows, phase, moved, calls):
+def _counted(name, rows, moved, calls, phase):
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase), moved,
         dict(Counter(row.method for row in rows.values())), list(calls),
-        tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
+        tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)), name)
 
 
 def count_ops(
@@ -155,16 +154,14 @@ def count_ops(
 
     Parameters
     ----------
-    model : keras.Model, keras.Layer, function or torch.nn.Module
-        A function of JAX arrays, or a module, as `functions` describes it.
+    model : keras.Model, keras.Layer, function of JAX arrays or torch.nn.Module (`functions`)
     batch_size : int
         Samples in the batch that the counts are for.
     phase : {"inference", "training"}
         A training step is counted by rule where all of it has one (`rules.training`), else from
         its traced graph (`trace.trace_step`).
     input_shape : tuple of int, optional
-        Shape of one sample, where the model leaves a dimension open; or what a function or module
-        is called with.
+        Shape of one sample, where the model leaves a dimension open; arguments of a function.
     counters : mapping of str or class to function
         Kind or class of layer -> counter; what holds where stands at the top of this module.
     loss, optimizer : str or Keras object, optional

@@ -25,7 +25,7 @@ from .compiled import compiled_optimizer
 from .functions import function_bytes, is_function
 from .introspection import inspect
 from .rules import NOISE, OP_COUNTERS
-from .walk import check_batch_size, check_phase, read_calls
+from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:
     import keras
@@ -75,7 +75,6 @@ def count_bytes(
     """
     check_phase(phase)
     if is_function(model):
-        check_batch_size(batch_size)
         return function_bytes(model, batch_size, phase, input_shape)
     read = read_calls(inspect(model), batch_size, input_shape)
     trained = phase == "training"

@@ -25,6 +25,7 @@ import pandas as pd
 
 from .calls import LEVELS, Tensor
 from .trace import TraceError
+from .walk import check_batch_size
 
 
 def is_function(model) -> bool:
@@ -51,41 +52,39 @@ def name_of(model) -> str:
     return model.name
 
 
-def function_rows(model: Callable, batch_size: int, phase: str, input_shape: Any) -> dict:
-    """Return (path, kind) -> CallCount of a function or module; the arguments are `count_ops`'s.
+def function_parts(model: Callable, batch_size: int, phase: str, input_shape: Any) -> tuple:
+    """Return the name, the rows of op counts and the bytes of a function or module.
+
+    The arguments are those of `count_ops`; rows are (path, kind) -> CallCount.
 
     Raises
     ------
+    TypeError
+        `batch_size` is not an integer.
     ValueError
         No `input_shape`; `phase` is not inference; the function cannot be traced.
 
     Examples
     --------
-    >>> import jax
-    >>> rows = function_rows(jax.numpy.tanh, 2, "inference", (8,))
-    >>> {key: row.counts for key, row in rows.items()}
-    {('tanh', 'function'): Counter({('float32', 'tanh'): 16})}
+    ``tos.count_ops(jax.numpy.tanh, batch_size=2, input_shape=(8,))``
     """
-    if phase != "inference":
-        raise ValueError(
-            f"phase: {name_of(model)!r} is not a Keras model, so it has no training step of its "
-            "own; count a function that takes the gradient, jax.value_and_grad(loss) say")
-    traced = _backend(model).trace_function(model, _arguments(model, batch_size, input_shape))
-    return {(path, kind): counted for path, (kind, counted) in traced.items()}
+    arguments = _arguments(model, batch_size, phase, input_shape)
+    traced = _backend(model).trace_function(model, arguments)
+    rows = {(path, kind): counted for path, (kind, counted) in traced.items()}
+    return name_of(model), rows, _bytes(model, arguments)
 
 
 def function_bytes(model: Callable, batch_size: int, phase: str, input_shape: Any) -> pd.DataFrame:
-    """Return the bytes that a function or module moves, in one row; arguments as `function_rows`.
+    """Return the bytes that a function or module moves, in one row; as `function_parts`."""
+    return _bytes(model, _arguments(model, batch_size, phase, input_shape))
 
-    >>> import jax
-    >>> function_bytes(jax.numpy.tanh, 2, "inference", (8,)).loc["tanh"].to_numpy().tolist()
-    [[0, 64, 64]]
-    """
-    arguments = _arguments(model, batch_size, input_shape)
-    made = [] if _is_of_torch(model) else _backend(model).results(model, arguments)
-    weights = sum(p.numel() * p.element_size() for p in model.parameters()) if (
-        _is_of_torch(model)) else 0
-    kind = type(model).__name__ if _is_of_torch(model) else "function"
+
+def _bytes(model, arguments):
+    if _is_of_torch(model):
+        kind, made = type(model).__name__, []
+        weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    else:
+        kind, made, weights = "function", _backend(model).results(model, arguments), 0
     read = _tensors(arguments)
     return pd.DataFrame(
         [[weights, sum(t.nbytes for t in read), sum(t.nbytes for t in made)]],
@@ -110,8 +109,13 @@ def _backend(model):
                          f"installed: pip install {name}") from None
 
 
-def _arguments(model, batch_size, input_shape):
+def _arguments(model, batch_size, phase, input_shape):
     """Return what a model is called with: a tuple, or a dict by the names of its parameters."""
+    check_batch_size(batch_size)
+    if phase != "inference":
+        raise ValueError(
+            f"phase: {name_of(model)!r} is not a Keras model, so it has no training step of its "
+            "own; count a function that takes the gradient, jax.value_and_grad(loss) say")
     if input_shape is None:
         raise ValueError(
             f"input_shape: {name_of(model)!r} is not a Keras model, so what it is called with is "

@@ -5,6 +5,7 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 """
 
 from collections import Counter
+from contextlib import contextmanager
 from inspect import signature
 
 from ..calls import CallCount, Tensor
@@ -47,19 +48,12 @@ def trace_function(f, arguments) -> dict:
     is ``function`` for what stands in no scope, ``scope`` for what does, ``gradient`` for what JAX
     derives of it.
 
-    >>> import jax
-    >>> x = jax.ShapeDtypeStruct((2, 3), "float32")
-    >>> trace_function(jax.numpy.tanh, (x,))["tanh"]
-    ('function', CallCount(counts=Counter({('float32', 'tanh'): 6}), method='trace', notes=()))
+    ``trace_function(jax.numpy.tanh, (jax.ShapeDtypeStruct((2, 3), "float32"),))["tanh"]`` is
+    ``("function", CallCount(Counter({("float32", "tanh"): 6}), "trace", ()))``.
     """
     title, (run, specs) = name_of(f), _of_arrays(f, arguments)
-    try:
+    with _code_of(title):
         jaxpr = _jaxpr(run, *specs)
-    except Exception as error:
-        text = str(error).strip().splitlines()
-        raise TraceError(f"{title!r} cannot be traced: its code raised {type(error).__name__}"
-                         f"{': ' + text[0] if text else ''}; JAX must be able to trace it on "
-                         "shapes alone, as jax.make_jaxpr does") from error
     try:
         ops = JaxprCounts().add(jaxpr)
     except TraceError as error:
@@ -80,7 +74,21 @@ def results(f, arguments) -> list:
     import jax
 
     run, specs = _of_arrays(f, arguments)
-    return [Tensor(t.shape, str(t.dtype)) for t in jax.tree.leaves(jax.eval_shape(run, *specs))]
+    with _code_of(name_of(f)):
+        made = jax.tree.leaves(jax.eval_shape(run, *specs))
+    return [Tensor(t.shape, str(t.dtype)) for t in made]
+
+
+@contextmanager
+def _code_of(title):
+    """Turn what a function raises under tracing into a `TraceError`."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise TraceError(f"{title!r} cannot be traced: its code raised {type(error).__name__}"
+                         f"{': ' + text[0] if text else ''}; JAX must be able to trace it on "
+                         "shapes alone, as jax.make_jaxpr does") from error
 
 
 def _of_arrays(f, arguments):

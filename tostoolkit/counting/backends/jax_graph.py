@@ -34,8 +34,8 @@ _SCALARS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "max"
             "eq": operator.eq, "ne": operator.ne}
 #: Functions of JAX's that take a mean once more, which stands beside them.
 _TAKEN_AGAIN, _MEAN = ("_var", "_std"), ("reduce_sum", "div")
-#: Where of its inputs a primitive takes places to look up.
-_PLACES = {"gather": (1, None), "dynamic_slice": (1, None), "dynamic_update_slice": (2, None),
+#: Where of its inputs a primitive takes places to look up; a conditional, its branch's.
+_PLACES = {"cond": (0, 1), "gather": (1, None), "dynamic_slice": (1, None), "dynamic_update_slice": (2, None),
            **{f"scatter{way}": (1, 2) for way in (
                "", "-add", "_add", "-sub", "_sub", "-mul", "_mul", "-min", "_min", "-max",
                "_max")}}
@@ -168,7 +168,10 @@ class JaxprCounts:
         kind = eqn.primitive.name
         if kind not in _MEAN and kind not in SAME:
             return False, made
-        key = kind, str(eqn.params), str(eqn.outvars[0].aval), *(
+        n = size(eqn.outvars[0])
+        if kind in SAME and kind != "convert_element_type" and n == size(eqn.invars[0]):
+            return False, [given[0]]
+        key = kind, eqn.params.get("axes"), str(eqn.outvars[0].aval.dtype), n, *(
             v.known if v.name is None else v.name for v in given)
         again = key in self.taken
         return again, [self.taken.setdefault(key, made[0])]

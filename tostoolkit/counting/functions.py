@@ -69,22 +69,26 @@ def function_parts(model: Callable, batch_size: int, phase: str, input_shape: An
     ``tos.count_ops(jax.numpy.tanh, batch_size=2, input_shape=(8,))``
     """
     arguments = _arguments(model, batch_size, phase, input_shape)
-    traced = _backend(model).trace_function(model, arguments)
+    made = []
+    known = () if _is_of_torch(model) else (made,)
+    traced = _backend(model).trace_function(model, arguments, *known)
     rows = {(path, kind): counted for path, (kind, counted) in traced.items()}
-    return name_of(model), rows, _bytes(model, arguments)
+    return name_of(model), rows, _bytes(model, arguments, made)
 
 
 def function_bytes(model: Callable, batch_size: int, phase: str, input_shape: Any) -> pd.DataFrame:
     """Return the bytes that a function or module moves, in one row; as `function_parts`."""
-    return _bytes(model, _arguments(model, batch_size, phase, input_shape))
+    arguments = _arguments(model, batch_size, phase, input_shape)
+    made = [] if _is_of_torch(model) else _backend(model).results(model, arguments)
+    return _bytes(model, arguments, made)
 
 
-def _bytes(model, arguments):
+def _bytes(model, arguments, made):
     if _is_of_torch(model):
-        kind, made = type(model).__name__, []
+        kind = type(model).__name__
         weights = sum(p.numel() * p.element_size() for p in model.parameters())
     else:
-        kind, made, weights = "function", _backend(model).results(model, arguments), 0
+        kind, weights = "function", 0
     read = _tensors(arguments)
     return pd.DataFrame(
         [[weights, sum(t.nbytes for t in read), sum(t.nbytes for t in made)]],

@@ -40,13 +40,13 @@ def trace_step(read, step, by_user) -> dict:
     return rows(named, [f"{scoped(name)}/op" for name in ops.counted_by_hand], ops.notes, read)
 
 
-def trace_function(f, arguments) -> dict:
+def trace_function(f, arguments, made=None) -> dict:
     """Return path -> (kind, CallCount) of a function of JAX arrays, by its named scopes.
 
     `arguments` are a tuple of positional or a dict of keyword arguments: structures of what has a
     shape and a dtype, which is traced, and of all else, which is handed to `f` as it is. The kind
     is ``function`` for what stands in no scope, ``scope`` for what does, ``gradient`` for what JAX
-    derives of it.
+    derives of it. The Tensors that it makes are put on the list `made`, where that is given.
 
     ``trace_function(jax.numpy.tanh, (jax.ShapeDtypeStruct((2, 3), "float32"),))["tanh"]`` is
     ``("function", CallCount(Counter({("float32", "tanh"): 6}), "trace", ()))``.
@@ -54,6 +54,8 @@ def trace_function(f, arguments) -> dict:
     title, (run, specs) = name_of(f), _of_arrays(f, arguments)
     with _code_of(title):
         jaxpr = _jaxpr(run, *specs)
+    if made is not None:
+        made += [Tensor(aval.shape, str(aval.dtype)) for aval in jaxpr.out_avals]
     try:
         ops = JaxprCounts().add(jaxpr)
     except TraceError as error:

@@ -35,7 +35,8 @@ _SCALARS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "max"
 #: Functions of JAX's that take a mean once more, which stands beside them.
 _TAKEN_AGAIN, _MEAN = ("_var", "_std"), ("reduce_sum", "div")
 #: Where of its inputs a primitive takes places to look up; a conditional, its branch's.
-_PLACES = {"cond": (0, 1), "gather": (1, None), "dynamic_slice": (1, None), "dynamic_update_slice": (2, None),
+_PLACES = {"cond": (0, 1), "gather": (1, None), "dynamic_slice": (1, None),
+           "dynamic_update_slice": (2, None),
            **{f"scatter{way}": (1, 2) for way in (
                "", "-add", "_add", "-sub", "_sub", "-mul", "_mul", "-min", "_min", "-max",
                "_max")}}

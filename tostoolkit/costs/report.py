@@ -260,7 +260,8 @@ def transistor_ops(
 
     Parameters
     ----------
-    model : keras.Model or keras.Layer
+    model : keras.Model, keras.Layer, function or torch.nn.Module
+        A function of JAX arrays, or a module, with `input_shape`, as for `count_ops`.
     costs : str, Path or CostTable
         Name of a table (`cost_tables` lists them), a CSV file, or a table.
     batch_size : int
@@ -292,9 +293,9 @@ def transistor_ops(
     costs = load_cost_table(costs)
     counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
                     loss=loss, optimizer=optimizer, targets=targets)
-    unpriced = _gaps(model.name, counted.counts, costs, missing)
+    unpriced = _gaps(counted.name, counted.counts, costs, missing)
     return Report(
-        model.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
+        counted.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
         counted.coverage, {call.path: call.kind for call in counted.calls}, counted.notes)
 
 

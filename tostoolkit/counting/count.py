@@ -63,6 +63,7 @@ from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .compiled import compiled
 from .data_movement import movement_table
+from .functions import function_parts, is_function
 from .integers import integer_table, keyed_index
 from .introspection import build_parts, inspect, sublayers
 from .masks import counted_with_masks
@@ -108,20 +109,22 @@ class Counted:
     notes : tuple of str
         What a reader should know: conditionals whose dearer branch was counted, what a loss was
         taken to compare with, metrics that were left out, updates that come every few steps.
-    optimizer : keras.Optimizer, or None
-        Of a training step.
+    name : str
+    moved : function
+        Returns `bytes`.
     """
 
     counts: pd.DataFrame
     coverage: dict[str, int]
     calls: list[LayerCall]
     notes: tuple[str, ...] = ()
-    optimizer: "keras.Optimizer | None" = None
+    name: str = ""
+    moved: Callable[[], pd.DataFrame] | None = None
 
     @cached_property
     def bytes(self) -> pd.DataFrame:
         """As `count_bytes` returns it; made when it is first asked for."""
-        return movement_table(self.calls, self.optimizer)
+        return self.moved()
 
 
 def count(
@@ -141,6 +144,9 @@ def count(
     ({'rule': 1}, 'out')
     """
     check_phase(phase)
+    if is_function(model):
+        name, rows, moved = function_parts(model, batch_size, phase, input_shape)
+        return _counted(name, rows, lambda: moved, (), phase)
     inspected = inspect(model)
     step = compiled(model, loss, optimizer, targets) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
@@ -150,12 +156,16 @@ def count(
         rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
     else:
         rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
+    moved = partial(movement_table, read.calls, step.optimizer if step else None)
+    return _counted(model.name, rows, moved, read.calls, phase, step.notes if step else ())
+
+
+def _counted(name, rows, moved, calls, phase, notes=()):
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
-        dict(Counter(row.method for row in rows.values())), list(read.calls),
-        tuple(dict.fromkeys([*(step.notes if step else ()),
-                             *(note for row in rows.values() for note in row.notes)])),
-        step.optimizer if step else None)
+        dict(Counter(row.method for row in rows.values())), list(calls),
+        tuple(dict.fromkeys([*notes, *(note for row in rows.values() for note in row.notes)])),
+        name, moved)
 
 
 def count_ops(
@@ -168,14 +178,14 @@ def count_ops(
 
     Parameters
     ----------
-    model : keras.Model or keras.Layer
+    model : keras.Model, keras.Layer, function of JAX arrays or torch.nn.Module (`functions`)
     batch_size : int
         Samples in the batch that the counts are for.
     phase : {"inference", "training"}
         A training step is counted by rule where all of it has one (`rules.training`), else from
         its traced graph (`trace.trace_step`).
     input_shape : tuple of int, optional
-        Shape of one sample, where the model leaves a dimension open.
+        Shape of one sample, where the model leaves a dimension open; arguments of a function.
     counters : mapping of str or class to function
         Kind or class of layer -> counter; what holds where stands at the top of this module.
     loss, optimizer : str or Keras object, optional
@@ -200,7 +210,7 @@ def count_ops(
         `batch_size` below 1, an unknown `phase`; training without a loss or an optimizer;
         `targets` that do not fit the batch or the loss.
     TypeError
-        `model` is not a Keras model; `batch_size` is not an integer; `targets` without a shape.
+        `model` is none of these; `batch_size` is not an integer; `targets` without a shape.
 
     Examples
     --------
@@ -248,7 +258,7 @@ def count_row(
                 layer = layer.rpartition("/")[0]
             by_class[class_of.get(layer, "mac other")] += int(n)
     return {
-        "parameters": sum(prod(w.shape) for w in model.trainable_weights),
+        "parameters": sum(prod(w.shape) for w in getattr(model, "trainable_weights", ())),
         "layers": sum(call.path in working for call in calls),
         "elements": sum(t.size for call in calls if call.path in working for t in call.outputs),
         "bytes": int(counted.bytes.to_numpy().sum()),

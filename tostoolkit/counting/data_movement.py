@@ -22,6 +22,7 @@ import pandas as pd
 
 from .calls import LEVELS, Tensor
 from .compiled import compiled_optimizer
+from .functions import function_bytes, is_function
 from .integers import integer_table, keyed_index
 from .introspection import inspect, unchanged, weights_of
 from .rules import NOISE, OP_COUNTERS
@@ -75,6 +76,8 @@ def count_bytes(
     update             144         144            144
     """
     check_phase(phase)
+    if is_function(model):
+        return function_bytes(model, batch_size, phase, input_shape)
     read = read_calls(inspect(model), batch_size, input_shape)
     trained = phase == "training"
     return movement_table(read.calls, compiled_optimizer(model, optimizer) if trained else None)

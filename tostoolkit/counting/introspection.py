@@ -59,7 +59,9 @@ def inspect(model) -> Inspected:
     if not isinstance(model, keras.Layer):
         raise TypeError(
             f"model: {type(model).__name__!r} object is not a Keras model or layer; "
-            "pass a keras.Model, for example keras.applications.ResNet50(weights=None)")
+            "pass a keras.Model, for example keras.applications.ResNet50(weights=None); of a "
+            "function of JAX arrays or a torch.nn.Module there are ops, not layer calls: "
+            "tos.count_ops(f, input_shape=(784,))")
     graph = _graph(model)
     return Inspected(model, kind_of(model), graph, sublayers(model, graph))
 

@@ -93,11 +93,7 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     """Return the layer calls of an inspected model; arguments and errors as `layer_calls`."""
     import keras
 
-    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
-        raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
-    batch_size = index(batch_size)  # a Python integer, which no product of sizes wraps
-    if batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
+    batch_size = check_batch_size(batch_size)
     model, graph = inspected.model, inspected.graph
     inputs, template = read_inputs(model, graph, batch_size, input_shape)
     if graph is None:
@@ -142,6 +138,18 @@ def _bind_alone(call, template, tensors):
     if isinstance(template, dict):
         return (keras.tree.pack_sequence_as(template, list(tensors)),), {}
     return replace(call, bind=None).arguments(tensors)
+
+
+def check_batch_size(batch_size):
+    """Return `batch_size` as a Python integer, which no product of sizes wraps; raise unless >= 1.
+
+    TypeError where it is not an integer, ValueError where it is below 1.
+    """
+    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
+        raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
+    return index(batch_size)
 
 
 def check_phase(phase):

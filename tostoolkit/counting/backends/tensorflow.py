@@ -4,13 +4,13 @@ What of a graph counts, says `tensorflow_graph`.
 """
 
 from collections import Counter
-from contextlib import ExitStack, contextmanager
-from functools import partial, wraps
+from contextlib import contextmanager
 from inspect import signature
 
-from ..calls import CallCount, LayerCall, Tensor
-from ..introspection import is_operator, mask_of, put_mask, sublayers, unchanged, with_places
+from ..calls import CallCount
+from ..introspection import mask_of, put_mask, sublayers, unchanged, with_places
 from ..trace import not_built, python_errors, says_how_to_count
+from .shared import counted_by_hand
 from .tensorflow_constants import Frame
 from .tensorflow_graph import OpCounts, mark, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
@@ -46,51 +46,15 @@ def trace_step(read, step, by_user) -> dict:
     return ops.by_layer(read)
 
 
-@contextmanager
 def _by_hand(layers, by_user):
-    """Return a context in which the user's counters stand for those of the layers that have one.
-
-    A call of such a layer puts a mark in the graph. What is yielded says what the marks stand for:
-    number -> function that returns the op counts of that call.
-    """
-    by_hand = {}
-    with ExitStack() as stack:
-        for kind, layer in layers:
-            counter = by_user(layer, kind)
-            names = ("call", *(() if is_operator(layer) else ("quantized_call",)))
-            for name in names if counter else ():
-                marked = _marked(layer, kind, getattr(layer, name), counter, by_hand)
-                object.__setattr__(layer, name, marked)  # Keras would track it as state
-                stack.callback(object.__delattr__, layer, name)
-        yield by_hand
-
-
-def _marked(layer, kind, call, counter, by_hand):
-    """Return the layer's `call` with a mark around it in the graph."""
-    import keras
+    """Return a context in which calls of layers that the user counts are marked in the graph."""
     import tensorflow as tf
 
-    def tensors(structure):
-        return tuple(Tensor(tuple(t.shape), t.dtype.name) for t in keras.tree.flatten(structure)
-                     if isinstance(t, tf.Tensor))
-
-    @wraps(call)
-    def marked(*args, **kwargs):
-        number = len(by_hand)
-        by_hand[number] = None  # calls inside this one come after it
+    def put_mark(number):
         scope, name = mark(number)
-        with tf.name_scope(scope):
-            args, tensor_kwargs = keras.tree.map_structure(
-                lambda t: tf.identity(t, name) if isinstance(t, tf.Tensor) else t, (args, kwargs))
-            outputs = call(*args, **tensor_kwargs)
-        written = tensors(outputs)
-        by_hand[number] = partial(counter, LayerCall(
-            layer.name, kind, layer, tensors((args, kwargs)), written,
-            written[0].dtype if is_operator(layer) else layer.compute_dtype,
-            {k: v for k, v in kwargs.items() if not tensors(v)}))
-        return outputs
+        return tf.name_scope(scope), lambda tensor: tf.identity(tensor, name)
 
-    return marked
+    return counted_by_hand(layers, by_user, put_mark, lambda t: isinstance(t, tf.Tensor))
 
 
 def _spec(tensor):

@@ -11,21 +11,11 @@ that counter says, as often as it runs, and its gradient what the graph says.
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from functools import partial
 
-from ..calls import (
-    BACKWARD,
-    BACKWARD_SCOPE,
-    FORWARD,
-    LOSS,
-    LOSS_SCOPE,
-    UPDATE,
-    UPDATE_SCOPE,
-    CallCount,
-)
-from ..introspection import is_operator
+from ..calls import BACKWARD_SCOPE, UPDATE_SCOPE
 from ..rules.layers import NoRule
 from ..trace import TraceError
+from .shared import rows
 from .tensorflow_constants import Frame
 from .tensorflow_functions import body_of, function_of, graph_of
 from .tensorflow_kernels import ALGORITHMS, CONSTANT_COUNTERS
@@ -76,14 +66,7 @@ class OpCounts:
 
         `read` holds the model and its layers, as `read_calls` returns it.
         """
-        layers = {layer.name for _, layer in read.layers if not is_operator(layer)}
-        counts, place = defaultdict(Counter), partial(_place, names=layers, model=read.model.name)
-        for name, ops in self.counts.items():
-            counts[place(name)] += ops
-        by_hand = set(map(place, self.counted_by_hand))
-        notes = tuple(dict.fromkeys(self.notes))
-        return {key: CallCount(ops, "rule" if key in by_hand else "trace", notes)
-                for key, ops in counts.items()}
+        return rows(self.counts, self.counted_by_hand, self.notes, read)
 
     def _add(self, frame, reached, times):
         """Add the counts of a graph; return which of its outputs data reaches.
@@ -253,25 +236,3 @@ def needed_ops(graph):
     return needed
 
 
-def _place(name, names, model):
-    """Return (layer, part) of an op's name; the layer is its path through nested models."""
-    scopes = name.split("/")
-    part = FORWARD
-    if scopes[0] == UPDATE_SCOPE:
-        return "optimizer", UPDATE
-    while scopes and scopes[0] in (BACKWARD_SCOPE, "gradient_tape"):
-        part = BACKWARD
-        scopes.pop(0)
-    path = []
-    if scopes and re.sub(r"_\d+$", "", scopes[0]) in (model, re.sub(r"_\d+$", "", model)):
-        scopes.pop(0)  # the model's own
-    for scope in scopes[:-1]:
-        bare = re.sub(r"_\d+$", "", scope)  # TensorFlow numbers a scope that is opened again
-        layer = bare if bare in names and bare != scope else scope if scope in names else None
-        if layer is None:
-            if scope == LOSS_SCOPE and not path:
-                path.append(LOSS)
-            break
-        if not path or path[-1] != layer:
-            path.append(layer)
-    return "/".join(path) or "(operators)", part

@@ -6,9 +6,10 @@ line of JSON for each model that `kerashub_models.build` knows, ``{"name": ..., 
 
 The conventions are those at the top of ``tostoolkit/counting/count.py``. Four things a jaxpr says
 in its own way, and they are read as these say: the gradient of a convolution multiplies what its
-forward pass did, not the zeros that JAX inserts around and between; a constant that changes
-nothing is no op; the wrap of a negative index is index arithmetic; and what Keras' JAX backend
-writes as a formula of its own is counted by its definition (`DEFINITIONS`).
+forward pass did, not the zeros that JAX inserts around and between; a whole power above the second
+is one ``pow``, however it is multiplied out; a draw is one op, however its bits become a number;
+and what Keras' JAX backend writes as a formula of its own is computed by its definition here
+(`_define`).
 """
 
 import json
@@ -52,12 +53,13 @@ MOVEMENT = set("""
     reshape broadcast_in_dim transpose squeeze slice pad concatenate rev iota gather dynamic_slice
     dynamic_update_slice scatter split copy copy_p stop_gradient bitcast_convert_type real imag
     optimization_barrier device_put expand_dims random_wrap random_unwrap random_fold_in random_seed
-    random_split reduce_precision sharding_constraint empty symbolic_zeros create_token
+    random_split tile stack reduce_precision sharding_constraint empty symbolic_zeros create_token
 """.split())
 #: Function that is traced as one -> counts of one call, from the shapes of arguments and results.
 #: A draw is one op, whatever makes a number of its random bits.
 DEFINITIONS = {
     "_uniform": lambda ins, outs: {"random": outs[0].size},
+    "_one_hot": lambda ins, outs: {},  # ones set among zeros
 }
 INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr")
 
@@ -201,20 +203,20 @@ def _ops(eqn, values):
     source = eqn.invars[0].aval if eqn.invars else None
     if name in MOVEMENT or _changes_nothing(name, values):
         return
-    if name in ELEMENTWISE:
+    if name in ELEMENTWISE and not (name == "ne" and _is_cast(eqn)):
         typed = eqn.invars[-1] if name == "select_n" else eqn.invars[1 if name == "clamp" else 0]
         for op in ELEMENTWISE[name]:
             yield _dtype(typed), op, out.size
     elif name in REDUCTIONS:
         yield _dtype(eqn.invars[0]), REDUCTIONS[name], _reduced(name, eqn.params, source, out)
+    elif name == "ne" and _is_cast(eqn):
+        yield _dtype(eqn.invars[0]), "convert", out.size
     elif name == "convert_element_type":
         if _dtype(eqn.invars[0]) != _dtype(eqn.outvars[0]):
             yield _dtype(eqn.invars[0]), "convert", out.size
     elif name == "integer_pow":
-        power = abs(eqn.params["y"])
-        products = power.bit_length() - 1 + power.bit_count() - 1
-        yield _dtype(eqn.invars[0]), "mul", out.size * products
-        yield _dtype(eqn.invars[0]), "div", out.size * (eqn.params["y"] < 0)
+        power = {2: "mul", -1: "div"}.get(eqn.params["y"], "pow")
+        yield _dtype(eqn.invars[0]), power, out.size
     elif name == "dot_general":
         (contracted, _), _ = eqn.params["dimension_numbers"]
         yield _dtype(eqn.invars[0]), "mac", out.size * prod(source.shape[d] for d in contracted)
@@ -231,6 +233,13 @@ def _ops(eqn, values):
         yield _dtype(eqn.invars[0]), "max", source.size * eqn.params["k"] - eqn.outvars[0].aval.size
     else:
         raise NotCounted(f"primitive {name!r}")
+
+
+def _is_cast(eqn):
+    """Whether a comparison with 0 is how JAX's logical operators take a number for a bool."""
+    traceback = eqn.source_info.traceback
+    names = {frame.function_name for frame in (traceback.frames if traceback else ())[:20]}
+    return eqn.invars[0].aval.dtype != bool and any(n.startswith("logical_") for n in names)
 
 
 def _reduced(name, params, source, out):
@@ -273,6 +282,35 @@ def _note_gradients():
 
 
 _note_gradients()
+
+
+def _define():
+    """Have Keras' JAX backend compute by their definitions what it has formulas of its own for."""
+    from keras.src.backend.jax import nn
+    jnp = jax.numpy
+
+    def moments(x, axes, keepdims=False, synchronized=False):
+        mean = jnp.mean(x, axes, keepdims=True)
+        variance = jnp.mean(jnp.square(x - mean), axes, keepdims=True)
+        return (mean, variance) if keepdims else (jnp.squeeze(mean, axes),
+                                                  jnp.squeeze(variance, axes))
+
+    def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+        shape = [-1 if d == axis % x.ndim else 1 for d in range(x.ndim)]
+        mean, variance = mean.reshape(shape), variance.reshape(shape)
+        inv = lax.rsqrt(variance + epsilon)
+        inv = inv if scale is None else inv * scale.reshape(shape)
+        shift = mean * inv
+        return x * inv - shift if offset is None else x * inv + (offset.reshape(shape) - shift)
+
+    def leaky_relu(x, negative_slope=0.2):
+        return jnp.maximum(x, negative_slope * x)
+
+    for definition in (moments, batch_normalization, leaky_relu):
+        setattr(nn, definition.__name__, definition)
+
+
+_define()
 
 
 def _changes_nothing(name, values):

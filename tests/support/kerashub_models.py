@@ -5,10 +5,11 @@ files ``*_test.py``), and how long the dimensions are that it leaves open. Tasks
 preprocessors, which need files.
 """
 
+import sys
 from typing import Any, NamedTuple
 
 import keras
-from models import application
+from models import application, without_weights
 
 
 class Part(NamedTuple):
@@ -81,7 +82,7 @@ LINEAR = {
     "linear_key_head_dim": 4, "linear_value_head_dim": 4, "linear_conv_kernel_dim": 4}
 DINO = {
     "patch_size": 14, "num_layers": 2, "hidden_dim": 32, "num_heads": 2,
-    "layer_scale_init_value": 1.0, "mlp_ratio": 4.0, "num_register_tokens": 0,
+    "layer_scale_init_value": 1.0, "intermediate_dim": 128, "num_register_tokens": 0,
     "use_swiglu_ffn": False, "image_shape": (224, 224, 3)}
 MIT = {
     "layerwise_depths": [2, 2], "image_shape": (32, 32, 3), "hidden_dims": [4, 8],
@@ -111,19 +112,20 @@ VIDEO = {
     "image_shape": (28, 28, 3), "num_frames": 4, "patch_size": 4, "hidden_dim": 16,
     "intermediate_dim": 32, "num_heads": 2, "num_spatial_layers": 1, "num_temporal_layers": 1,
     "num_auxiliary_layers": 1, "vocabulary_size": 0, "num_text_layers": 0}
-MOONSHINE = {"dim": 64, "inner_dim": 64, "n_head": 8, "enc_n_layers": 2, "enc_ff_mult": 4,
-             "enc_ff_swiglu": False}
+MOONSHINE = {
+    "vocabulary_size": 10, "filter_dim": 64, "encoder_num_layers": 2, "decoder_num_layers": 2,
+    "hidden_dim": 64, "intermediate_dim": 128, "encoder_num_heads": 8, "decoder_num_heads": 8}
 DFINE = {
     "decoder_in_channels": [128, 128], "encoder_hidden_dim": 128, "num_denoising": 100,
     "num_labels": 80, "hidden_dim": 128, "learn_initial_query": False, "num_queries": 300,
     "anchor_image_size": (256, 256), "feat_strides": [16, 32], "num_feature_levels": 2,
     "encoder_in_channels": [512, 1024], "encode_proj_layers": [1], "num_attention_heads": 8,
-    "encoder_ffn_dim": 512, "encoder_layers": 1, "hidden_expansion": 0.34, "depth_mult": 0.5,
-    "eval_idx": -1, "decoder_layers": 3, "decoder_attention_heads": 8, "decoder_ffn_dim": 512,
-    "decoder_n_points": [6, 6], "lqe_hidden_dim": 64, "lqe_layers_count": 2,
+    "encoder_ffn_dim": 512, "num_encoder_layers": 1, "hidden_expansion": 0.34, "depth_multiplier": 0.5,
+    "eval_idx": -1, "num_decoder_layers": 3, "decoder_attention_heads": 8, "decoder_ffn_dim": 512,
+    "decoder_n_points": [6, 6], "lqe_hidden_dim": 64, "num_lqe_layers": 2,
     "out_features": ["stage3", "stage4"], "image_shape": (None, None, 3),
     "data_format": "channels_last", "seed": 0,
-    "hgnetv2_backbone": Part("HGNetV2Backbone", kwargs={
+    "backbone": Part("HGNetV2Backbone", kwargs={
         "stem_channels": [3, 16, 16],
         "stackwise_stage_filters": [[16, 16, 64, 1, 3, 3], [64, 32, 256, 1, 3, 3],
                                     [256, 64, 512, 2, 3, 5], [512, 128, 1024, 1, 3, 5]],
@@ -281,13 +283,18 @@ BACKBONES = {
             num_query_heads=8, num_key_value_heads=4, hidden_dim=16, num_experts=2, top_k=2,
             sliding_window=2, output_router_logits=True)},
         "MobileNetBackbone": {"kwargs": {
-            "stackwise_expansion": [1, 4, 6], "stackwise_num_filters": [4, 8, 16],
-            "stackwise_kernel_size": [3, 3, 5], "stackwise_num_strides": [2, 2, 1],
-            "stackwise_se_ratio": [0.25, None, 0.25],
-            "stackwise_activation": ["relu", "relu", "hard_swish"], "include_rescaling": False,
-            "output_num_filters": 1280, "input_activation": "hard_swish",
-            "output_activation": "hard_swish", "inverted_res_block": True,
-            "input_num_filters": 16, "image_shape": (224, 224, 3), "depth_multiplier": 1}},
+            "stackwise_expansion": [[40, 56], [64, 144, 144], [72, 72], [144, 288, 288]],
+            "stackwise_num_blocks": [2, 3, 2, 3],
+            "stackwise_num_filters": [[16, 16], [24, 24, 24], [24, 24], [48, 48, 48]],
+            "stackwise_kernel_size": [[3, 3], [5, 5, 5], [5, 5], [5, 5, 5]],
+            "stackwise_num_strides": [[2, 1], [2, 1, 1], [1, 1], [2, 1, 1]],
+            "stackwise_se_ratio": [[None, None], [0.25] * 3, [0.25] * 2, [0.25] * 3],
+            "stackwise_activation": [["relu"] * 2, *[["hard_swish"] * n for n in (3, 2, 3)]],
+            "stackwise_padding": [[1, 1], [2, 2, 2], [2, 2], [2, 2, 2]],
+            "output_num_filters": 1024, "input_activation": "hard_swish",
+            "output_activation": "hard_swish", "input_num_filters": 16,
+            "image_shape": (32, 32, 3), "depthwise_filters": 8, "depthwise_stride": 2,
+            "depthwise_residual": False, "squeeze_and_excite": 0.5, "last_layer_filter": 288}},
         "MobileNetV5Backbone": {"kwargs": {
             "stackwise_block_types": [["er"], ["uir", "uir"]], "stackwise_num_blocks": [1, 2],
             "stackwise_num_filters": [[24], [48, 48]], "stackwise_strides": [[2], [2, 1]],
@@ -302,9 +309,9 @@ BACKBONES = {
             "stackwise_key_dims": [[0], [0, 0]], "stackwise_value_dims": [[0], [0, 0]],
             "stackwise_kv_strides": [[0], [0, 0]], "stackwise_use_cpe": [[False], [False, False]],
             "image_shape": (32, 32, 3), "stem_size": 16, "use_msfa": False}},
-        "MoonshineBackbone": {"kwargs": MOONSHINE, "open": 16000},
-        "MoonshineBackbone, gated": {"kind": "MoonshineBackbone", "open": 16000,
-                                     "kwargs": {**MOONSHINE, "enc_ff_swiglu": True}},
+        "MoonshineBackbone": {"kwargs": MOONSHINE, "open": {"encoder": 2000}},
+        "MoonshineBackbone, gated": {"kind": "MoonshineBackbone", "open": {"encoder": 2000},
+                                     "kwargs": {**MOONSHINE, "encoder_use_swiglu_activation": True}},
         "OPTBackbone": {"kwargs": _text()},
         "PaliGemmaBackbone": {"open": 64, "kwargs": {
             "vocabulary_size": 256, "image_size": 16, "num_layers": 2, "num_query_heads": 2,
@@ -326,7 +333,7 @@ BACKBONES = {
             rope_scaling_short_factor=[1.2, 1.4], rope_scaling_long_factor=[0.8, 0.6])},
         "QwenBackbone": {"kwargs": _decoder(intermediate_dim=16, tie_word_embeddings=False)},
         "Qwen3Backbone": {"kwargs": _decoder(head_dim=2)},
-        "Qwen3_5Backbone": {"kwargs": {**LINEAR, "head_dim": 4, "intermediate_dim": 32}},
+        "Qwen3_5Backbone": {"kwargs": {**LINEAR, "head_dim": 8, "intermediate_dim": 32}},
         "Qwen3_5MoeBackbone": {"kwargs": {
             **LINEAR, "head_dim": 8, "moe_intermediate_dim": 8,
             "shared_expert_intermediate_size": 8, "num_experts": 4, "top_k": 2,
@@ -343,7 +350,7 @@ BACKBONES = {
                 ", vd": {**RESNET_VD, "block_type": "bottleneck_block_vd"},
                 ", vd, basic": {**RESNET_VD, "block_type": "basic_block_vd"}}.items()},
         "RetinaNetBackbone": {"open": 256, "kwargs": {
-            "min_level": 3, "max_level": 7,
+            "min_level": 3, "max_level": 7, "use_p5": False,
             "image_encoder": Part("ResNetBackbone", (), {
                 **RESNET_18, "stackwise_num_blocks": [3, 4, 6, 3],
                 "block_type": "bottleneck_block", "use_pre_activation": False})}},
@@ -354,7 +361,7 @@ BACKBONES = {
             "vocabulary_size": 10, "hidden_size": 16, "num_layers": 2, "head_size": 4,
             "intermediate_dim": 32, "gate_lora": 32, "mv_lora": 16, "aaa_lora": 16,
             "decay_lora": 16}},
-        "SAMBackbone": {"open": {"points": 1, "labels": 1, "boxes": 1, "masks": 0}, "kwargs": {
+        "SAMBackbone": {"open": {"points": 1, "labels": 1, "boxes": 1, "masks": 1}, "kwargs": {
             "image_encoder": Part("ViTDetBackbone", (), {
                 "hidden_size": 16, "num_layers": 16, "intermediate_dim": 64, "num_heads": 16,
                 "global_attention_layer_indices": [2, 5, 8, 11], "patch_size": 16,
@@ -469,10 +476,20 @@ MODELS = {
 
 
 def built(part):
-    """Return the model or layer that a part says, with those that are its arguments."""
-    import keras_hub
+    """Return the model or layer that a part says, with those that are its arguments.
 
-    kind = getattr(keras_hub.models, part.kind, None) or getattr(keras_hub.layers, part.kind)
+    KerasHub's attention takes a fused operator on some backends; here all run one code.
+    """
+    import keras_hub
+    from keras_hub.src.models.vae.vae_backbone import VAEBackbone
+
+    kind = {"VAEBackbone": VAEBackbone}.get(part.kind) or getattr(
+        keras_hub.models, part.kind, None) or getattr(keras_hub.layers, part.kind)
+
+    fused = "fused_attention_op_available"
+    for module in [m for name, m in sys.modules.items() if name.startswith("keras_hub.")]:
+        if fused in vars(module):
+            setattr(module, fused, lambda: False)
 
     def value(given):
         return built(given) if isinstance(given, Part) else given
@@ -487,7 +504,10 @@ def build(name):
         model, entry = application(name, **sizes), Entry(Part(name))
     else:
         entry = MODELS[name]
-        model = built(entry.model)
+        try:
+            model = without_weights(lambda: built(entry.model))
+        except Exception:  # it computes with its weights as it is built
+            model = built(entry.model)
     return model, keras.tree.map_structure(lambda t: _closed(t, entry.open), model.input)
 
 

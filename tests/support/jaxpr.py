@@ -16,7 +16,7 @@ import json
 import os
 import sys
 from collections import Counter
-from functools import partial, wraps
+from functools import wraps
 from math import prod
 
 import jax
@@ -49,17 +49,22 @@ REDUCTIONS = {
     "reduce_window_sum": "add", "reduce_window_max": "max", "reduce_window_min": "max",
 }
 #: Primitives that move data or say something of it.
-MOVEMENT = set("""
-    reshape broadcast_in_dim transpose squeeze slice pad concatenate rev iota gather dynamic_slice
-    dynamic_update_slice scatter split copy copy_p stop_gradient bitcast_convert_type real imag
-    optimization_barrier device_put expand_dims random_wrap random_unwrap random_fold_in random_seed
-    random_split tile stack reduce_precision sharding_constraint empty symbolic_zeros create_token
-""".split())
+MOVEMENT = {
+    "reshape", "broadcast_in_dim", "transpose", "squeeze", "slice", "pad", "concatenate", "rev",
+    "iota", "gather", "dynamic_slice", "dynamic_update_slice", "scatter", "split", "copy",
+    "copy_p", "stop_gradient", "bitcast_convert_type", "real", "imag", "optimization_barrier",
+    "device_put", "expand_dims", "random_wrap", "random_unwrap", "random_fold_in", "random_seed",
+    "random_split", "tile", "stack", "unstack", "reduce_precision", "sharding_constraint", "empty",
+    "create_token",
+}
 #: Function that is traced as one -> counts of one call, from the shapes of arguments and results.
 #: A draw is one op, whatever makes a number of its random bits.
 DEFINITIONS = {
     "_uniform": lambda ins, outs: {"random": outs[0].size},
     "_one_hot": lambda ins, outs: {},  # ones set among zeros
+    # Three interpolations of two values a result: a + (b - a) t.
+    **dict.fromkeys(["resize_bilinear", "resize_linear"],
+                    lambda ins, outs: {"add": 6 * outs[0].size, "mul": 3 * outs[0].size}),
 }
 INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr")
 
@@ -76,6 +81,43 @@ def count(function, *arguments, data=None) -> Counter:
     >>> x = jax.ShapeDtypeStruct((2, 3), "float32")
     >>> sorted(count(lambda x: jax.numpy.tanh(x) @ x.T, x).items())
     [(('float32', 'mac'), 12), (('float32', 'tanh'), 6)]
+
+    A scan of ten steps; what no input reaches, what nothing needs and what changes nothing:
+
+    >>> def steps(x):
+    ...     return lax.scan(lambda c, _: (lax.exp(c) + x, None), x, None, length=10)[0]
+    >>> sorted(count(steps, x).items())
+    [(('float32', 'add'), 60), (('float32', 'exp'), 60)]
+    >>> def idle(x):
+    ...     unneeded = lax.exp(x)
+    ...     return x * 1.0 + 0.0 + lax.sin(jax.numpy.arange(3.0))
+    >>> dict(count(idle, x))
+    {('float32', 'add'): 6}
+
+    A loop that counts to 7, and the dearer branch of two:
+
+    >>> def loop(x):
+    ...     return lax.while_loop(lambda c: c[0] < 7, lambda c: (c[0] + 1, lax.tanh(c[1])), (0, x))
+    >>> dict(count(loop, x))
+    {('float32', 'tanh'): 42}
+    >>> def either(x):
+    ...     return lax.cond(x.sum() > 0, lambda x: lax.exp(lax.exp(x)), lambda x: -x, x)
+    >>> sorted(count(either, x).items())  # a sum of 6, one comparison
+    [(('float32', 'add'), 5), (('float32', 'exp'), 12), (('float32', 'max'), 1)]
+
+    Both gradients of a convolution multiply what its forward pass does, 3 x 3 outputs of 2 taps
+    x 2 taps x 5 channels x 4 filters, whatever zeros JAX inserts:
+
+    >>> def convolved(x, kernel):
+    ...     return lax.conv_general_dilated(x, kernel, (2, 2), "VALID",
+    ...                                     dimension_numbers=("NHWC", "HWIO", "NHWC")).sum()
+    >>> shapes = [jax.ShapeDtypeStruct(s, "float32") for s in ((1, 7, 7, 5), (2, 2, 5, 4))]
+    >>> dict(count(jax.grad(convolved), *shapes)), 9 * 4 * 5 * 4
+    ({('float32', 'mac'): 720}, 720)
+    >>> def both(*arguments):
+    ...     return jax.value_and_grad(lambda *a: (convolved(*a) ** 2), (0, 1))(*arguments)
+    >>> count(both, *shapes)["float32", "mac"] == 3 * 720
+    True
     """
     closed = jax.make_jaxpr(function)(*arguments)
     jaxpr, used = pe.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
@@ -99,8 +141,9 @@ class Walk:
         known = {v: x for v, x in zip(jaxpr.invars, values, strict=True) if x is not None}
         known.update({v: np.asarray(x) for v, x in (constants or {}).items()
                       if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)})
-        made = {v: eqn for eqn in jaxpr.eqns for v in eqn.outvars}
-        wraps = _wraps_of_indices(jaxpr, made)
+
+        branches = {e.invars[0] for e in jaxpr.eqns if e.primitive.name == "cond"
+                    and not isinstance(e.invars[0], Literal)}
 
         def value(v):
             return np.asarray(v.val) if isinstance(v, Literal) else known.get(v)
@@ -113,8 +156,8 @@ class Walk:
             if eqn.primitive.name == "random_bits":
                 out_data, out_values = [True], [None]
                 self.add(_dtype(eqn.outvars[0]), "random", eqn.outvars[0].aval.size * times)
-            elif id(eqn) in wraps:
-                out_data, out_values = [any(flags)] * len(eqn.outvars), [None]
+            elif eqn.primitive.name == "convert_element_type" and eqn.outvars[0] in branches:
+                out_data, out_values = [any(flags)], [None]  # a predicate, as a branch's number
             else:
                 out_data, out_values = self.equation(eqn, flags, ins, times)
             for v, d, x in zip(eqn.outvars, out_data, out_values, strict=True):
@@ -229,8 +272,9 @@ def _ops(eqn, values):
                eqn.invars[2].aval.size)
     elif name in ("scatter-max", "scatter-min", "scatter_max", "scatter_min"):
         yield _dtype(eqn.invars[0]), "max", eqn.invars[2].aval.size
-    elif name == "top_k":  # k passes over a row
-        yield _dtype(eqn.invars[0]), "max", source.size * eqn.params["k"] - eqn.outvars[0].aval.size
+    elif name in ("sort", "top_k"):  # merge sort of each row (Knuth, TAOCP 3, 5.2.4)
+        row = source.shape[eqn.params["dimension"] if name == "sort" else -1]
+        yield _dtype(eqn.invars[0]), "max", source.size * (row - 1).bit_length()
     else:
         raise NotCounted(f"primitive {name!r}")
 
@@ -239,7 +283,8 @@ def _is_cast(eqn):
     """Whether a comparison with 0 is how JAX's logical operators take a number for a bool."""
     traceback = eqn.source_info.traceback
     names = {frame.function_name for frame in (traceback.frames if traceback else ())[:20]}
-    return eqn.invars[0].aval.dtype != bool and any(n.startswith("logical_") for n in names)
+    return eqn.invars[0].aval.dtype != bool and any(
+        n.startswith(("logical_", "where")) for n in names)
 
 
 def _reduced(name, params, source, out):
@@ -259,9 +304,9 @@ def _convolved(eqn, image, kernel, out):
     scopes = str(eqn.source_info.name_stack)
     if "gradient_of_kernel" in scopes and dilated:  # each value of the image meets each tap
         return image.size * out.size // image.shape[numbers.lhs_spec[0]]
-    if "gradient_of_image" in scopes or (dilated and "gradient_of" not in scopes):
-        if "of_transposed" not in scopes:
-            return image.size * kernel.size // inputs // groups
+    if "of_transposed" not in scopes and (
+            "gradient_of_image" in scopes or (dilated and "gradient_of" not in scopes)):
+        return image.size * kernel.size // inputs // groups
     return out.size * kernel.size // outputs
 
 
@@ -306,8 +351,24 @@ def _define():
     def leaky_relu(x, negative_slope=0.2):
         return jnp.maximum(x, negative_slope * x)
 
-    for definition in (moments, batch_normalization, leaky_relu):
+    def softplus(x):
+        return jnp.log1p(jnp.exp(x))
+
+    for definition in (moments, batch_normalization, leaky_relu, softplus):
         setattr(nn, definition.__name__, definition)
+    resize = jax.image.resize
+
+    def resized(image, shape, method, antialias=True, **kwargs):
+        name = f"resize_{getattr(method, 'name', method)}"
+        sizes = antialias and any(a > b for a, b in zip(image.shape, shape, strict=True))
+
+        def function(image):
+            return resize(image, shape, method, antialias=antialias, **kwargs)
+
+        function.__name__ = name + (" with antialias" if sizes else "")
+        return jax.jit(function)(image)
+
+    jax.image.resize = resized
 
 
 _define()
@@ -377,18 +438,6 @@ def _steps(cond, body, cond_consts, body_consts, start):
         state, steps = dict(zip(sorted(needed), new, strict=True)), steps + 1
 
 
-def _wraps_of_indices(jaxpr, made):
-    """Return the equations of ``select(i < 0, i + n, i)``: NumPy's wrap of an index."""
-    wraps = set()
-    for eqn in jaxpr.eqns:
-        if eqn.primitive.name == "select_n" and eqn.outvars[0].aval.dtype.kind == "i":
-            chain = [made.get(v) for v in eqn.invars[::2] if not isinstance(v, Literal)]
-            if [e and e.primitive.name for e in chain] == ["lt", "add"] and (
-                    chain[0].invars[0] is chain[1].invars[0] is eqn.invars[1]):
-                wraps |= {id(eqn), *map(id, chain)}
-    return wraps
-
-
 def _dtype(v):
     name = str(v.aval.dtype)
     return name.removeprefix("u") if name.startswith("uint") else name
@@ -418,7 +467,7 @@ def count_model(model, shapes, phase="inference", loss="mse", optimizer="adam") 
 
     def step(trained, others, of_optimizer, x, y):
         gradients = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
-        (loss, (loss_, _, others, _)), grads = gradients(
+        (loss, (_, _, others, _)), grads = gradients(
             trained, others, [], x, y, None, training=True, optimizer_variables=of_optimizer)
         trained, of_optimizer = model.optimizer.stateless_apply(of_optimizer, grads, trained)
         return loss, trained, others, of_optimizer

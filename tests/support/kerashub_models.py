@@ -6,6 +6,7 @@ preprocessors, which need files.
 """
 
 import sys
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -17,7 +18,7 @@ class Part(NamedTuple):
 
     kind: str
     args: tuple = ()
-    kwargs: dict = {}
+    kwargs: Any = MappingProxyType({})
 
 
 class Entry(NamedTuple):
@@ -135,7 +136,8 @@ DFINE = {
         "use_learnable_affine_block": True, "hidden_act": "relu", "image_shape": (None, None, 3),
         "out_features": ["stage3", "stage4"], "data_format": "channels_last"})}
 EFFICIENTNET_V1 = {
-    "stackwise_kernel_sizes": [3, 3, 5, 3, 5, 5, 3], "stackwise_num_repeats": [1, 2, 2, 3, 3, 4, 1],
+    "stackwise_kernel_sizes": [3, 3, 5, 3, 5, 5, 3],
+    "stackwise_num_repeats": [1, 2, 2, 3, 3, 4, 1],
     "stackwise_input_filters": [32, 16, 24, 40, 80, 112, 192],
     "stackwise_output_filters": [16, 24, 40, 80, 112, 192, 320],
     "stackwise_expansion_ratios": [1, 6, 6, 6, 6, 6, 6],
@@ -310,8 +312,9 @@ BACKBONES = {
             "stackwise_kv_strides": [[0], [0, 0]], "stackwise_use_cpe": [[False], [False, False]],
             "image_shape": (32, 32, 3), "stem_size": 16, "use_msfa": False}},
         "MoonshineBackbone": {"kwargs": MOONSHINE, "open": {"encoder": 2000}},
-        "MoonshineBackbone, gated": {"kind": "MoonshineBackbone", "open": {"encoder": 2000},
-                                     "kwargs": {**MOONSHINE, "encoder_use_swiglu_activation": True}},
+        "MoonshineBackbone, gated": {
+            "kind": "MoonshineBackbone", "open": {"encoder": 2000},
+            "kwargs": {**MOONSHINE, "encoder_use_swiglu_activation": True}},
         "OPTBackbone": {"kwargs": _text()},
         "PaliGemmaBackbone": {"open": 64, "kwargs": {
             "vocabulary_size": 256, "image_size": 16, "num_layers": 2, "num_query_heads": 2,
@@ -390,7 +393,8 @@ BACKBONES = {
             "partial_rotary_factor": 1.0}},
         "StableDiffusion3Backbone": {"kwargs": {
             "mmdit_patch_size": 2, "mmdit_hidden_dim": 32, "mmdit_num_layers": 2,
-            "mmdit_num_heads": 2, "mmdit_position_size": 192, "height": 64, "width": 64,
+            "mmdit_num_heads": 2, "mmdit_position_size": 192, "mmdit_qk_norm": None,
+            "mmdit_dual_attention_indices": None, "height": 64, "width": 64,
             "vae": Part("VAEBackbone", VAE, {"sampler_method": "mode", "name": "vae"}),
             "clip_l": _clip_l(),
             "clip_g": Part("CLIPTextEncoder", (20, 64, 64, 2, 2, 128, "gelu", -2),
@@ -440,7 +444,7 @@ TASKS = {
         "T5GemmaSeq2SeqLM", "BloomCausalLM", "FalconCausalLM", "GemmaCausalLM", "Gemma3CausalLM",
         "Gemma3nCausalLM", "GPT2CausalLM", "GPTNeoXCausalLM", "GptOssCausalLM", "LlamaCausalLM",
         "Llama3CausalLM", "MistralCausalLM", "MixtralCausalLM", "OPTCausalLM",
-        "PaliGemmaCausalLM", "PARSeqCausalLM", "Phi3CausalLM", "QwenCausalLM", "Qwen3CausalLM",
+        "PaliGemmaCausalLM", "Phi3CausalLM", "QwenCausalLM", "Qwen3CausalLM",
         "Qwen3_5CausalLM", "Qwen3_5MoeCausalLM", "Qwen3MoeCausalLM", "QwenMoeCausalLM",
         "RWKV7CausalLM", "SmolLM3CausalLM", "MoonshineAudioToText",
         "BertTextEmbedder", "Gemma3TextEmbedder", "Qwen3TextEmbedder", "XLMRobertaTextEmbedder",

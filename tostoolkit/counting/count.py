@@ -21,6 +21,8 @@ Conventions
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4
   keeps its weights packed, unpacks them and multiplies in the layer's dtype; float8 rounds to
   float8 and back and multiplies in the layer's dtype (a compiler may fuse that into float8 units).
+* Branches that no output needs are not run. A mask is what Keras hands from layer to layer; it
+  counts where a layer makes it, and only where a later one looks at it.
 * Training is forward in training mode, backward and the update, by rule or from the traced graph.
 * Dropout and noise layers are nothing in inference. Index arithmetic, copies and reshapes are
   data movement, not arithmetic.
@@ -53,7 +55,8 @@ from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .compiled import compiled
 from .data_movement import movement_table
-from .introspection import build_parts, inspect, sublayers
+from .introspection import inspect, sublayers
+from .layer_state import build_parts
 from .masks import counted_with_masks
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero

@@ -17,7 +17,7 @@ from models import without_weights
 from traced import trace_ops
 
 from tostoolkit.counting.count import count
-from tostoolkit.counting.introspection import constructor_arguments
+from tostoolkit.counting.layer_state import constructor_arguments
 from tostoolkit.counting.rules import OP_COUNTERS, TRACED_LAYERS, VOCABULARIES
 
 REGULARIZER, CONSTRAINT = keras.regularizers.L2(0.1), keras.constraints.NonNeg()

@@ -21,6 +21,8 @@ Conventions
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4
   keeps its weights packed, unpacks them and multiplies in the layer's dtype; float8 rounds to
   float8 and back and multiplies in the layer's dtype (a compiler may fuse that into float8 units).
+* Branches that no output needs are not run. A mask is what Keras hands from layer to layer; it
+  counts where a layer makes it, and only where a later one looks at it.
 * Training is what ``fit`` runs of one batch: forward in training mode, backward and the update, in
   the model's own ``train_step`` and ``compute_loss`` where it has them, by rule or from the traced
   graph; loss weights, penalties, clipping, averaging, schedules and constraints included.
@@ -65,7 +67,8 @@ from .compiled import compiled
 from .data_movement import movement_table
 from .functions import function_parts, is_function
 from .integers import integer_table, keyed_index
-from .introspection import build_parts, inspect, sublayers
+from .introspection import inspect, sublayers
+from .layer_state import build_parts
 from .masks import counted_with_masks
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero

@@ -1,4 +1,4 @@
-"""What stands in a Keras model: the only module that knows Keras' private names.
+"""What stands in a Keras model: with `layer_state`, all that knows Keras' private names.
 
 `inspect` reads a model once, into records that hold no private name; `calls` goes on from there.
 Nothing is executed and no weight is read. Every private name has a test of its own in
@@ -8,10 +8,10 @@ Nothing is executed and no weight is read. Every private name has a test of its 
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, wraps
-from inspect import Parameter, isfunction, signature
+from inspect import isfunction
 from typing import Any
 
 
@@ -130,136 +130,26 @@ def is_as_shipped(layer) -> bool:
         return True
     return (is_of_keras(cls.call) and not getattr(layer, "lora_enabled", False)
             and not _methods(cls) & vars(layer).keys()
-            and all(_is_wrapped_by_keras(layer, name) for name in _WRAPPED))
+            and all(is_wrapped_by_keras(layer, name) for name in WRAPPED))
 
 
 #: Methods that Keras itself wraps in each layer.
-_WRAPPED = ("build", "quantize")
+WRAPPED = ("build", "quantize")
 
 
 @cache
 def _methods(cls):
     """Names of the methods of a class, but for those that Keras itself wraps in each layer."""
     methods = {name for name in dir(cls) if isfunction(getattr(cls, name, None))}
-    return methods.difference(_WRAPPED)
+    return methods.difference(WRAPPED)
 
 
-def _is_wrapped_by_keras(layer, name):
+def is_wrapped_by_keras(layer, name):
     """Whether a method that Keras wraps in each layer is still that of the layer's class."""
     method = vars(layer).get(name)
     own = getattr(getattr(method, "__wrapped__", None), "__func__", None)
     return method is None or (method.__globals__["__name__"] == "keras.src.layers.layer"
                               and own is getattr(type(layer), name))
-
-
-@cache
-def constructor_arguments(cls) -> dict:
-    """Return name -> default of what the constructor of a layer class takes, its bases' included.
-
-    >>> import keras
-    >>> constructor_arguments(keras.layers.Dense)["use_bias"]
-    True
-    """
-    found = {}
-    for base in cls.__mro__:
-        parameters = signature(base.__init__).parameters if "__init__" in vars(base) else {}
-        for name, parameter in parameters.items():
-            if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):
-                found.setdefault(name, parameter.default)
-        if parameters and all(p.kind != Parameter.VAR_KEYWORD for p in parameters.values()):
-            break
-        if base.__name__ == "Layer":
-            break
-    found.pop("self", None)
-    return found
-
-
-def argument(layer, name):
-    """Return what a layer holds of an argument of its constructor: as attribute, or configured.
-
-    >>> import keras
-    >>> argument(keras.layers.MultiHeadAttention(2, 3), "use_bias")
-    True
-    """
-    held = vars(layer)
-    if name in held:
-        return held[name]
-    if f"_{name}" in held:
-        return held[f"_{name}"]
-    if hasattr(type(layer), name):
-        return getattr(layer, name)
-    return layer.get_config().get(name, Ellipsis)
-
-
-def bound_arguments(layer, args, kwargs) -> dict:
-    """Return name -> value of the arguments of a call, in the order of its signature."""
-    bound = _signature(type(layer)).bind(layer, *args, **kwargs).arguments
-    return {name: value for name, value in bound.items() if value is not layer}
-
-
-@cache
-def _signature(cls):
-    return signature(cls.call)
-
-
-@cache
-def hands_mask_on(cls) -> bool:
-    """Whether a class of layers hands a mask on as it is, and does not look at it."""
-    import keras
-
-    return cls.compute_mask is keras.Layer.compute_mask and not any(
-        "mask" in name for name in _signature(cls).parameters)
-
-
-#: What every layer holds and what of it decides what it computes.
-_DECISIVE = frozenset({
-    "_allow_non_tensor_positional_args", "_convert_input_args", "_dtype_policy", "_layers",
-    "_non_trainable_variables", "_remat_mode", "_supports_masking", "_trainable_variables",
-    "autocast", "built",
-})
-
-
-@cache
-def _bookkeeping():
-    import keras
-
-    return frozenset(vars(keras.layers.Layer())) - _DECISIVE
-
-
-def is_held_by_value(thing) -> bool:
-    """Whether a thing is told by its class and by what it holds, see `held_by`."""
-    import keras
-
-    return isinstance(thing, (keras.Operation, keras.Variable)) or (
-        is_of_keras(type(thing)) and hasattr(thing, "__dict__") and not isinstance(thing, type))
-
-
-def held_by(thing) -> list:
-    """Return (name, what is held) of what decides what a layer or another thing of Keras computes.
-
-    Of a variable these are shape and dtype, of a generator of seeds nothing.
-    """
-    import keras
-
-    if isinstance(thing, keras.Variable):
-        return [("shape", tuple(thing.shape)), ("dtype", thing.dtype)]
-    if isinstance(thing, (keras.random.SeedGenerator, keras.initializers.Initializer)):
-        return []
-    if not isinstance(thing, keras.Operation):
-        return sorted(vars(thing).items())
-    return [(name, held) for name, held in sorted(vars(thing).items())
-            if not name.startswith("_self_") and (name not in _bookkeeping() or (
-                name in _WRAPPED and not _is_wrapped_by_keras(thing, name)))]
-
-
-def parts_of(layer) -> list:
-    """Return the layers that stand directly in a layer."""
-    return layer._layers
-
-
-def weight_names(layer) -> set[str]:
-    """Return the names of a layer's own weights, not of those of the layers inside."""
-    return {v.name for v in (*layer._trainable_variables, *layer._non_trainable_variables)}
 
 
 def _is_shipped_operator(cls):
@@ -338,16 +228,6 @@ def _node(node):
                 tuple(node.outputs), node.arguments, nested, masked)
 
 
-def makes_masks(layer) -> bool:
-    """Whether a layer may make a mask as it is called, which it need not when a graph is built."""
-    import keras
-
-    cls = type(layer)
-    return bool(getattr(layer, "mask_zero", False)) or cls is keras.layers.Masking or not (
-        is_of_keras(cls) or getattr(cls, "compute_mask", None) is keras.Layer.compute_mask
-        or is_operator(layer))
-
-
 def mask_of(tensor):
     """Return the mask that Keras finds on a tensor, None without one."""
     from keras.src.backend import get_keras_mask
@@ -360,15 +240,6 @@ def put_mask(tensor, mask):
     from keras.src.backend import set_keras_mask
 
     set_keras_mask(tensor, mask)
-
-
-def run_on_shapes(function, tensors):
-    """Run a function of tensors as the backend runs it, on shapes and dtypes alone."""
-    import keras
-    from keras.src import backend
-
-    backend.compute_output_spec(
-        function, *(keras.KerasTensor(t.shape, t.dtype) for t in tensors))
 
 
 def replaced_methods(thing) -> list[str]:
@@ -472,19 +343,6 @@ def with_places(variables, place, every=False) -> Iterator[None]:
             stack.callback(setattr, variable, "_value", variable._value)
             put(variable)
         yield
-
-
-def build_parts(model, structure, tensors):
-    """Build what of a model is built when it is first called, as Keras' own first call does.
-
-    `structure` packs tensors as the model takes them. Nothing is done where all is built, or where
-    the model's code does not run on shapes: its trace then says why.
-    """
-    if not model.built or all(layer.built for layer in model._flatten_layers()):
-        return
-    with (abstract() if any(v._value is None for v in model.variables) else nullcontext(),
-          suppress(Exception)):
-        run_on_shapes(lambda *given: model(structure(given)), tensors)
 
 
 def _replace(stack, owner, name, value):

@@ -15,7 +15,8 @@ from dataclasses import replace
 from warnings import catch_warnings, simplefilter
 
 from .calls import CallCount, Tensor
-from .introspection import makes_masks, mask_of, put_mask, run_on_shapes
+from .introspection import mask_of, put_mask
+from .layer_state import makes_masks, run_on_shapes
 
 
 def find_masks(inspected, inputs) -> list[tuple]:

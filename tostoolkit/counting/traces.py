@@ -8,7 +8,7 @@ functions and anything else by identity. Names do not matter.
 from types import MethodType
 
 from .calls import CallCount
-from .introspection import held_by, is_held_by_value
+from .layer_state import held_by, is_held_by_value
 from .trace import trace_call
 
 _VALUES = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), slice)

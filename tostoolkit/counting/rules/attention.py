@@ -2,7 +2,8 @@
 
 from math import prod
 
-from ..introspection import argument, sublayers
+from ..introspection import sublayers
+from ..layer_state import argument
 from .activations import name_of, ops, softmax
 from .layers import NoRule, fused_activation
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 from ..calls import Tensor
-from ..introspection import (
+from ..introspection import is_as_shipped, kind_of
+from ..layer_state import (
     argument,
     bound_arguments,
     constructor_arguments,
     hands_mask_on,
-    is_as_shipped,
-    kind_of,
     parts_of,
     weight_names,
 )

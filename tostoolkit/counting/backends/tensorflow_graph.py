@@ -166,7 +166,7 @@ class OpCounts:
 
     def _add_branches(self, op, flow, times):
         bodies = ([_body(op, "then_branch"), _body(op, "else_branch")] if "If" in op.type else
-                  [op.graph._get_function(f.name).graph for f in op.get_attr("branches")])
+                  [_function_graph(op, f.name) for f in op.get_attr("branches")])
         trials = []
         for body in bodies:
             trial = self._inside(op)
@@ -209,7 +209,21 @@ def _needed(graph):
 
 
 def _body(op, attribute):
-    return op.graph._get_function(op.get_attr(attribute).name).graph
+    return _function_graph(op, op.get_attr(attribute).name)
+
+
+def _function_graph(op, name):
+    """Return the graph of a function that an op calls, on the shapes that it calls it on."""
+    function = op.graph._get_function(name)
+    if hasattr(function, "graph"):
+        return function.graph
+    # of an imported graph: a definition, whose shapes are those of the graph that it comes from
+    from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
+    given = op.inputs[1:] if op.type in _BRANCHES else op.inputs
+    with op.graph.as_default():
+        return function_def_to_graph(function.cached_definition,
+                                     input_shapes=[t.shape for t in given])
 
 
 def _steps(op):

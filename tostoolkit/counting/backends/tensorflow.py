@@ -11,7 +11,7 @@ from inspect import signature
 from ..calls import BACKWARD_SCOPE, CallCount, LayerCall, Tensor
 from ..compiled import as_compiled
 from ..introspection import is_operator, sublayers, with_places
-from ..trace import not_built, python_errors, says_how_to_count
+from ..trace import check_sizes, not_built, python_errors, says_how_to_count
 from .tensorflow_graph import OpCounts, mark
 from .tensorflow_ops import TRACE_COUNTERS
 
@@ -101,7 +101,12 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    return tf.function(run, autograph=False).get_concrete_function(*specs).graph
+    graph = tf.function(run, autograph=False).get_concrete_function(*specs).graph
+    if max((t.shape.num_elements() or 0 for t in graph.inputs), default=0) > 2**32:
+        check_sizes("a traced graph", (
+            t.shape.as_list() for op in graph.get_operations() for t in op.outputs
+            if t.shape.rank is not None))
+    return graph
 
 
 def traced(call):

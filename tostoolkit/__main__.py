@@ -1,6 +1,7 @@
 """What a saved model costs, what a model set takes, what others measured, which meters are here.
 
     python -m tostoolkit count model.keras
+    python -m tostoolkit count FOLDER --input-shape 224,224,3
     python -m tostoolkit sweep feed_forward --minutes 9 --out runs.csv
     python -m tostoolkit draw feed_forward --size large --out set.csv
     python -m tostoolkit data --to data/external
@@ -9,6 +10,7 @@
 """
 
 import argparse
+import re
 import sys
 import warnings
 
@@ -23,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             print(options.run(options))
-    except (OSError, ValueError, TypeError, RuntimeError) as error:  # MeterError among them
+    except (OSError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         sys.exit(f"{parser.prog}: {error}")
     except MissingLibrary as error:
         sys.exit(str(error))
@@ -48,11 +50,14 @@ def _parser():
 
     count = commands.add_parser("count", help="count a saved Keras model")
     count.set_defaults(run=_count)
-    count.add_argument("model", help="a .keras or .h5 file")
+    count.add_argument("model", help="a .keras or .h5 file, or the folder of a SavedModel")
     count.add_argument("--costs", default="cmos", help="cost table: a name, or a CSV file")
     count.add_argument("--batch-size", type=int, default=1)
+    count.add_argument("--input-shape", action="append", type=_shape, metavar="SHAPE",
+                       help="of one sample, where the model leaves it open: 224,224,3; of several "
+                            "inputs one each, in their order or as NAME=SHAPE")
     count.add_argument("--phase", default="inference", choices=["inference", "training"])
-    count.add_argument("--loss", help="for training, where the model is not compiled")
+    count.add_argument("--loss", help="for training; that of the file, when left out")
     count.add_argument("--optimizer", help="likewise")
     count.add_argument("--missing", default="raise", choices=["raise", "skip"],
                        help="what to do with ops that the table does not price")
@@ -97,15 +102,44 @@ def _parser():
     return parser
 
 
+def _shape(text):
+    """Return the (name, shape) of an argument; the name is None where it gives none."""
+    name, _, sizes = text.rpartition("=")
+    if not re.fullmatch(r"\s*[(\[]?\s*\d+(\s*[\s,x]\s*\d+)*\s*,?\s*[)\]]?\s*", sizes):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no shape of one sample; give 784, or 224,224,3, or image=224,224,3")
+    return name.strip() or None, tuple(map(int, re.findall(r"\d+", sizes)))
+
+
+def _input_shape(given):
+    """Return the shapes of the command line as `count_ops` takes them."""
+    if not given:
+        return None
+    names = [name for name, _ in given]
+    if all(names) and len(set(names)) == len(names):
+        return dict(given)
+    if any(names):
+        raise ValueError("--input-shape: name each input once, or none of them: "
+                         + " ".join(f"--input-shape {name or 'NAME'}={','.join(map(str, shape))}"
+                                    for name, shape in given))
+    return [shape for _, shape in given] if len(given) > 1 else given[0][1]
+
+
 def _count(options):
-    import keras
-
+    from .costs.cost_table import load_cost_table
     from .costs.report import transistor_ops
+    from .counting.saved import load_saved, why_uncounted
 
-    model = keras.saving.load_model(options.model)
-    report = transistor_ops(
-        model, options.costs, options.batch_size, options.phase, missing=options.missing,
-        loss=options.loss, optimizer=options.optimizer)
+    costs, shape = load_cost_table(options.costs), _input_shape(options.input_shape)
+    training = options.phase == "training"
+    compiled = training and not (options.loss and options.optimizer)
+    model = load_saved(options.model, compiled, training)
+    try:
+        report = transistor_ops(
+            model, costs, options.batch_size, options.phase, input_shape=shape,
+            missing=options.missing, loss=options.loss, optimizer=options.optimizer)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(why_uncounted(options.model, error)) from error
     return FORMATS[options.format](report)
 
 

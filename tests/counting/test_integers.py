@@ -167,3 +167,46 @@ def test_a_counter_gives_whole_numbers():
     assert counted(10**30) == [[10**30]]
     with pytest.raises(ValueError, match=r"counters: 2\.5 is not a whole number"):
         counted(2.5)
+
+
+class Spread(keras.layers.Layer):
+    """No rule: 2^20 elements for each one of the input, as a matrix of few columns."""
+
+    def call(self, x):
+        spread = keras.ops.reshape(x, (-1, 1, 1)) * keras.ops.ones((1, 2**10, 2**10))
+        return keras.ops.sum(spread, axis=(1, 2))
+
+
+def test_traces_are_exact_or_say_that_they_would_wrap():
+    x = keras.Input((1,))
+    model = keras.Model(x, Spread(name="spread")(x))
+    for batch_size in (1, 10**6, 2**43 - 1):
+        assert tos.count_ops(model, batch_size)["float32", "mul"].sum() == batch_size * 2**20
+    for batch_size in (2**43, 2**44 + 3, 2**45, 10**17, 10**30):
+        with pytest.raises(ValueError, match=r"batch_size|must be >= 0|must be less than"):
+            tos.count_ops(model, batch_size)
+    with pytest.raises(ValueError, match=rf"batch_size: {10**30} makes a tensor.*'spread'.*"
+                                         "batch_size=1 say, and multiply"):
+        tos.count_ops(model, 10**30)
+    with pytest.raises(ValueError, match=r"batch_size: .*smaller batch_size"):
+        tos.count_ops(model, 2**63, "training", loss="mse", optimizer="sgd")
+
+
+@pytest.mark.parametrize("make", [
+    lambda n: keras.layers.AveragePooling2D((n(2), n(2))),
+    lambda n: keras.layers.SeparableConv2D(n(8), 3),
+    lambda n: keras.layers.Conv2D(n(8), (n(3), n(3))),
+    lambda n: keras.layers.MaxPooling2D((n(2), 2)),
+    lambda n: keras.layers.DepthwiseConv2D(3, depth_multiplier=n(2)),
+])
+def test_layers_made_with_integers_of_numpy_do_not_wrap(make):
+    def counts(n, batch_size):
+        x = keras.Input((16, 16, 3))
+        return tos.count_ops(keras.Model(x, make(n)(x)), batch_size).sum()
+
+    ones = counts(int, 1)
+    for kind in (np.int64, np.int32):
+        for batch_size in (1, 10**9, 10**15, 3 * 10**15):
+            many = counts(kind, batch_size)
+            assert {op: many[op] for op in ones.index} == {
+                op: batch_size * int(n) for op, n in ones.items()}

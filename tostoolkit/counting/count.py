@@ -59,6 +59,7 @@ from functools import cached_property, partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from ..op_kinds import OP_KINDS
@@ -339,7 +340,7 @@ def _by_rule(call, counter, counters, trace):
     """Count a call by its counter; a wrapper is by rule where all that it holds is."""
     if not rule_of(counter).holds:
         is_zero = getattr(counter, "count", None) is zero
-        return CallCount(counter(call), "zero" if is_zero else "rule")
+        return CallCount(_python_integers(counter, call), "zero" if is_zero else "rule")
     held = []
 
     def count_held(inner, traced=True):
@@ -350,6 +351,20 @@ def _by_rule(call, counter, counters, trace):
     traced = any(row.method == "trace" for row in held)
     return CallCount(counts, "trace" if traced else "rule",
                      tuple(note for row in held for note in row.notes))
+
+
+def _python_integers(counter, call):
+    """Return what a counter says; NoRule where integers of NumPy would wrap in a product of a rule.
+
+    They are there where a layer was made with them: ``Conv2D(numpy.int64(8), 3)``.
+    """
+    try:
+        with np.errstate(over="raise"):
+            return counter(call)
+    except (OverflowError, FloatingPointError) as error:
+        if counter is not OP_COUNTERS.get(call.kind):
+            raise
+        raise NoRule(f"{call.path!r}: {error}") from None
 
 
 def _table(counts, phase):

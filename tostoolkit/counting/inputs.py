@@ -1,5 +1,6 @@
 """The inputs of a model: their shapes, dtypes and structure, recorded or asked for."""
 
+import re
 from operator import index
 
 import numpy as np
@@ -67,7 +68,7 @@ def _recorded(model, graph):
     if not shapes:
         return None, None
     if isinstance(shapes, dict):
-        shapes = {name[:name.rindex("shape") - 1]: shape for name, shape in shapes.items()}
+        shapes = {re.sub(".shape$", "", name): shape for name, shape in shapes.items()}
         if len(shapes) == 1:
             (shapes,) = shapes.values()
     return _leaves(shapes, "model")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from contextlib import contextmanager
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from traceback import walk_tb
 
@@ -33,6 +34,7 @@ def trace_call(call, by_user: Callable) -> CallCount:
     >>> sorted(trace_call(layer_calls(model)[0], lambda layer, kind: None).counts.items())
     [(('float32', 'add'), 4), (('float32', 'mac'), 32), (('float32', 'tanh'), 4)]
     """
+    check_sizes(call.path, (t.shape for t in (*call.inputs, *call.outputs)))
     return _backend().trace_call(call, by_user)
 
 
@@ -42,7 +44,21 @@ def trace_step(read, step, by_user: Callable) -> dict[tuple[str, str], CallCount
     It takes what `read_calls` and `compiled` return. `by_user` is as for `trace_call`: a counter
     of the user's gives a layer's forward pass, and the trace its gradient.
     """
+    check_sizes(read.model.name, (t.shape for call in read.calls for t in call.inputs))
     return _backend().trace_step(read, step, by_user)
+
+
+def check_sizes(path, shapes):
+    """Raise TraceError at a tensor of more elements than a trace can number: it would wrap."""
+    for shape in shapes:
+        if None not in shape and prod(shape) > _MOST_ELEMENTS:
+            raise TraceError(
+                f"batch_size: {shape[0] if shape else 1} makes a tensor of shape {tuple(shape)} in "
+                f"{path!r}, which has no rule, and a trace cannot number its elements (2^63 and "
+                "more); count at a smaller batch_size, batch_size=1 say, and multiply")
+
+
+_MOST_ELEMENTS = 2**63 - 1
 
 
 def _backend():

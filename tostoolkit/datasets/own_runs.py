@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..counting.introspection import abstract
 from ..counting.rules import OP_COUNTERS
+from ..counting.saved import load_saved
 from ..models.counting import Job, count_each
 
 #: Unit -> joules.
@@ -213,11 +214,9 @@ def _counted(runs, models, **counting):
 
 def _build(name, model):
     if isinstance(model, (str, Path)):
-        import keras
-
         if not Path(model).is_file():
             raise FileNotFoundError(f"models: {name!r}: there is no file {str(model)!r}")
-        return keras.saving.load_model(model)
+        return load_saved(model, compiled=True)
     if hasattr(model, "layers"):
         return model
     if not callable(model):

@@ -9,7 +9,7 @@ from inspect import signature
 
 from ..calls import CallCount
 from ..introspection import mask_of, put_mask, sublayers, unchanged, with_places
-from ..trace import not_built, python_errors, says_how_to_count
+from ..trace import check_sizes, not_built, python_errors, says_how_to_count
 from .shared import counted_by_hand
 from .tensorflow_constants import Frame
 from .tensorflow_graph import OpCounts, mark, needed_ops
@@ -88,7 +88,12 @@ def _graph(run, specs):
     import tensorflow as tf
 
     with _known_choices():
-        return tf.function(run, autograph=False).get_concrete_function(*specs).graph
+        graph = tf.function(run, autograph=False).get_concrete_function(*specs).graph
+    if max((t.shape.num_elements() or 0 for t in graph.inputs), default=0) > 2**32:
+        check_sizes("a traced graph", (
+            t.shape.as_list() for op in graph.get_operations() for t in op.outputs
+            if t.shape.rank is not None))
+    return graph
 
 
 def traced(call):

@@ -98,9 +98,9 @@ class Frame:
         """Return the array that a tensor is known to be, or None."""
         ref = tensor.ref()
         if ref not in self.values:
-            self.values[ref] = None  # a loop in the graph has no value
-            with suppress(TypeError, ValueError, IndexError, NotImplementedError, ArithmeticError):
-                self.values[ref] = self._value(tensor)  # what NumPy does not make is not known
+            self.values[ref] = None
+            with suppress(TypeError, ValueError, IndexError, RuntimeError, ArithmeticError):
+                self.values[ref] = self._value(tensor)  # nor what NumPy does not make, or too deep
         return self.values[ref]
 
     def _value(self, tensor):
@@ -127,9 +127,12 @@ class Frame:
             return self.inside(inner, op.inputs).value(inner.outputs[tensor.value_index])
         if op.type not in _FOLDED:
             return None
-        inputs = [self.value(t) for t in op.inputs]
-        return None if any(x is None for x in inputs) else np.asarray(
-            _FOLDED[op.type](op, *inputs))
+        inputs = []
+        for given in op.inputs:
+            inputs.append(self.value(given))
+            if inputs[-1] is None:
+                return None
+        return np.asarray(_FOLDED[op.type](op, *inputs))
 
     def _after(self, op, place):
         steps, start = self.steps(op)[0], self.value(op.inputs[place])

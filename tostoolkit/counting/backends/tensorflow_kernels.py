@@ -66,6 +66,13 @@ def _matrices(count):
     return counter
 
 
+def _of_data(what):
+    """Return the counter of an op whose work is not known: data say `what`."""
+    def counter(op):
+        raise ValueError(f"{what} depends on the data")
+    return counter
+
+
 def _columns(op):
     return op.inputs[1].shape[-1]
 
@@ -248,7 +255,8 @@ KERNELS = {
     "ScatterNd": _taken_up("add", 1),
     **{f"TensorScatter{name}": _taken_up(kind, 2) for name, kind in (
         ("Add", "add"), ("Sub", "add"), ("Max", "max"), ("Min", "max"))},
-    "Cross": _cross,
+    "Cross": _cross, "Unique": _of_data("how many values differ"),
+    "UniqueV2": _of_data("how many values differ"),
     "MirrorPadGrad": lambda op: ops(dtype_of(op.inputs[0]),
                                     add=size(op.inputs[0]) - size(op.outputs[0])),
     "RGBToHSV": _per_pixel(RGB_TO_HSV), "HSVToRGB": _per_pixel(HSV_TO_RGB),

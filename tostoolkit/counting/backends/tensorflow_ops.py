@@ -2,6 +2,21 @@
 
 What a kernel fuses counts by its definition, so that a fused and an unfused form of the same
 function count alike. An op type that stands nowhere here is an error, never nothing.
+
+Where the kernels of Keras' backends differ, this is what counts:
+
+* A function that Keras composes of others counts as its backend composes it: a cube root on
+  TensorFlow is a sign, an absolute value, a power and a product. So does the order in which it
+  contracts an ``einsum`` of three operands, and the zero whose sign ``argmax`` looks at.
+* A whole power is the multiplications of repeated squaring, and one division where it is negative;
+  a power of a half is a root. Inverse hyperbolic functions are logarithms, as they are defined.
+* A running sum over n values is n - 1 additions. What is added at places (a scatter, a segment sum)
+  is one addition a value, whatever the places: they may repeat.
+* A resize is the interpolation of its kernel, neighbour by neighbour, not a product with a matrix;
+  the coordinates and weights of an image transform count where data give them.
+* Factorisations, solutions, eigenvalues, Fourier transforms, sorts and searches count by their
+  standard algorithm (`algorithms`), and a note says so: a library chooses.
+* Arithmetic of complex numbers is that of their parts.
 """
 
 from collections import Counter

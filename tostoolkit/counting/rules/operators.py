@@ -31,6 +31,9 @@ PER_ELEMENT = {
 COMPARISONS = ("Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual")
 #: Operations on bools.
 LOGIC = ("LogicalAnd", "LogicalOr", "LogicalNot")
+#: Operations that compute with integers as they are.
+OF_INTEGERS = ("Add", "Subtract", "Multiply", "Square", "Mod", "Maximum", "Minimum", "Sign",
+               "Negative", "Absolute", "Abs", "Kron")
 #: Operations that a number may be an operand of -> the numbers that change what they compute.
 WITH_NUMBERS = {"Add": (0,), "Subtract": (0,), "Multiply": (1,), "Divide": (1,),
                 "TrueDivide": (1,), "Maximum": (), "Minimum": (), **dict.fromkeys(COMPARISONS, ())}
@@ -79,7 +82,7 @@ def _options_are_shipped(call, *known):
     if type(call.layer).__module__.startswith("keras."):
         for name, option in signature(type(call.layer).__init__).parameters.items():
             value = getattr(call.layer, name, option.default)
-            if option.default is not option.empty and name not in known and (
+            if option.default is not option.empty and name not in ("name", *known) and (
                     value is not option.default and value != option.default):
                 _no_rule(call, f"{name}={value!r}")
 
@@ -94,7 +97,7 @@ def _number(call, changing):
 def _same(name):
     """Counter of an operator that takes the same ops for each of its outputs."""
     def counter(call):
-        dtype = _dtype(call)
+        dtype = _dtype(call) if name in OF_INTEGERS else _floats(call)
         if dtype == "bool":
             _no_rule(call, "of bools")
         if name == "Clip":
@@ -113,8 +116,8 @@ def _comparison(call):
     """Comparisons run in the dtype of what they compare, not in that of their result."""
     dtype = _dtype(call, "bool")
     _number(call, ())
-    if _constants(call) and not dtype.startswith(("float", "bfloat")):
-        _no_rule(call, "a number beside integers")
+    if dtype == "bool" or (_constants(call) and not dtype.startswith(("float", "bfloat"))):
+        _no_rule(call, "of bools, or a number beside integers")
     return ops(dtype, max=call.outputs[0].size)
 
 
@@ -151,6 +154,13 @@ def _function(counter, *known):
         _options_are_shipped(call, *known)
         return counter(call)
     return checked
+
+
+def _mean(call):
+    """A mean, in single or double precision: Keras takes that of half precision in float32."""
+    if call.inputs[0].dtype not in ("float32", "float64"):
+        _no_rule(call, "in half precision")
+    return reduction("add", "div")(call)
 
 
 def _operator_relu(call):
@@ -230,7 +240,7 @@ OPERATOR_COUNTERS = (
         "ops.Elu": _function(_elu, "alpha"), "ops.Gelu": _function(_gelu, "approximate"),
         "ops.Glu": _function(_glu, "axis"),
         "ops.Sum": _function(reduction("add"), "axis", "keepdims"),
-        "ops.Mean": _function(reduction("add", "div"), "axis", "keepdims"),
+        "ops.Mean": _function(_mean, "axis", "keepdims"),
         "ops.Max": _function(reduction("max"), "axis", "keepdims"),
         "ops.Min": _function(reduction("max"), "axis", "keepdims"),
         "ops.Prod": _function(reduction("mul"), "axis", "keepdims"),

@@ -19,8 +19,9 @@ from typing import NamedTuple
 from ..calls import BACKWARD_SCOPE
 from ..rules.layers import NoRule
 from ..trace import TraceError
+from .jax_kernels import ALGORITHMS, dtype_of, size
 from .jax_loops import SAME, Value, data, is_variable, number, opened, steps_of
-from .jax_ops import ELEMENTWISE, FUNCTIONS, MOVEMENT, PRIMITIVES, dtype_of, is_neutral, size
+from .jax_ops import ELEMENTWISE, FUNCTIONS, MOVEMENT, PRIMITIVES, is_neutral
 
 #: Primitive that holds a jaxpr which runs once -> the parameter that it stands in.
 _CALLS = {
@@ -143,11 +144,17 @@ class JaxprCounts:
         kind, made = eqn.primitive.name, [data() for _ in eqn.outvars]
         shipped = _function(eqn)
         if shipped in FUNCTIONS and len(eqn.outvars) == 1:
-            self._count(name, FUNCTIONS[shipped](eqn, site), times)
+            self._count_as(shipped, FUNCTIONS[shipped], eqn, site, times, name)
         elif kind in _CALLS:
             inner, constants = opened(eqn.params[_CALLS[kind]])
             return self._add(inner, constants, given, times, name, (
                 site.function if site.function in _TAKEN_AGAIN else shipped))
+        elif kind == "custom_linear_solve":
+            lengths, solve = eqn.params["const_lengths"], eqn.params["jaxprs"].solve
+            first, last = lengths.matvec + lengths.vecmat, sum(lengths)
+            inner, constants = opened(solve)
+            given = [*given[first:first + lengths.solve], *given[last:]]
+            return self._add(inner, constants, given, times, name)
         elif kind == "scan":
             return self._add_scan(eqn, given, times, name)
         elif kind == "while":
@@ -161,8 +168,20 @@ class JaxprCounts:
         elif not is_neutral(eqn, site.known):
             again, made = self._taken(eqn, given, made)
             if not (again and site.function in _TAKEN_AGAIN):
-                self._count(name, PRIMITIVES[kind](eqn, site), times)
+                self._count_as(kind, PRIMITIVES[kind], eqn, site, times, name)
         return made
+
+    def _count_as(self, kind, counter, eqn, site, times, name):
+        """Add what a counter says of an equation; a note goes with a standard algorithm."""
+        where = f"{kind} at {plain(name) or 'the top'!r}"
+        try:
+            counts = counter(eqn, site)
+        except ValueError as error:
+            raise TraceError(f"the primitive {where}: {error}") from None
+        self._count(name, counts, times)
+        if kind in ALGORITHMS and counts:
+            self.notes.append(f"{where}: counted by its standard algorithm ({ALGORITHMS[kind]}), "
+                              "a library chooses")
 
     def _taken(self, eqn, given, made):
         """Return whether a part of a mean is there already, and its value, by the same name."""

@@ -45,6 +45,11 @@ def private_names(code):
 #: the display protocol of Jupyter.
 NOT_KERAS = {
     "tensorflow_graph.py": {"_get_function", "_add"},
+    "functions.py": {"_fields"},
+    # functions of JAX's
+    "jax_graph.py": {"_var", "_std"},
+    "jax_ops.py": {"_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint",
+                   "_one_hot"},
 }
 
 

@@ -57,6 +57,11 @@ def private_names(code):
 NOT_KERAS = {
     "tensorflow_graph.py": {"_add"},
     "tensorflow_functions.py": {"_get_function", "_is_function", "_output_shapes"},
+    "functions.py": {"_fields"},
+    # functions of JAX's
+    "jax_graph.py": {"_var", "_std"},
+    "jax_ops.py": {"_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint",
+                   "_one_hot"},
     "rule.py": {"_initializer", "_regularizer", "_constraint"},  # ends of arguments' names
     "torch_graph.py": {"_C", "_autograd", "_cdata", "_current_autograd_node", "_get_sequence_nr",
                        "_foreach_", "_local_scalar_dense", "_schema", "_sequence_nr", "_"},

@@ -289,6 +289,16 @@ FUNCTIONS = {
     "loops in loops": (nested, [(3,)], {"sin": 3 * 5 * 6, "add": 3 * 6}),
     "mapped": (jax.vmap(lambda x: jnp.tanh(x).sum()), [(3,)], {"tanh": 6, "add": 4}),
     "sorted": (partial(jnp.sort, axis=-1), [(9,)], {"max": 18 * 4}),  # ceil(log2 9) a value
+    # Golub and Van Loan: P A = L U, L Y = P B with a unit diagonal, U X = Y, of 3 x 3, 2 columns
+    "solve": (jnp.linalg.solve, [(3, 3), (3, 2)],
+              {"mac": 2 * (5 + 2 * 3 + 2 * 3), "div": 2 * (3 + 2 * 3), "max": 2 * 3, "abs": 2 * 5}),
+    "cholesky": (partial(jnp.linalg.cholesky, symmetrize_input=False), [(3, 3)],
+                 {"mac": 2 * 4, "div": 2 * 3, "sqrt": 2 * 3, "select": 2 * 9}),
+    # N / 2 log2 N butterflies, of 4 + 6 multiplications and additions each, half of it if real
+    "transform": (lambda x: jnp.abs(jnp.fft.rfft(x)), [(8,)],
+                  {"mul": 2 * 24 + 2 * 2 * 5, "add": 2 * 36 + 2 * 5, "sqrt": 2 * 5}),
+    "search": (jnp.searchsorted, [spec(7), (5,)], {"max": 3 * 10}),
+    "the largest": (lambda x: jax.lax.top_k(x, 2)[0], [(9,)], {"max": 18}),
     "draws": (lambda x: x + jax.random.normal(jax.random.key(0), (2, 3)), [(3,)],
               {"random": 6, "add": 6}),
     "convolution": (conv, [(8, 7, 3), spec(3, 3, 3, 4)], {"mac": 2 * 6 * 5 * 4 * 9 * 3}),

@@ -65,7 +65,7 @@ def log_determinant(n):
 
 
 def qr(m, n, full=False):
-    """Return the ops of Q R by Householder reflections (GvL Algorithms 5.1.1 and 5.2.1, section 5.1.6).
+    """Return the ops of Q R by Householder reflections (GvL Algorithms 5.1.1, 5.2.1 and 5.1.6).
 
     2 n^2 (m - n / 3) flops for R, and as many for the first n columns of Q. Reflection j of an
     (m - j) x (n - j) rest takes a norm, a root and a division each, and is applied to the columns

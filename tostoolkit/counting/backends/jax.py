@@ -5,10 +5,11 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 """
 
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import wraps
 from inspect import signature
 
-from ..calls import CallCount, Tensor
+from ..calls import UPDATE_SCOPE, CallCount, Tensor
 from ..compiled import as_compiled
 from ..functions import name_of
 from ..introspection import sublayers, with_places
@@ -195,14 +196,17 @@ def _traced_step(read, step):
 
     with python_errors(model.name, step=True):
         candidates = list(step.targets_of(read.output_tensors()))
-        with with_places(model.variables, _place), as_compiled(model, step) as own_step:
+        with (with_places(model.variables, _place), as_compiled(model, step) as own_step,
+              ExitStack() as stack):
             trained = own_step.model
             trained.built = True
+            optimizer = trained.optimizer
             for metric in trained.metrics:  # it watches the loss, which is what the step returns
-                object.__setattr__(metric, "update_state", _keeper(losses))
+                _put(stack, metric, update_state=_keeper(losses))
+            _put(stack, optimizer, stateless_apply=_updating(optimizer.stateless_apply))
             state = tuple(list(map(_spec, variables)) for variables in (
                 trained.trainable_variables, trained.non_trainable_variables,
-                trained.optimizer.variables, trained.metrics_variables))
+                optimizer.variables, trained.metrics_variables))
             for targets, notes in candidates:
                 x, y = list(map(_spec, read.inputs)), keras.tree.map_structure(_spec, targets)
                 try:
@@ -210,6 +214,27 @@ def _traced_step(read, step):
                 except Exception as error:
                     errors.append(error)
         raise errors[0]
+
+
+def _put(stack, thing, **attributes):
+    """Set attributes of what Keras tracks, until a stack is left."""
+    for name, value in attributes.items():
+        before = vars(thing).get(name)
+        object.__setattr__(thing, name, value)
+        stack.callback(*((object.__delattr__, thing, name) if before is None else
+                         (object.__setattr__, thing, name, before)))
+
+
+def _updating(apply):
+    """Return the update of an optimizer in the scope of updates, of those inside it too."""
+    import keras
+
+    @wraps(apply)
+    def scoped(*args, **kwargs):
+        with keras.name_scope(UPDATE_SCOPE):
+            return apply(*args, **kwargs)
+
+    return scoped
 
 
 def _keeper(kept):

@@ -19,8 +19,9 @@ from typing import NamedTuple
 from ..calls import BACKWARD_SCOPE
 from ..rules.layers import NoRule
 from ..trace import TraceError
+from .jax_kernels import ALGORITHMS, dtype_of, size
 from .jax_loops import SAME, Value, data, is_variable, number, opened, steps_of
-from .jax_ops import ELEMENTWISE, FUNCTIONS, MOVEMENT, PRIMITIVES, dtype_of, is_neutral, size
+from .jax_ops import ELEMENTWISE, FUNCTIONS, MOVEMENT, PRIMITIVES, is_neutral
 
 #: Primitive that holds a jaxpr which runs once -> the parameter that it stands in.
 _CALLS = {
@@ -37,9 +38,8 @@ _TAKEN_AGAIN, _MEAN = ("_var", "_std"), ("reduce_sum", "div")
 #: Where of its inputs a primitive takes places to look up; a conditional, its branch's.
 _PLACES = {"cond": (0, 1), "gather": (1, None), "dynamic_slice": (1, None),
            "dynamic_update_slice": (2, None),
-           **{f"scatter{way}": (1, 2) for way in (
-               "", "-add", "_add", "-sub", "_sub", "-mul", "_mul", "-min", "_min", "-max",
-               "_max")}}
+           **dict.fromkeys(("scatter", *(f"scatter{sign}{way}" for sign in "-_" for way in (
+               "add", "sub", "mul", "min", "max"))), (1, 2))}
 #: What makes places of integers.
 _ARITHMETIC = {*ELEMENTWISE, *MOVEMENT, *_CALLS, "select_n", "convert_element_type", "integer_pow",
                "dot_general"}
@@ -87,14 +87,14 @@ class JaxprCounts:
         from jax.interpreters.partial_eval import dce_jaxpr
 
         jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
-        self._add(jaxpr, opened(closed)[1], [data() for _ in jaxpr.invars], 1, "")
+        self.walk(jaxpr, opened(closed)[1], [data() for _ in jaxpr.invars], 1, "")
         return self
 
     def total(self):
         """Number of ops of any kind."""
         return sum((sum(c.values()) for c in self.counts.values()), 0)
 
-    def _add(self, jaxpr, constants, inputs, times, scope, function=None):
+    def walk(self, jaxpr, constants, inputs, times, scope, function=None):
         """Add the counts of a jaxpr; return the values of its outputs.
 
         `inputs` are those of its inputs, `scope` is where it is called, `function` the name of the
@@ -139,15 +139,21 @@ class JaxprCounts:
         return True
 
     def _add_eqn(self, eqn, given, site, times, name):
-        """Add the counts of one equation; return what `_add` does, of its outputs."""
+        """Add the counts of one equation; return what `walk` does, of its outputs."""
         kind, made = eqn.primitive.name, [data() for _ in eqn.outvars]
         shipped = _function(eqn)
         if shipped in FUNCTIONS and len(eqn.outvars) == 1:
-            self._count(name, FUNCTIONS[shipped](eqn, site), times)
+            self._count_as(shipped, FUNCTIONS[shipped], eqn, site, times, name)
         elif kind in _CALLS:
             inner, constants = opened(eqn.params[_CALLS[kind]])
-            return self._add(inner, constants, given, times, name, (
+            return self.walk(inner, constants, given, times, name, (
                 site.function if site.function in _TAKEN_AGAIN else shipped))
+        elif kind == "custom_linear_solve":
+            lengths, solve = eqn.params["const_lengths"], eqn.params["jaxprs"].solve
+            first, last = lengths.matvec + lengths.vecmat, sum(lengths)
+            inner, constants = opened(solve)
+            given = [*given[first:first + lengths.solve], *given[last:]]
+            return self.walk(inner, constants, given, times, name)
         elif kind == "scan":
             return self._add_scan(eqn, given, times, name)
         elif kind == "while":
@@ -161,8 +167,20 @@ class JaxprCounts:
         elif not is_neutral(eqn, site.known):
             again, made = self._taken(eqn, given, made)
             if not (again and site.function in _TAKEN_AGAIN):
-                self._count(name, PRIMITIVES[kind](eqn, site), times)
+                self._count_as(kind, PRIMITIVES[kind], eqn, site, times, name)
         return made
+
+    def _count_as(self, kind, counter, eqn, site, times, name):
+        """Add what a counter says of an equation; a note goes with a standard algorithm."""
+        where = f"{kind} at {plain(name) or 'the top'!r}"
+        try:
+            counts = counter(eqn, site)
+        except ValueError as error:
+            raise TraceError(f"the primitive {where}: {error}") from None
+        self._count(name, counts, times)
+        if kind in ALGORITHMS and counts:
+            self.notes.append(f"{where}: counted by its standard algorithm ({ALGORITHMS[kind]}), "
+                              "a library chooses")
 
     def _taken(self, eqn, given, made):
         """Return whether a part of a mean is there already, and its value, by the same name."""
@@ -203,7 +221,7 @@ class JaxprCounts:
         """Count a loop's body once it is known which of what it carries data reach."""
         while True:
             trial = JaxprCounts(self.by_hand)
-            made = trial._add(body, constants, given, times, name)
+            made = trial.walk(body, constants, given, times, name)
             carried = [v.reached for v in given[carry]]
             merged = [a or b.reached for a, b in zip(carried, made, strict=False)]
             if merged == carried:
@@ -217,7 +235,7 @@ class JaxprCounts:
         for branch in eqn.params["branches"]:
             inner, constants = opened(branch)
             trials.append(JaxprCounts(self.by_hand))
-            trials[-1]._add(inner, constants, given[1:], times, name)
+            trials[-1].walk(inner, constants, given[1:], times, name)
         if site.known[0] is not None:
             self._merge(trials[int(site.known[0])])
         else:

@@ -9,6 +9,8 @@ from collections import Counter
 from math import prod
 
 from ..rules.activations import ACTIVATIONS, elementwise, ops
+from .jax_kernels import COMPLEX, KERNELS, dtype_of, size
+from .jax_kernels import FUNCTIONS as ALGORITHMIC
 
 #: Ops per output element; the dtype is that of the first input.
 ELEMENTWISE = {
@@ -38,30 +40,19 @@ REDUCTIONS = {
 }
 #: Primitives that move, make, reshape or look up values and compute nothing.
 MOVEMENT = frozenset((
-    "approx_top_k_indices", "bitcast_convert_type", "broadcast_in_dim", "concatenate", "copy",
+    "bitcast_convert_type", "broadcast_in_dim", "concatenate", "copy",
     "copy_p", "create_token", "debug_callback", "debug_print", "device_put", "dynamic_slice",
     "dynamic_update_slice", "empty", "empty2", "expand_dims", "gather", "iota", "layout_constraint",
     "mesh_cast", "name", "optimization_barrier", "pad", "pvary", "random_clone", "random_fold_in",
     "random_seed", "random_split", "random_unwrap", "random_wrap", "reshape", "reshard", "rev",
     "scatter", "sharding_constraint", "slice", "split", "squeeze", "stack", "stop_gradient", "tile",
-    "transpose", "unstack", "real", "imag", "complex",
+    "transpose", "unstack", "real", "imag", "complex", "lu_pivots_to_permutation",
 ))
 #: Primitive -> the number at an operand that leaves the other as it is: x 1, x + 0, max(x, -inf).
 NEUTRAL = {"mul": 1, "add": 0, "add_any": 0, "sub": 0, "div": 1, "pow": 1,
            "max": -float("inf"), "min": float("inf")}
 #: Those of them whose first operand is never neutral.
 _ORDERED = ("sub", "div", "pow")
-
-
-def dtype_of(aval):
-    """Return the name of a dtype; unsigned integers have that of signed ones."""
-    name = str(aval.dtype)
-    return name.removeprefix("u") if name.startswith("uint") else name
-
-
-def size(var):
-    """Return the number of elements of a variable of a jaxpr."""
-    return prod(var.aval.shape)
 
 
 def is_neutral(eqn, known):
@@ -82,7 +73,13 @@ def _first(eqn):
 
 
 def _per_output(per_element):
-    return lambda eqn, site: elementwise(_first(eqn), size(eqn.outvars[0]), per_element)
+    def count(eqn, site):
+        is_complex = str(eqn.invars[0].aval.dtype).startswith("complex")
+        work = COMPLEX.get(eqn.primitive.name) if is_complex else per_element
+        if work is None:
+            raise ValueError("of complex numbers it has no counter")
+        return elementwise(_first(eqn), size(eqn.outvars[0]), work)
+    return count
 
 
 def _reduced(eqn, site):
@@ -184,19 +181,13 @@ def _scatter(kind):
     return lambda eqn, site: ops(_first(eqn), **{kind: size(eqn.invars[2])})
 
 
-def _sorted(axis):
-    def count(eqn, site):
-        length = eqn.invars[0].aval.shape[eqn.params.get(axis, -1)]
-        return ops(_first(eqn), max=size(eqn.invars[0]) * max(length - 1, 1).bit_length())
-    return count
-
-
 def _random_bits(eqn, site):
     return ops(dtype_of(eqn.outvars[0].aval), random=size(eqn.outvars[0]))
 
 
 #: Name of a primitive -> function of (equation, site) that counts it; the site is its `Site`.
 PRIMITIVES = {
+    **KERNELS, "conj": _per_output({}),
     **{name: _per_output(per_element) for name, per_element in ELEMENTWISE.items()},
     **dict.fromkeys(REDUCTIONS, _reduced),
     **dict.fromkeys(MOVEMENT, lambda eqn, site: Counter()),
@@ -212,8 +203,6 @@ PRIMITIVES = {
     **dict.fromkeys(("scatter-mul", "scatter_mul"), _scatter("mul")),
     **dict.fromkeys(("scatter-min", "scatter_min", "scatter-max", "scatter_max"),
                     _scatter("max")),
-    "sort": _sorted("dimension"), "top_k": _sorted("axis"),
-    "approx_top_k": _sorted("reduction_dimension"),
     "random_bits": _random_bits, "threefry2x32": _random_bits, "rng_bit_generator": _random_bits,
 }
 
@@ -243,6 +232,7 @@ def _elu(eqn, site):
 
 #: Name of a function that JAX ships, where a call of it makes one result -> its counter.
 FUNCTIONS = {
+    **ALGORITHMIC,
     **dict.fromkeys(("_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint"),
                     _draws),
     **{name: _activation(name) for name in ("selu", "celu", "leaky_relu", "relu6")}, "elu": _elu,

@@ -61,7 +61,8 @@ test-install: $(STAMP)  ## install the wheel from the package registry and use i
 tables: $(STAMP)  ## write the cost tables that circuits give
 	$(BIN)/python -m tostoolkit tables --out tostoolkit/costs/tables
 
-prove: $(STAMP)  ## prove the counts of keras.applications, and every arithmetic unit (half an hour)
+prove: $(STAMP)  ## prove the counts of keras.applications and KerasHub, and every arithmetic unit (hours)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[oracle]'
 	$(BIN)/python -m pytest -m prove
 	$(BIN)/python tests/support/proofs.py
 

@@ -68,7 +68,7 @@ def declared(requirements):
 CORE = declared(PROJECT["dependencies"])
 OPTIONAL = {name: declared(requirements)
             for name, requirements in PROJECT["optional-dependencies"].items()
-            if name not in ("test", "browser")}
+            if name not in ("test", "browser", "hub", "oracle")}
 IMPORTS = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(
     ".__init__"): imports(path.read_text(encoding="utf-8"))
     for path in sorted((ROOT / "tostoolkit").rglob("*.py"))}

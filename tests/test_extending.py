@@ -26,8 +26,8 @@ from traced import trace_ops
 import tostoolkit as tos
 from tostoolkit import extras
 from tostoolkit.costs.cost_table import COLUMNS
-from tostoolkit.counting.trace import TraceError
 from tostoolkit.counting.backends.tensorflow_ops import TRACE_COUNTERS
+from tostoolkit.counting.trace import TraceError
 from tostoolkit.datasets.dataset import Dataset, forward, one_forward
 from tostoolkit.measuring import steps
 from tostoolkit.models.families import FAMILIES, Family, Pairs

@@ -18,8 +18,8 @@ from structure import Structure
 import tostoolkit as tos
 from tostoolkit.counting.calls import LayerCall, Tensor
 from tostoolkit.counting.count import count, count_call, count_row
-from tostoolkit.counting.trace import TraceError
 from tostoolkit.counting.rules import ZERO_LAYERS
+from tostoolkit.counting.trace import TraceError
 from tostoolkit.op_kinds import OP_KINDS
 
 F32 = "float32"
@@ -250,7 +250,7 @@ def test_merging_by_hand(layer, expected):
     (keras.ops.exp, {"exp": 12}), (keras.ops.sqrt, {"sqrt": 12}), (keras.ops.erf, {"erf": 12}),
     (keras.ops.relu, {"max": 12}), (keras.activations.relu, {"max": 12}),
     (keras.ops.silu, {"sigmoid": 12, "mul": 12}),
-    (lambda x: keras.ops.gelu(x, approximate=True), {"mul": 48, "pow": 12, "add": 24, "tanh": 12}),
+    (lambda x: keras.ops.gelu(x, approximate=True), {"mul": 72, "add": 24, "tanh": 12}),
     (keras.ops.softmax, {"max": 8, "add": 12 + 8, "exp": 12, "div": 12}),
     (lambda x: keras.ops.sum(x, axis=-1), {"add": 8}),
     (lambda x: keras.ops.mean(x, axis=1), {"add": 9, "div": 3}),
@@ -337,7 +337,7 @@ def test_one_order_of_arguments():
     first, *rest = (signature(f).parameters for f in (
         count, tos.count_ops, tos.count_bytes, count_row))
     assert list(first) == ["model", "batch_size", "phase", "input_shape", "counters", "loss",
-                           "optimizer"]
+                           "optimizer", "targets"]
     assert all(list(other.values()) == list(first.values()) for other in rest)
     assert set(first) <= set(signature(tos.transistor_ops).parameters)
 

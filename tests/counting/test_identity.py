@@ -6,6 +6,7 @@ The oracle is the traced graph, op by op; where it says little, closed forms.
 from functools import partial
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 from models import Cell
@@ -197,7 +198,9 @@ def test_what_a_loss_compares_with_is_not_told_by_its_name():
     assert ops == {"add": n + (n - rows) + (rows - 1), "abs": n, "div": rows + 1}
     assert notes == ()
     ops, notes = loss_ops(of_labels, "softmax")
+    # the labels become float32, as all that a loss of Keras' is handed, and integers again
     assert ops == loss_ops("sparse_categorical_crossentropy", "softmax")[0]
+    assert ops["convert"] == rows
     assert notes == ("loss: its targets were taken to be integer labels",)
 
 
@@ -359,3 +362,131 @@ def test_changed_layers_are_traced_in_training():
 def test_nothing_is_differentiated_where_nothing_is_trained():
     model = chain((3,), layers.ReLU())
     assert nonzero(count(model, 2, **STEP).counts) == nonzero(trace_ops(model, 2, **STEP))
+
+
+# --- what a rule does not know is traced, and what it knows keeps its rule
+
+def built(layer, shape, change):
+    model = chain(shape, layer)
+    change(layer)
+    return model
+
+
+def of_int(layer, shape):
+    x = keras.Input(shape, dtype="int32")
+    return keras.Model(x, layer(x))
+
+
+def merged(layer, *shapes, dtypes=(None, None, None)):
+    inputs = [keras.Input(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=False)]
+    return keras.Model(inputs, layer(inputs))
+
+
+def attended():
+    q, v, k = keras.Input((4, 6)), keras.Input((5, 6)), keras.Input((5, 8))
+    return keras.Model([q, v, k], layers.MultiHeadAttention(2, 3)(q, value=v, key=k))
+
+
+def with_constant():
+    x = keras.Input((4, 3))
+    return keras.Model(x, layers.Add()([x, np.ones((1, 4, 3), "float32")]))
+
+
+def with_part_in(dtype):
+    x, layer = keras.Input((4, 8)), layers.MultiHeadAttention(2, 4)
+    model = keras.Model(x, layer(x, x))
+    layer.value_dense.dtype_policy = dtype
+    return model
+
+
+UNKNOWN = {
+    "build replaced": lambda: built(layers.Dense(4), (3,), lambda d: object.__setattr__(
+        d, "build", lambda shape: None)),
+    "quantize replaced": lambda: built(layers.Dense(4), (3,), lambda d: object.__setattr__(
+        d, "quantize", lambda *args: None)),
+    "integers into Dense": lambda: of_int(layers.Dense(4), (3,)),
+    "integers into Rescaling": lambda: of_int(layers.Rescaling(2.0), (3,)),
+    "integers into ReLU": lambda: of_int(layers.ReLU(), (3,)),
+    "integers added": lambda: merged(layers.Add(), (3,), (3,), dtypes=("int32", "int32")),
+    "indices that are floats": lambda: chain((3,), layers.Embedding(5, 2)),
+    "shapes that broadcast": lambda: merged(layers.Add(), (1, 3), (4, 3), (4, 1)),
+    "dtypes that mix": lambda: merged(layers.Concatenate(), (3,), (3,), dtypes=("int32", None)),
+    "keywords out of order": attended,
+    "a constant among the inputs": with_constant,
+    "a part in another format": lambda: with_part_in("bfloat16"),
+    "a gate": lambda: attention_of(use_gate=True),
+    "an axis": lambda: attention_of(attention_axes=(2,)),
+    "half precision of a norm": lambda: half(layers.LayerNormalization(), (4, 6)),
+    "half precision of global pooling": lambda: half(layers.GlobalAveragePooling1D(), (4, 6)),
+    "a cell of another format": lambda: chain((3, 5), layers.RNN(
+        layers.LSTMCell(3, dtype="float64"))),
+    "an inner layer of another format": lambda: chain((3, 5), layers.Bidirectional(
+        layers.LSTM(3, dtype="float64"))),
+    "states given": lambda: stateful(),
+    "stacked cells with a gate": lambda: chain((3, 5), layers.RNN(layers.StackedRNNCells(
+        [layers.LSTMCell(3, activation=relu), layers.GRUCell(2)]))),
+}
+
+
+def attention_of(**kwargs):
+    x = keras.Input((4, 6))
+    return keras.Model(x, layers.MultiHeadAttention(2, 3, **kwargs)(x, x))
+
+
+def half(layer, shape):
+    layer.dtype_policy = "bfloat16"
+    x = keras.Input(shape, dtype="bfloat16")
+    return keras.Model(x, layer(x))
+
+
+def stateful():
+    x, h, c = keras.Input((4, 3)), keras.Input((2,)), keras.Input((2,))
+    return keras.Model([x, h, c], layers.LSTM(2)(x, initial_state=[h, c]))
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_no_rule_knows_is_traced(name):
+    model = UNKNOWN[name]()
+    counted = count(model, 2)
+    assert set(counted.coverage) == {"trace"}
+    assert nonzero(counted.counts) == nonzero(trace_ops(model, 2))
+
+
+def test_a_weight_that_no_rule_knows_is_noticed():
+    model = chain((3,), layers.Dense(4))
+    (dense,) = model.layers
+    assert count(model).coverage == {"rule": 1}
+    dense._tracker.unlock()
+    dense.more = dense.add_weight(shape=(4,), name="more")
+    assert count(model).coverage == {"trace": 1}
+
+
+def test_half_precision_of_products_keeps_its_rule():
+    for layer, shape in ((layers.Dense(4, activation="gelu"), (3,)), (layers.Conv1D(2, 2), (5, 3)),
+                         (layers.MaxPooling1D(), (6, 3)), (layers.ReLU(), (4,))):
+        model = half(layer, shape)
+        counted = count(model, 2)
+        assert counted.coverage == {"rule": 1}
+        assert nonzero(counted.counts) == nonzero(trace_ops(model, 2))
+
+
+def test_branches_that_no_output_needs_are_not_counted():
+    """Of two outputs of a nested model one is used: 8 x 160 products, not 8 x 161."""
+    x, i = keras.Input((8,)), keras.Input((8,))
+    inner = keras.Model(x, [layers.Dense(160)(x), layers.Dense(1)(x)])
+    model = keras.Model(i, inner(i)[0])
+    counted = count(model)
+    assert counted.counts.sum()[F, "mac"] == 1280
+    assert trace_ops(model).sum()[F, "mac"] == 1280
+    assert len(tos.layer_calls(model)) == 1
+    # a subclassed model around it is traced, and says the same
+    assert count(chain((8,), Around(model))).counts.sum()[F, "mac"] == 1280
+
+
+class Around(layers.Layer):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, x):
+        return self.inner(x)

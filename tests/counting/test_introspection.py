@@ -54,7 +54,9 @@ def private_names(code):
 #: What looks private and is not Keras': of our own, of TensorFlow's graphs, of named tuples, of
 #: the display protocol of Jupyter.
 NOT_KERAS = {
-    "tensorflow_graph.py": {"_get_function", "_add"},
+    "tensorflow_graph.py": {"_add"},
+    "tensorflow_functions.py": {"_get_function", "_is_function", "_output_shapes"},
+    "rule.py": {"_initializer", "_regularizer", "_constraint"},  # ends of arguments' names
     "torch_graph.py": {"_C", "_autograd", "_cdata", "_current_autograd_node", "_get_sequence_nr",
                        "_foreach_", "_local_scalar_dense", "_schema", "_sequence_nr", "_"},
     "torch_tensors.py": {"_schema", "_"},

@@ -11,8 +11,8 @@ from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count
-from tostoolkit.counting.trace import TraceError
 from tostoolkit.counting.rules import NoRule
+from tostoolkit.counting.trace import TraceError
 
 F = "float32"
 STEP = {"phase": "training", "loss": "mse", "optimizer": "sgd"}

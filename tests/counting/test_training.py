@@ -1,5 +1,7 @@
 """The rules of a training step against its traced graph, by part and op."""
 
+from inspect import signature
+
 import keras
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from traced import trace_ops
 import tostoolkit as tos
 from tostoolkit.counting.count import count
 from tostoolkit.counting.rules.activations import ACTIVATIONS
+from tostoolkit.counting.rules.gradients import GRADIENTS
 from tostoolkit.counting.rules.training import LOSSES, OPTIMIZERS
 
 #: Activations whose gradient has a rule.
@@ -129,6 +132,61 @@ def test_applications(name):
     check(application(name), "sparse_categorical_crossentropy", "adam")
 
 
+#: Kind with a gradient by rule -> arguments that it needs, and the shape of its input.
+SMALLEST = {
+    "Dense": ({"units": 4}, (5,)), "DepthwiseConv2D": ({"kernel_size": 2}, (6, 6, 3)),
+    "Conv1D": ({"filters": 4, "kernel_size": 2}, (8, 4)),
+    "Conv2D": ({"filters": 4, "kernel_size": 2}, (6, 6, 4)),
+    "Conv3D": ({"filters": 2, "kernel_size": 2}, (5, 5, 5, 2)),
+    **dict.fromkeys(("BatchNormalization", "ReLU", "Softmax", "Identity"), ({}, (5,))),
+    "Activation": ({"activation": "tanh"}, (5,)), "Dropout": ({"rate": 0.3}, (5,)),
+    **{f"{kind}Pooling{n}D": ({"pool_size": 2}, (6, 6, 3)[2 - n:])
+       for kind in ("Max", "Average") for n in (1, 2)},
+    **{f"GlobalAveragePooling{n}D": ({}, (6, 6, 3)[2 - n:]) for n in (1, 2)},
+    "Flatten": ({}, (4, 3)), "Reshape": ({"target_shape": (3, 4)}, (4, 3)),
+    **{name: ({}, (6, 6, 3)[2 - int(name[-2]):])
+       for name in ("ZeroPadding1D", "ZeroPadding2D", "Cropping2D")},
+    "Add": None,  # of several inputs: see test_branches_shared_and_nested_layers
+}
+#: Argument of a constructor -> values beside its default; None: it changes no arithmetic.
+OTHERWISE = {
+    "activation": ["relu", "softmax", keras.ops.sin], "use_bias": [False],
+    **dict.fromkeys(("kernel_regularizer", "bias_regularizer", "activity_regularizer",
+                     "depthwise_regularizer", "beta_regularizer", "gamma_regularizer"), ["l2"]),
+    **dict.fromkeys(("kernel_constraint", "bias_constraint", "depthwise_constraint",
+                     "beta_constraint", "gamma_constraint"), ["non_neg"]),
+    "lora_rank": [2], "strides": [2], "padding": ["same"], "dilation_rate": [2], "groups": [2],
+    "depth_multiplier": [2], "axis": [1], "momentum": [0.5], "epsilon": [0.1], "center": [False],
+    "scale": [False], "renorm": [True], "synchronized": [True], "max_value": [6.0, 3.0],
+    "negative_slope": [0.1], "threshold": [0.5], "noise_shape": [(None, 1)], "keepdims": [True],
+    "cropping": [2], "trainable": [False], "dtype": ["mixed_bfloat16", "float16"],
+    **dict.fromkeys((
+        "name", "seed", "data_format", "lora_alpha", "quantization_config", "renorm_clipping",
+        "renorm_momentum", *(f"{part}_initializer" for part in (
+            "kernel", "bias", "depthwise", "beta", "gamma", "moving_mean", "moving_variance"))),
+        ()),
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in GRADIENTS if SMALLEST[kind]])
+def test_a_rule_knows_every_argument_or_leaves_the_layer_to_the_trace(kind):
+    """What an argument that is not the default adds to a step is counted, whoever counts it."""
+    cls, (needed, shape) = getattr(layers, kind), SMALLEST[kind]
+    names = {"trainable", "dtype", *signature(cls).parameters} - {"kwargs", *needed}
+    for name in sorted(names):
+        for value in OTHERWISE[name]:
+            if name == "padding" and kind.startswith("ZeroPadding"):
+                value = 2
+            if (kind, name) == ("Conv3D", "dilation_rate"):
+                continue  # by rule as Conv2D; TensorFlow computes zeros between the pixels
+            layer = cls(**needed | {name: value})
+            model = sequential(shape, layers.Dense(shape[-1]), layer, layers.Dense(2))
+            step = {"batch_size": 2, "phase": "training", "loss": "mse", "optimizer": "sgd"}
+            counted = count(model, **step)
+            if "rule" in counted.coverage:
+                assert by_part(counted.counts) == by_part(trace_ops(model, **step)), (name, value)
+
+
 @pytest.mark.parametrize("stack", [
     [layers.Dense(4, kernel_regularizer="l2")], [layers.Dense(4, trainable=False), layers.Dense(2)],
     [layers.Dense(4), layers.LayerNormalization()], [layers.Dense(4, dtype="mixed_bfloat16")],
@@ -138,6 +196,16 @@ def test_applications(name):
 ])
 def test_what_no_rule_covers_is_traced(stack):
     check(sequential((3,), *stack), method="trace")
+
+
+@pytest.mark.parametrize("loss", [
+    keras.losses.MeanSquaredError(), keras.losses.MeanSquaredError(reduction="sum"),
+    keras.losses.SparseCategoricalCrossentropy(), "huber",
+    keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
+])
+def test_a_loss_object_is_not_its_function(loss):
+    check(sequential((3,), layers.Dense(4, activation="softmax")), loss,
+          method="trace")
 
 
 @pytest.mark.parametrize("optimizer", [

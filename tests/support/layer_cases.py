@@ -75,7 +75,7 @@ CASES = {
     "ConvLSTM2D": [({"filters": 3, "kernel_size": 2}, [(4, 5, 6, 2)])],
     "ConvLSTM3D": [({"filters": 2, "kernel_size": 2}, [(3, 4, 4, 4, 2)])],
     "Cropping1D": [({}, [(6, 2)])], "Cropping2D": [({}, [(6, 6, 2)])],
-    "Cropping3D": [({}, [(6, 6, 6, 2)])],
+    "Cropping3D": [({}, [(6, 6, 6, 4)])],
     "ZeroPadding1D": [({}, [(6, 2)])], "ZeroPadding2D": [({}, [(6, 6, 2)])],
     "ZeroPadding3D": [({}, [(6, 6, 6, 2)])],
     "Dense": [({"units": 4}, [(5,)]), ({"units": 4, "use_bias": False}, [(3, 5)]),

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from tostoolkit.counting.calls import LayerCall
 from tostoolkit.counting.backends.tensorflow import trace_step, traced
 from tostoolkit.counting.backends.tensorflow_graph import OpCounts
 from tostoolkit.counting.backends.tensorflow_ops import TRACE_COUNTERS
+from tostoolkit.counting.calls import LayerCall
 from tostoolkit.counting.compiled import compiled
 from tostoolkit.counting.introspection import inspect
 from tostoolkit.counting.trace import says_how_to_count

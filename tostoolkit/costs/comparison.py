@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..counting.integers import exact_integers
 from ..counting.rules.activations import ACTIVATIONS
 from .cost_table import CostTable, load_cost_table
 from .report import Report, transistor_ops
@@ -77,15 +78,18 @@ def _side_by_side(reports, complete=False):
         raise ValueError(f"models: reports under different settings, {sorted(kinds)}; "
                          "count them with the same cost table, batch size and phase")
     table = pd.DataFrame({
-        "macs": [r.macs for r in reports], "flops": [r.flops for r in reports],
-        "cost": [r.total for r in reports], "bytes": [r.bytes_moved for r in reports],
+        "macs": exact_integers([r.macs for r in reports]),
+        "flops": exact_integers([r.flops for r in reports]),
+        "cost": [r.total for r in reports],
+        "bytes": exact_integers([r.bytes_moved for r in reports]),
         "nonlinear_share": [r.nonlinear_share for r in reports],
     }, index=pd.Index([r.model for r in reports], name="model"))
     if complete:
         gaps = [not r.unpriced.empty for r in reports]
         table.loc[gaps, ["cost", "nonlinear_share"]] = float("nan")
     for column in ("macs", "cost", "bytes"):
-        table[f"relative_{column}"] = table[column] / table[column].iloc[0]
+        numbers = table[column].astype(float)
+        table[f"relative_{column}"] = numbers / numbers.iloc[0]
     return table
 
 

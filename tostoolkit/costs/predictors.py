@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..counting.count import CONTRACTIONS, KERNEL
+from ..counting.integers import exact_columns, row_sums
 from ..op_kinds import COMPARISON, DTYPES, ELEMENTARY, LINEAR, OP_KINDS
 from .cost_table import CostTable, did_you_mean, load_cost_table, shipped
 
@@ -41,7 +42,8 @@ def _column(name, zero=False, measured=False):
     """Return the function that takes a counted column; of a class that no model has, zeros."""
     def values(rows, table):
         if name in rows and (zero or rows.empty or rows[name].notna().any()):
-            return rows[name].fillna(0) if zero else rows[name]
+            column = rows[name] if measured else rows[[name]].pipe(exact_columns)[name]
+            return column.fillna(0) if zero else column
         if zero and any(map(_is_op, rows.columns)):
             return pd.Series(0, rows.index)
         raise ValueError(f"{name}: the rows do not hold it, and it is measured" if measured else
@@ -55,8 +57,9 @@ def _priced(ops=OP_KINDS, costs=None):
         table = table if costs is None else load_cost_table(costs)
         counts = op_counts(rows, ops)
         price = table.costs.reindex(counts.columns)
-        gaps = price.isna().to_numpy() & (counts.to_numpy(float) != 0)
-        total = counts @ price.fillna(0.0)
+        numbers = _floats(counts)
+        gaps = price.isna().to_numpy() & (numbers != 0)
+        total = pd.Series(numbers @ price.fillna(0.0).to_numpy(float), counts.index)
         if gaps.any():
             lacking = ", ".join(
                 f"{op} in {dtype}" for dtype, op in counts.columns[gaps.any(axis=0)])
@@ -66,8 +69,19 @@ def _priced(ops=OP_KINDS, costs=None):
     return values
 
 
+def _floats(counts):
+    """Return counts as floats; products of integers could wrap."""
+    try:
+        return counts.to_numpy(float)
+    except OverflowError:
+        largest = counts.map(int).to_numpy().max()
+        raise OverflowError(
+            f"rows: a count of about 10^{len(str(largest)) - 1} is more than a float holds "
+            "(1.8e308), so it has no price; count at a smaller batch_size and multiply") from None
+
+
 def _number(ops):
-    return lambda rows, table: op_counts(rows, ops).sum(axis=1)
+    return lambda rows, table: op_counts(rows, ops).pipe(row_sums)
 
 
 def op_counts(rows: pd.DataFrame, ops: Collection[str] = OP_KINDS) -> pd.DataFrame:
@@ -79,7 +93,7 @@ def op_counts(rows: pd.DataFrame, ops: Collection[str] = OP_KINDS) -> pd.DataFra
     columns = [c for c in columns if c.split()[0] in ops]
     index = pd.MultiIndex.from_arrays(
         [[c.split()[1] for c in columns], [c.split()[0] for c in columns]], names=["dtype", "op"])
-    return rows[columns].fillna(0).set_axis(index, axis=1)
+    return rows[columns].pipe(exact_columns).fillna(0).set_axis(index, axis=1)
 
 
 #: Part of the ops -> what it is, and its kinds of op.
@@ -107,7 +121,8 @@ PREDICTORS = {
     "ops_elementwise": Predictor("number of ops other than MACs", "op",
                                  _number(_PARTS["elementwise"][1])),
     "mac conv": Predictor("MACs of convolutions of any kernel, not depthwise", "MAC",
-                          lambda rows, table: rows.filter(regex=f"^{KERNEL}$").sum(axis=1)),
+                          lambda rows, table: rows.filter(regex=f"^{KERNEL}$").pipe(
+                              exact_columns).pipe(row_sums)),
     **{f"mac {kind}": Predictor(f"MACs of {kind} layers", "MAC", _column(f"mac {kind}", zero=True))
        for kind in dict.fromkeys((*CONTRACTIONS.values(), "other")) if kind != "conv"},
     "elements": Predictor("outputs of the layer calls that do arithmetic", "element",

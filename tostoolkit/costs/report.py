@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -60,37 +62,62 @@ class Report:
     @property
     def table(self) -> pd.DataFrame:
         """Cost of every layer call by ``(dtype, op)``, in the table's unit."""
-        priced = self.counts.drop(columns=self.unpriced.index)
-        return priced * self.costs.costs.reindex(priced.columns)
+        return self._table.copy(deep=False)  # what is written into it stays out of the report
+
+    @cached_property
+    def _table(self):
+        counts = self.counts
+        if not self.unpriced.empty:
+            counts = counts.drop(columns=self.unpriced.index)
+        return pd.DataFrame(self._floats(counts) * _costs_of(counts, self.costs),
+                            counts.index, counts.columns)
+
+    def _floats(self, counts):
+        """Return counts as floats; an error where they are beyond those."""
+        try:
+            return counts.to_numpy(float)
+        except OverflowError:
+            largest = max(map(int, counts.to_numpy().ravel()))
+            raise OverflowError(
+                f"batch_size: at {_magnitude(self.batch_size)} {self.model!r} takes "
+                f"{_magnitude(largest)} ops of a kind, more than a float holds (1.8e308), so they "
+                "have no price; count at batch_size=1 and multiply") from None
 
     @property
     def total(self) -> float:
         """Cost of one batch: the sum of counts x costs."""
-        return float(self.table.to_numpy().sum())
+        return self._total
+
+    @cached_property
+    def _total(self):
+        return float(self._table.to_numpy().sum())
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one batch."""
         return int(self._macs_per_layer.sum())
 
-    @property
+    @cached_property
     def _macs_per_layer(self):
-        ops = self.counts.columns.get_level_values("op")
-        return self.counts.loc[:, ops == "mac"].sum(axis=1).astype("int64")
+        macs = self.counts.loc[:, self.counts.columns.get_level_values("op") == "mac"]
+        return macs.sum(axis=1) if len(macs.columns) else pd.Series(0, macs.index)
 
     @property
     def flops(self) -> int:
         """Floating-point operations of one batch, as the ``flops`` cost table counts them."""
-        return int(self._flops_per_layer.sum())
+        costs = _costs_of(self.counts, load_cost_table("flops"))
+        return int(sum(int(n) * Fraction(cost)  # exactly, which floats are not beyond 2^53
+                       for n, cost in zip(self.counts.sum(), costs, strict=True)))
 
     @property
     def bytes_moved(self) -> int:
         """Bytes that one batch reads and writes: weights, activations, in training gradients."""
         return int(self.movement.to_numpy().sum())
 
-    @property
+    @cached_property
     def _flops_per_layer(self):
-        return self.counts @ load_cost_table("flops").costs.reindex(self.counts.columns)
+        costs = _costs_of(self.counts, load_cost_table("flops"))
+        return pd.Series(self._floats(self.counts) @ costs, self.counts.index)
 
     @property
     def per_layer(self) -> pd.DataFrame:
@@ -104,7 +131,7 @@ class Report:
         """
         movement = movement_on_rows(self.movement, self.counts.index)
         rows = movement.index
-        table = self.table.reindex(rows, fill_value=0.0)
+        table = self._table.reindex(rows, fill_value=0.0)
         cost = table.sum(axis=1)
         linear = table.loc[:, [OP_KINDS[op] == LINEAR for _, op in table.columns]].sum(axis=1)
         moved = movement.sum(axis=1)
@@ -138,7 +165,7 @@ class Report:
     @property
     def by_op(self) -> pd.DataFrame:
         """One row per ``(dtype, op)``: class of work, count, cost, share; dearest first."""
-        cost = self.table.sum()
+        cost = self._table.sum()
         frame = pd.DataFrame({
             "work": [OP_KINDS[op] for _, op in cost.index],
             "count": self.counts.sum().reindex(cost.index),
@@ -170,7 +197,7 @@ class Report:
         ``pandas.concat([report.shares for report in reports])``
         """
         layers = self.per_layer.cost
-        by = {"op": self.table.T.groupby(level="op").sum().sum(axis=1),
+        by = {"op": self._table.T.groupby(level="op").sum().sum(axis=1),
               "layer": layers.groupby(level="kind").sum()}
         if self.phase == "training":
             by["part"] = layers.groupby(level="part", sort=False).sum()
@@ -224,6 +251,7 @@ def transistor_ops(
     batch_size: int = 1, phase: str = "inference", *, input_shape: tuple[int, ...] | None = None,
     counters: Mapping = OP_COUNTERS, missing: str = "raise",
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> Report:
     """Return the transistor operations of one batch through `model`, with where they go.
 
@@ -232,7 +260,8 @@ def transistor_ops(
 
     Parameters
     ----------
-    model : keras.Model or keras.Layer
+    model : keras.Model, keras.Layer, function or torch.nn.Module
+        A function of JAX arrays, or a module, with `input_shape`, as for `count_ops`.
     costs : str, Path or CostTable
         Name of a table (`cost_tables` lists them), a CSV file, or a table.
     batch_size : int
@@ -246,6 +275,8 @@ def transistor_ops(
         total and list them in ``Report.unpriced``.
     loss, optimizer : str or Keras object, optional
         For training; those of the compiled model, when left out.
+    targets : optional
+        For training: what the loss compares the outputs with, as for `count_ops`.
 
     Raises
     ------
@@ -261,10 +292,10 @@ def transistor_ops(
     """
     costs = load_cost_table(costs)
     counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
-                    loss=loss, optimizer=optimizer)
-    unpriced = _gaps(model.name, counted.counts, costs, missing)
+                    loss=loss, optimizer=optimizer, targets=targets)
+    unpriced = _gaps(counted.name, counted.counts, costs, missing)
     return Report(
-        model.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
+        counted.name, counted.counts, costs, counted.bytes, batch_size, phase, unpriced,
         counted.coverage, {call.path: call.kind for call in counted.calls}, counted.notes)
 
 
@@ -272,11 +303,22 @@ def _gaps(model_name, counts, costs, missing):
     """Return the counts of the ops that `costs` does not price, or raise."""
     if missing not in ("raise", "skip"):
         raise ValueError(f"missing: {missing!r} is unknown; use 'raise' or 'skip'")
-    gaps = counts.columns.difference(costs.costs.index)
+    gaps = counts.columns[costs.costs.index.get_indexer(counts.columns) < 0].sort_values()
     if len(gaps) and missing == "raise":
         ops = ", ".join(f"{op} in {dtype}" for dtype, op in gaps)
         raise ValueError(
             f"costs: table {costs.name!r} has no cost for {ops}, which {model_name!r} needs; use "
             "another table (tos.cost_tables()), add the rows to a CSV file of your own, or leave "
             "them out with missing='skip'")
-    return counts.sum()[gaps]
+    return counts[gaps].sum()
+
+
+def _costs_of(counts, costs):
+    """Return the costs of the columns of counts, as floats: products of integers could wrap."""
+    known = costs.costs
+    return known.to_numpy(float)[known.index.get_indexer(counts.columns)]
+
+
+def _magnitude(n):
+    """Return an integer for a message, where it is long as a power of ten."""
+    return str(n) if abs(n) < 10**12 else f"about 10^{len(str(abs(n))) - 1}"

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 #: SI prefixes: scale -> letter.
-_PREFIXES = {1e18: "E", 1e15: "P", 1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k"}
+_PREFIXES = {1e30: "Q", 1e27: "R", 1e24: "Y", 1e21: "Z", 1e18: "E", 1e15: "P", 1e12: "T", 1e9: "G",
+             1e6: "M", 1e3: "k"}
 _BAR = "#56B4E9"  # of a share
 _DEAREST = 10  # layers that the text shows
 

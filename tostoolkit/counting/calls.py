@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from inspect import signature
+from functools import cache, lru_cache
+from inspect import Signature, signature
 from math import prod
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return prod(self.shape)
+        return prod(map(int, self.shape))  # of Python integers, which do not wrap
 
     @property
     def nbytes(self) -> int:
@@ -68,6 +68,10 @@ class LayerCall:
     bind : function, or None
         Tensors, one for each of the inputs -> positional and keyword arguments of the call, as
         the model makes it; None of a call that was made by hand.
+    masks : tuple of Tensor or None
+        The mask that Keras finds on each of the inputs; empty where there is none.
+    masks_wanted : tuple of int
+        Places of the outputs whose masks a later call looks at.
 
     Examples
     --------
@@ -89,6 +93,8 @@ class LayerCall:
     reads: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     bind: Callable | None = field(default=None, compare=False, repr=False)
+    masks: tuple[Tensor | None, ...] = ()
+    masks_wanted: tuple[int, ...] = ()
 
     def arguments(self, tensors) -> tuple[tuple, dict]:
         """Return the positional and keyword arguments of the call, on these tensors."""
@@ -96,18 +102,41 @@ class LayerCall:
         if self.bind is not None:
             return self.bind(tensors)
         # an operator takes its tensors one by one, and so does a layer with several of them
-        required = [p for p in signature(self.layer.call).parameters.values() if p.default is
+        required = [p for p in call_signature(self.layer).parameters.values() if p.default is
                     p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         spread = len(required) > 1 or len(tensors) == 1 or not hasattr(self.layer, "weights")
         return tensors if spread else (list(tensors),), dict(self.kwargs)
+
+
+def call_signature(layer) -> Signature:
+    """Return the signature of a layer's or operator's ``call``, read once a function.
+
+    >>> import keras
+    >>> str(call_signature(keras.layers.Add()))
+    '(inputs)'
+    """
+    function = getattr(layer.call, "__func__", None)  # a layer's own replaces its class's
+    return signature(layer.call) if function is None else _without_self(function)
+
+
+@lru_cache(maxsize=1024)
+def _without_self(function):
+    whole = signature(function)
+    first, *others = whole.parameters.values()
+    if first.kind is first.VAR_POSITIONAL:
+        return whole
+    return whole.replace(parameters=others)
 
 
 class CallCount(NamedTuple):
     """Op counts of a call, or of a part of a training step, and how they were found.
 
     `method` is ``rule``, ``trace`` or ``zero``; `notes` say what a reader should know of a trace.
+    `needs` are the places of the inputs that the outputs depend on, ``("mask", i)`` for the mask of
+    one; None for all of them.
     """
 
     counts: Counter
     method: str
     notes: tuple[str, ...] = ()
+    needs: frozenset | None = None

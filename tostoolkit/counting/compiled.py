@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from .calls import LOSS_SCOPE, UPDATE_SCOPE, Tensor
-from .introspection import compiled_loss, is_of_keras, replaced_methods
+from .calls import LOSS_SCOPE, UPDATE_SCOPE
+from .introspection import (
+    has_loss_weights,
+    is_built_for,
+    is_of_keras,
+    is_operator,
+    replaced_methods,
+    sublayers,
+    unchanged,
+)
+from .targets import BY_TARGETS, targets_of
 
 
 @dataclass(frozen=True)
@@ -19,32 +28,27 @@ class Compiled:
     """What a training step needs beside the model: its loss, its optimizer, what it compares with.
 
     `loss` is a loss of Keras or of the user's; of outputs that have one each, these as they were
-    given; None where the model brings its own. `given` is the loss to compile the model with, None
-    where it is compiled. `own` says whether the model's class, not Keras, says what a step is.
-    `targets` is a structure of what has a shape and a dtype, as ``fit`` takes it; None where the
-    targets are like the outputs, or labels of these.
+    given; None where the model brings its own. `optimizer` is the one whose slots move, None where
+    there is none. `given` are the arguments to compile the model with, empty where it is compiled.
+    `own` names the methods by which the model's class, not Keras, says what a step is. `targets`
+    is a structure of what has a shape, the batch first, and a dtype, as ``fit`` takes it; None
+    where the targets are like the outputs, or labels of these. `output_names` are the names by
+    which losses may be given. `is_plain` says that a step is no
+    more than the loss of the outputs, its gradient and the optimizer's update.
     """
 
     loss: Any
     optimizer: Any
-    given: Any = None
-    own: bool = False
+    given: dict
+    own: tuple[str, ...] = ()
     targets: Any = None
+    is_plain: bool = False
+    notes: tuple[str, ...] = ()
+    output_names: tuple[str, ...] | None = None
 
     def targets_of(self, outputs) -> Iterator[tuple[Any, list]]:
-        """Yield the targets that a step may compare with the model's outputs, and notes of each.
-
-        A loss of the user's does not say whether it takes targets like the outputs or labels: the
-        first with which its code runs is right.
-        """
-        if self.targets is not None:
-            yield self.targets, []
-        elif isinstance(self.loss, (list, tuple, dict)) or self.loss is None:
-            yield _targets(self.loss, outputs), []
-        else:
-            yield _targets(self.loss, outputs), []
-            if not _is_shipped(self.loss):
-                yield _labels(outputs), ["loss: its targets were taken to be integer labels"]
+        """Yield the targets that a step may take, as `targets.targets_of`."""
+        return targets_of(self, outputs)
 
 
 def compiled(model, loss=None, optimizer=None, targets=None) -> Compiled:
@@ -54,22 +58,40 @@ def compiled(model, loss=None, optimizer=None, targets=None) -> Compiled:
     """
     import keras
 
-    given, own = loss, _has_own_step(model)
+    own = _own_methods(model)
+    given = {name: value for name, value in (("loss", loss), ("optimizer", optimizer))
+             if value is not None}
+    weighted = loss is None and has_loss_weights(model)
     loss = getattr(model, "loss", None) if loss is None else loss
     if loss is None and not own:
         _refuse(model, "loss")
     if isinstance(loss, (list, tuple)) and len(loss) == 1:
         loss = loss[0]
-    if not isinstance(loss, (list, tuple, dict)):
+    if not isinstance(loss, (list, tuple, dict)) and loss not in BY_TARGETS:
         loss = keras.losses.get(loss)
-    return Compiled(loss, compiled_optimizer(model, optimizer), given, own, targets)
+    if optimizer is not None or "train_step" not in own or optimizers_of(model):
+        optimizer = compiled_optimizer(model, optimizer)
+    if "optimizer" in given:
+        given["optimizer"] = optimizer
+    elif given and getattr(model, "optimizer", None) is not None:
+        given["optimizer"] = model.optimizer
+    policy = getattr(getattr(model, "dtype_policy", None), "name", None)
+    is_plain = not (own or weighted or targets is not None or policy == "mixed_float16")
+    return Compiled(loss, optimizer, given, own, targets, is_plain,
+                    tuple(_notes(model, optimizer)), getattr(model, "output_names", None))
 
 
 def compiled_optimizer(model, optimizer=None):
-    """Return the Keras optimizer given, or that of the compiled model; errors as `compiled`."""
+    """Return the Keras optimizer given, or that of the compiled model; errors as `compiled`.
+
+    Of a model whose step is its own, the first that it holds beside the one of ``compile``.
+    """
     import keras
 
-    optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
+    if optimizer is None:
+        compiled_with = getattr(model, "optimizer", None)
+        held = [o for o in optimizers_of(model) if o is not compiled_with]
+        optimizer = held[0] if held and _own_methods(model) else compiled_with
     if optimizer is None:
         _refuse(model, "optimizer")
     optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
@@ -80,78 +102,88 @@ def compiled_optimizer(model, optimizer=None):
     return optimizer
 
 
+def optimizers_of(model) -> list:
+    """Return the optimizers that a model holds, in lists and dicts of its too."""
+    import keras
+
+    return _held(model, keras.optimizers.Optimizer)
+
+
+def _held(thing, cls):
+    """Return the objects of a class among a thing's attributes, in lists and dicts too."""
+    found = []
+    for value in vars(thing).values():
+        inside = (value.values() if isinstance(value, dict) else
+                  value if isinstance(value, (list, tuple)) else (value,))
+        found += [v for v in inside if isinstance(v, cls)]
+    return [*{id(v): v for v in found}.values()]
+
+
 def _refuse(model, name):
     raise ValueError(
         f"{name}: {model.name!r} is not compiled, so none is known; pass it, "
         "for example loss='sparse_categorical_crossentropy', optimizer='adam'")
 
 
-def _has_own_step(model):
-    """Whether a model or its class, and not Keras, says what a training step does."""
+def _own_methods(model):
+    """Return by which methods a model or its class, and not Keras, says what a step does."""
     names = ("train_step", "compute_loss")
-    return any(name in vars(model) or not is_of_keras(getattr(type(model), name, is_of_keras))
-               for name in names if hasattr(model, name))
+    return tuple(name for name in names if hasattr(model, name) and (
+        name in vars(model) or not is_of_keras(getattr(type(model), name))))
 
 
-def _targets(loss, outputs):
-    """Return targets for a loss, or for a structure of losses, like the outputs that they see."""
-    import keras
-
-    if isinstance(loss, dict) and isinstance(outputs, dict):
-        return {name: _targets(loss.get(name), outputs[name]) for name in outputs}
-    if isinstance(loss, (list, tuple, dict)):
-        losses = loss.values() if isinstance(loss, dict) else loss
-        return [_targets(*each) for each in zip(losses, outputs, strict=True)]
-    loss = keras.losses.get(loss)
-    labels = (isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
-              or loss is keras.losses.sparse_categorical_crossentropy)
-    return _labels(outputs) if labels else outputs
-
-
-def _labels(outputs):
-    import keras
-
-    return keras.tree.map_structure(lambda t: Tensor(t.shape[:-1], "int32"), outputs)
-
-
-def _is_shipped(loss):
-    import keras
-
-    return any(loss is x or type(loss) is x for x in vars(keras.losses).values())
+def _notes(model, optimizer):
+    """Yield what a reader should know of a step that its counts do not say."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    steps = getattr(inner, "gradient_accumulation_steps", None)
+    if steps:
+        yield (f"optimizer: the optimizer's update comes every {steps} steps; a step that has it "
+               "is counted")
+    watched = ["those of compile" if metric.name == "compile_metrics" else repr(metric.name)
+               for metric in getattr(model, "metrics", ()) if metric.name != "loss"]
+    if watched:
+        yield f"metrics: {', '.join(watched)} are left out, as what a step is watched by"
 
 
 @contextmanager
-def as_compiled(model, step) -> Iterator[Any]:
+def as_compiled(model, step, update=None, scope=None) -> Iterator[Any]:
     """Return a context that gives the training step of a model, compiled as `step` says.
 
-    The step is a function of what ``fit`` hands it; its parts are in scopes of their own, its
-    metrics are silent. The model is afterwards what it was: copies of its optimizers work here.
+    The step is a function of what ``fit`` hands it; its parts are in scopes of their own, which
+    `scope` opens, its metrics are silent. Where `update` is given, each optimizer's
+    ``update_step`` is what `update` makes of it and of the optimizer. The model is afterwards what
+    it was, and so are they.
     """
     import keras
 
+    scope = scope or keras.name_scope
+
     model = model if isinstance(model, keras.Model) else _alone(model)
     with ExitStack() as stack:
-        for thing in (model, compiled_loss(model)):
-            if thing is not None:
-                stack.callback(_restore, thing, dict(vars(thing)))
-        model.compile(_copy(step.optimizer), step.given)
-        for name, value in [*vars(model).items()]:
-            if isinstance(value, keras.optimizers.Optimizer):
-                value = value if name == "optimizer" else _copy(value)
-                _set(value, apply=_scoped(value.apply, UPDATE_SCOPE))
-                _set(model, **{name: value})
-        model.optimizer.build(model.trainable_variables)
-        for metric in model.metrics:
-            stack.callback(_restore, metric, dict(vars(metric)))
-            _set(metric, update_state=lambda *args, **kwargs: None, result=lambda: 0.0)
-        compute_loss, losses = _scoped(model.compute_loss, LOSS_SCOPE), []
+        stack.enter_context(unchanged(model, *([step.optimizer] if step.optimizer else [])))
+        if step.given:
+            keras.Model.compile(model, jit_compile=False, **step.given)
+        for optimizer in optimizers_of(model):
+            optimizer = _ready(model, optimizer)
+            for each in _with_inner(optimizer) if update else ():
+                _set(each, update_step=update(each, each.update_step))
+            _set(optimizer, apply=_scoped(optimizer.apply, scope, UPDATE_SCOPE))
+        _silence(model, stack)
+        compute_loss, losses = _scoped(model.compute_loss, scope, LOSS_SCOPE), []
 
+        @wraps(model.compute_loss)
         def kept(*args, **kwargs):
             losses.append(compute_loss(*args, **kwargs))
             return losses[-1]
 
         _set(model, compute_metrics=lambda *args, **kwargs: {}, compute_loss=kept)
-        yield lambda data: (model.train_step(data), losses)
+
+        def train_step(*arguments):  # JAX's takes the state of the model before the data
+            losses.clear()
+            return model.train_step(*arguments), list(losses)
+
+        train_step.model = model
+        yield train_step
 
 
 def _alone(layer):
@@ -159,7 +191,7 @@ def _alone(layer):
     import keras
 
     class Alone(keras.Model):
-        def call(self, x, training=None):
+        def call(self, x):
             return layer(x)
 
     model = Alone(name=layer.name)
@@ -167,15 +199,44 @@ def _alone(layer):
     return model
 
 
-def _copy(optimizer):
-    """Return an optimizer of the same configuration that has no variables yet."""
+def _ready(model, optimizer):
+    """Return an optimizer that can update the model: itself, but where it has learnt another's.
+
+    The model's own is built, as ``fit`` does before the first step.
+    """
+    variables = model.trainable_variables
+    if optimizer.built and not is_built_for(optimizer, variables):
+        copy = type(optimizer).from_config(optimizer.get_config())
+        for name, value in vars(model).items():
+            if value is optimizer:
+                _set(model, **{name: copy})
+                break
+        optimizer = copy
+    if optimizer is model.optimizer and not optimizer.built:
+        _set(optimizer, assign=lambda *args, **kwargs: None)  # of values, which nothing has here
+        optimizer.build(variables)
+        object.__delattr__(optimizer, "assign")
+    return optimizer
+
+
+def _with_inner(optimizer):
+    """Return an optimizer and those inside it."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    several = getattr(optimizer, "optimizers", ())
+    return [optimizer, *([inner] if inner is not None else []), *several]
+
+
+def _silence(model, stack):
+    """Make the metrics of a model compute nothing."""
     import keras
 
-    config = optimizer.get_config()
-    for value in vars(optimizer).values():
-        if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
-            config["learning_rate"] = value  # one of the user's cannot be read back
-    return type(optimizer).from_config(config)
+    layers = [model, *(layer for _, layer in sublayers(model) if not is_operator(layer))]
+    metrics = [*model.metrics, *(m for x in layers for m in _held(x, keras.metrics.Metric))]
+    for metric in metrics:
+        _set(metric, update_state=lambda *args, **kwargs: None, result=lambda: 0.0)
+    mean = keras.metrics.Mean  # of those that Keras makes in the step, one for each loss
+    stack.callback(setattr, mean, "update_state", mean.update_state)
+    mean.update_state = lambda *args, **kwargs: None
 
 
 def _set(thing, **attributes):
@@ -184,18 +245,11 @@ def _set(thing, **attributes):
         object.__setattr__(thing, name, value)
 
 
-def _restore(thing, attributes):
-    vars(thing).clear()
-    vars(thing).update(attributes)
-
-
-def _scoped(function, scope):
+def _scoped(function, scope, name):
     """Return a method that runs in a name scope."""
-    import keras
-
     @wraps(function)
     def scoped(*args, **kwargs):
-        with keras.name_scope(scope):
+        with scope(name):
             return function(*args, **kwargs)
 
     return scoped

@@ -21,7 +21,16 @@ Conventions
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4
   keeps its weights packed, unpacks them and multiplies in the layer's dtype; float8 rounds to
   float8 and back and multiplies in the layer's dtype (a compiler may fuse that into float8 units).
-* Training is forward in training mode, backward and the update, by rule or from the traced graph.
+* Training is what ``fit`` runs of one batch: forward in training mode, backward and the update, in
+  the model's own ``train_step`` and ``compute_loss`` where it has them, by rule or from the traced
+  graph; loss weights, penalties, clipping, averaging, schedules and constraints included.
+* Metrics do not count: they are how a step is watched. Nor do sample and class weights, which are
+  handed to ``fit``.
+* The gradient of a convolution takes as many MACs as there are products in it: the zeros that some
+  kernels insert between pixels, for a stride, are nobody's.
+* Where gradients accumulate over N steps, the step that has the update counts, and a note says so.
+* A scaled loss (float16) counts as Keras runs it: the scaling, a test of all gradients for
+  infinities, the division of each by the scale, and the update, which a test of the data guards.
 * Dropout and noise layers are nothing in inference. Index arithmetic, copies and reshapes are
   data movement, not arithmetic.
 
@@ -42,23 +51,28 @@ there.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
-from .data_movement import movement_table
 from .compiled import compiled
-from .introspection import inspect, is_as_shipped, sublayers
-from .rules import OP_COUNTERS, WRAPPERS, NoRule, find_counter, user_counter
+from .data_movement import movement_table
+from .functions import function_parts, is_function
+from .integers import integer_table, keyed_index
+from .introspection import build_parts, inspect, sublayers
+from .masks import counted_with_masks
+from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
-from .walk import check_phase, has_mask, read_calls
+from .traces import Traces
+from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:
     import keras
@@ -79,36 +93,45 @@ CONTRACTIONS = {
 KERNEL = r"mac conv\d+(x\d+)*"
 
 
-class Counted(NamedTuple):
+@dataclass(frozen=True)
+class Counted:
     """What is counted of a model.
 
     Attributes
     ----------
     counts : pandas.DataFrame
         As `count_ops` returns it.
-    bytes : pandas.DataFrame
-        As `count_bytes` returns it.
     coverage : dict of str to int
         How many rows of `counts` were counted by ``rule`` (the toolkit's or the user's), by
         ``trace``, as ``zero``.
     calls : list of LayerCall
         As `layer_calls` returns it.
     notes : tuple of str
-        What a reader should know of what was traced: conditionals whose dearer branch was counted,
-        what a loss was taken to compare with.
+        What a reader should know: conditionals whose dearer branch was counted, what a loss was
+        taken to compare with, metrics that were left out, updates that come every few steps.
+    name : str
+    moved : function
+        Returns `bytes`.
     """
 
     counts: pd.DataFrame
-    bytes: pd.DataFrame
     coverage: dict[str, int]
     calls: list[LayerCall]
     notes: tuple[str, ...] = ()
+    name: str = ""
+    moved: Callable[[], pd.DataFrame] | None = None
+
+    @cached_property
+    def bytes(self) -> pd.DataFrame:
+        """As `count_bytes` returns it; made when it is first asked for."""
+        return self.moved()
 
 
 def count(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> Counted:
     """Return what is counted of `model`, and how; parameters and errors as `count_ops`.
 
@@ -121,42 +144,57 @@ def count(
     ({'rule': 1}, 'out')
     """
     check_phase(phase)
+    if is_function(model):
+        name, rows, moved = function_parts(model, batch_size, phase, input_shape)
+        return _counted(name, rows, lambda: moved, (), phase)
     inspected = inspect(model)
-    step = compiled(model, loss, optimizer) if phase == "training" else None
+    step = compiled(model, loss, optimizer, targets) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
+    build_parts(model, read.structure, read.inputs)
     if step:
         by_user = partial(_by_user, counters=counters)
         rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
     else:
-        rows = {(call.path, call.kind): counted(call, counters) for call in read.calls}
+        rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
+    moved = partial(movement_table, read.calls, step.optimizer if step else None)
+    return _counted(model.name, rows, moved, read.calls, phase, step.notes if step else ())
+
+
+def _counted(name, rows, moved, calls, phase, notes=()):
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
-        movement_table(read.calls, step.optimizer if step else None),
-        dict(Counter(row.method for row in rows.values())), list(read.calls),
-        tuple(dict.fromkeys(note for row in rows.values() for note in row.notes)))
+        dict(Counter(row.method for row in rows.values())), list(calls),
+        tuple(dict.fromkeys([*notes, *(note for row in rows.values() for note in row.notes)])),
+        name, moved)
 
 
 def count_ops(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> pd.DataFrame:
     """Return the op counts of `model`, layer by layer.
 
     Parameters
     ----------
-    model : keras.Model or keras.Layer
+    model : keras.Model, keras.Layer, function of JAX arrays or torch.nn.Module (`functions`)
     batch_size : int
         Samples in the batch that the counts are for.
     phase : {"inference", "training"}
         A training step is counted by rule where all of it has one (`rules.training`), else from
         its traced graph (`trace.trace_step`).
     input_shape : tuple of int, optional
-        Shape of one sample, where the model leaves a dimension open.
+        Shape of one sample, where the model leaves a dimension open; arguments of a function.
     counters : mapping of str or class to function
         Kind or class of layer -> counter; what holds where stands at the top of this module.
     loss, optimizer : str or Keras object, optional
         For training; those of the compiled model, when left out.
+    targets : optional
+        For training: what the loss compares the outputs with, in the structure that ``fit`` takes,
+        as what has a shape (the batch first) and a dtype: ``keras.Input((5,), dtype="int32")``.
+        When left out, tensors like the outputs, or integer labels of them where the loss takes
+        these.
 
     Returns
     -------
@@ -169,9 +207,10 @@ def count_ops(
     ------
     ValueError
         A layer without a counter that cannot be traced, an unbuilt model, an unknown dimension,
-        `batch_size` below 1, an unknown `phase`; training without a loss or an optimizer.
+        `batch_size` below 1, an unknown `phase`; training without a loss or an optimizer;
+        `targets` that do not fit the batch or the loss.
     TypeError
-        `model` is not a Keras model; `batch_size` is not an integer.
+        `model` is none of these; `batch_size` is not an integer; `targets` without a shape.
 
     Examples
     --------
@@ -182,13 +221,14 @@ def count_ops(
     {('float32', 'mac'): 32, ('float32', 'add'): 4, ('float32', 'tanh'): 4}
     """
     return count(model, batch_size, phase, input_shape=input_shape, counters=counters, loss=loss,
-                 optimizer=optimizer).counts
+                 optimizer=optimizer, targets=targets).counts
 
 
 def count_row(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> dict:
     """Return all that is counted of a model, as one flat row; parameters and errors as `count_ops`.
 
@@ -205,7 +245,7 @@ def count_row(
 'mac dense': 32, 'mac float32': 32, 'add float32': 4}
     """
     counted = count(model, batch_size, phase, input_shape=input_shape, counters=counters,
-                    loss=loss, optimizer=optimizer)
+                    loss=loss, optimizer=optimizer, targets=targets)
     counts, calls = counted.counts, counted.calls
     forward = counts if phase == "inference" else counts.xs("forward", level="part")
     working = set(forward[forward.any(axis=1)].index.get_level_values("layer"))
@@ -218,7 +258,7 @@ def count_row(
                 layer = layer.rpartition("/")[0]
             by_class[class_of.get(layer, "mac other")] += int(n)
     return {
-        "parameters": sum(prod(w.shape) for w in model.trainable_weights),
+        "parameters": sum(prod(w.shape) for w in getattr(model, "trainable_weights", ())),
         "layers": sum(call.path in working for call in calls),
         "elements": sum(t.size for call in calls if call.path in working for t in call.outputs),
         "bytes": int(counted.bytes.to_numpy().sum()),
@@ -249,43 +289,58 @@ def count_call(call: LayerCall, counters: Mapping = OP_COUNTERS) -> Counter:
     return counted(call, counters).counts
 
 
-def counted(call: LayerCall, counters: Mapping = OP_COUNTERS, traced: bool = True) -> CallCount:
-    """Return the op counts of a call and how they were found; NoRule unless it may be `traced`."""
+def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
+            trace: Callable | None = trace_call) -> CallCount:
+    """Return the op counts of a call and how they were found; NoRule unless there is a `trace`."""
     counter = find_counter(call.layer, call.kind, counters)
-    if counter is zero and is_as_shipped(call.layer):
-        return CallCount(Counter(), "zero")
-    given = user_counter(call.layer, call.kind, counters)
+    by_user = user_counter(call.layer, call.kind, counters)
     try:
-        if given or not (_computes_otherwise(call) or _holds_user_counted(call, counter, counters)):
-            return _by_rule(call, counter, counters)
+        if not by_user:
+            rule_of(counter).check(call)
+            _check_holds_no_user_counted(call, counter, counters)
+        row = _by_rule(call, counter, counters, trace)
+        if call.masks and not by_user:  # a rule hands a mask on, and does not look at it
+            needs = (*range(len(call.inputs)), *((("mask", 0),) if call.masks_wanted else ()))
+            row = CallCount(row.counts, row.method, row.notes, frozenset(needs))
+        return row
     except NoRule:
-        pass
-    if not traced:
-        raise NoRule(f"{call.path!r} ({call.kind})")
-    return trace_call(call, partial(_by_user, counters=counters))
+        if trace is None:
+            raise
+    return trace(call, partial(_by_user, counters=counters))
 
 
-def _holds_user_counted(call, counter, counters):
-    """Whether a rule would pass over a counter of the user's, of a layer inside this one."""
-    if counters is OP_COUNTERS or counter in WRAPPERS.values():
-        return False
-    return any(user_counter(layer, kind, counters) for kind, layer in sublayers(call.layer))
+def _count_calls(read, count_one):
+    """Return (path, kind) -> CallCount of the calls of a forward pass."""
+    keys = [(call.path, call.kind) for call in read.calls]
+    if any(call.masks for call in read.calls):
+        rows = counted_with_masks(read.calls, read.outputs, count_one)
+    else:
+        rows = map(count_one, read.calls)
+    return dict(zip(keys, rows, strict=True))
+
+
+def _check_holds_no_user_counted(call, counter, counters):
+    """Raise NoRule where a rule would pass over a counter of the user's, of a layer inside."""
+    if counters is not OP_COUNTERS and not rule_of(counter).holds and any(
+            user_counter(layer, kind, counters) for kind, layer in sublayers(call.layer)):
+        raise NoRule(f"{call.path!r} ({call.kind}): a layer inside that has a counter")
 
 
 def _by_user(layer, kind, counters):
     """Return the function of a call that counts it by the user's counter, None without one."""
     counter = user_counter(layer, kind, counters)
-    return counter and (lambda call: _by_rule(call, counter, counters).counts)
+    return counter and (lambda call: _by_rule(call, counter, counters, trace_call).counts)
 
 
-def _by_rule(call, counter, counters):
+def _by_rule(call, counter, counters, trace):
     """Count a call by its counter; a wrapper is by rule where all that it holds is."""
-    if counter not in WRAPPERS.values():
-        return CallCount(counter(call), "rule")
+    if not rule_of(counter).holds:
+        is_zero = getattr(counter, "count", None) is zero
+        return CallCount(counter(call), "zero" if is_zero else "rule")
     held = []
 
     def count_held(inner, traced=True):
-        held.append(counted(inner, counters, traced))
+        held.append(counted(inner, counters, trace if traced else None))
         return held[-1].counts
 
     counts = counter(call, count_held)
@@ -294,28 +349,10 @@ def _by_rule(call, counter, counters):
                      tuple(note for row in held for note in row.notes))
 
 
-def _computes_otherwise(call):
-    """Whether a rule does not see all: masks, what was changed or quantised, mixed precision."""
-    layer = call.layer
-    policy = getattr(layer, "dtype_policy", None)
-    if policy is None:
-        return False
-    layers = [layer, *(() if call.kind in WRAPPERS else (x for _, x in sublayers(layer)))]
-    return (not all(map(is_as_shipped, layers)) or has_mask(call)
-            or any(getattr(x, "quantization_mode", None) for x in layers)
-            or policy.compute_dtype != policy.variable_dtype
-            or any(t.dtype != policy.compute_dtype and t.dtype.startswith(("float", "bfloat"))
-                   for t in call.inputs))
-
-
 def _table(counts, phase):
     """Return the DataFrame of a dict of row -> Counter; columns in the order of `OP_KINDS`."""
     kinds = {op: i for i, op in enumerate(OP_KINDS)}
     columns = sorted({key for c in counts.values() for key in c}, key=lambda k: (k[0], kinds[k[1]]))
-    return pd.DataFrame(
+    return integer_table(
         [[c[key] for key in columns] for c in counts.values()],
-        index=pd.MultiIndex.from_tuples(counts, names=LEVELS[phase]),
-        columns=pd.MultiIndex.from_arrays(
-            [[dtype for dtype, _ in columns], [op for _, op in columns]], names=["dtype", "op"]),
-        dtype="int64",
-    )
+        keyed_index(counts, LEVELS[phase]), keyed_index(columns, ["dtype", "op"]))

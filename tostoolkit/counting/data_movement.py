@@ -16,13 +16,15 @@ bound.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .calls import LEVELS, Tensor
 from .compiled import compiled_optimizer
-from .introspection import inspect
+from .functions import function_bytes, is_function
+from .integers import integer_table, keyed_index
+from .introspection import inspect, unchanged, weights_of
 from .rules import NOISE, OP_COUNTERS
 from .walk import check_phase, read_calls
 
@@ -43,6 +45,7 @@ def count_bytes(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
     loss: "str | keras.Loss | None" = None, optimizer: "str | keras.Optimizer | None" = None,
+    targets: Any = None,
 ) -> pd.DataFrame:
     """Return the bytes that each layer call moves.
 
@@ -50,7 +53,7 @@ def count_bytes(
     ----------
     model, batch_size, phase, input_shape, optimizer
         As for `count_ops`, with its errors.
-    counters, loss
+    counters, loss, targets
         Taken so that one set of arguments serves both; bytes do not depend on them.
 
     Returns
@@ -73,6 +76,8 @@ def count_bytes(
     update             144         144            144
     """
     check_phase(phase)
+    if is_function(model):
+        return function_bytes(model, batch_size, phase, input_shape)
     read = read_calls(inspect(model), batch_size, input_shape)
     trained = phase == "training"
     return movement_table(read.calls, compiled_optimizer(model, optimizer) if trained else None)
@@ -94,12 +99,12 @@ def call_bytes(call, training=False) -> tuple[int, int, int]:
     )
 
 
-def _weights(call, name="weights"):
+def _weights(call, trainable=False):
     """Return the weights of a call as Tensors; of an embedding, the rows looked up."""
-    weights = getattr(call.layer, name, ())
+    weights = weights_of(call.layer, trainable)
     if call.kind in LOOK_UPS and not call.kwargs.get("reverse"):
         return call.outputs if weights else ()
-    return [Tensor(tuple(w.shape), w.dtype) for w in weights]
+    return [Tensor(*weight) for weight in weights]
 
 
 def movement_table(calls, optimizer=None) -> pd.DataFrame:
@@ -110,7 +115,7 @@ def movement_table(calls, optimizer=None) -> pd.DataFrame:
     parts, trained, updated = {}, set(), set()
     for call in calls:
         weights, read, written = parts[call.path, "forward"] = call_bytes(call, training=True)
-        gradients = sum(w.nbytes for w in _weights(call, "trainable_weights"))
+        gradients = sum(w.nbytes for w in _weights(call, trainable=True))
         wanted = [n in trained for n in call.reads]
         if not gradients and not any(wanted):
             continue
@@ -154,14 +159,14 @@ def _slots(optimizer):
     """Return how many tensors of a weight's size an optimizer keeps for each weight."""
     import keras
 
-    copy = type(optimizer).from_config(optimizer.get_config())
-    probe = (7, 11)  # a shape that no state has by chance
-    copy.build([keras.Variable(initializer="zeros", shape=probe, dtype="float32")])
-    return sum(tuple(v.shape) == probe for v in copy.variables)
+    with unchanged(optimizer):
+        if optimizer.built:
+            optimizer = type(optimizer).from_config(optimizer.get_config())
+        probe = (7, 11)  # a shape that no state has by chance
+        optimizer.build([keras.Variable(initializer="zeros", shape=probe, dtype="float32")])
+        return sum(tuple(v.shape) == probe for v in optimizer.variables)
 
 
 def _table(parts, phase):
-    return pd.DataFrame(
-        list(parts.values()), columns=["weight_bytes", "read_bytes", "written_bytes"],
-        dtype="int64",
-        index=pd.MultiIndex.from_tuples(parts, names=LEVELS[phase]))
+    return integer_table(list(parts.values()), keyed_index(parts, LEVELS[phase]),
+                         ["weight_bytes", "read_bytes", "written_bytes"])

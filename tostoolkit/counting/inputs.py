@@ -1,5 +1,9 @@
 """The inputs of a model: their shapes, dtypes and structure, recorded or asked for."""
 
+from operator import index
+
+import numpy as np
+
 from .calls import Tensor
 
 
@@ -21,9 +25,14 @@ def read_inputs(model, graph, batch_size, input_shape=None):
             if isinstance(asked_template, dict):
                 asked = _by_name(model, graph, template, asked, asked_template)
             recorded = _agreed(model, recorded, asked)
+    elif recorded is None and not model.built and hasattr(model, "layers"):
+        raise ValueError(
+            f"model: {model.name!r} has not been called, so its layers and shapes are unknown; "
+            "call it once, model(numpy.zeros((1, 784))), with your input's shape")
     elif recorded is None:
         raise ValueError(
-            f"input_shape: {model.name!r} does not record its input's shape; pass "
+            f"input_shape: {model.name!r} {'' if model.built else 'is not built and '}"
+            "does not record its input's shape; pass "
             "input_shape=(784,) with your input's shape, without the batch dimension")
     for shape, _ in recorded:
         if None in shape[1:]:
@@ -31,6 +40,9 @@ def read_inputs(model, graph, batch_size, input_shape=None):
                 f"input_shape: {model.name!r} leaves a dimension of its input open, "
                 f"{shape[1:]}; say what to count, for example "
                 f"input_shape={tuple(100 if d is None else d for d in shape[1:])}")
+        if any(d < 1 for d in shape[1:]):
+            raise ValueError(f"input_shape: {shape[1:]} has a dimension below 1; give one sample's "
+                             "shape, without the batch dimension")
         if graph is not None and shape[0] not in (None, batch_size):
             raise ValueError(
                 f"batch_size: {batch_size} differs from the batch size that {model.name!r} was "
@@ -55,7 +67,7 @@ def _recorded(model, graph):
     if not shapes:
         return None, None
     if isinstance(shapes, dict):
-        shapes = {name.removesuffix("_shape"): shape for name, shape in shapes.items()}
+        shapes = {name[:name.rindex("shape") - 1]: shape for name, shape in shapes.items()}
         if len(shapes) == 1:
             (shapes,) = shapes.values()
     return _leaves(shapes, "model")
@@ -68,14 +80,20 @@ def _leaves(given, name):
     leaves = []
 
     def read(value):
+        if name == "input_shape" and _is_listed(value):  # an array, a TensorShape
+            value = tuple(value)
         if hasattr(value, "shape") and hasattr(value, "dtype"):
-            leaves.append((tuple(value.shape), keras.backend.standardize_dtype(value.dtype)))
+            dtype = keras.backend.standardize_dtype(value.dtype)
+            if isinstance(value, np.ndarray) and dtype == "float64":
+                dtype = None  # as a model takes it: in its own dtype
+            leaves.append((tuple(value.shape), dtype))
         elif hasattr(value, "__index__"):
-            leaves.append(((None, value), None))
+            leaves.append(((None, index(value)), None))
         elif isinstance(value, dict):
             return {key: read(value[key]) for key in sorted(value)}
         elif isinstance(value, (list, tuple)) and value and _is_shape(value):
-            leaves.append(((None, *value) if name == "input_shape" else tuple(value), None))
+            value = tuple(d if d is None else index(d) for d in value)
+            leaves.append(((None, *value) if name == "input_shape" else value, None))
         elif isinstance(value, (list, tuple)):
             return [read(v) for v in value]
         else:
@@ -85,6 +103,13 @@ def _leaves(given, name):
 
     template = read(given)
     return leaves, template
+
+
+def _is_listed(value):
+    """Whether something but a list has the dimensions of a shape, and is no sample of an input."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1 and value.dtype.kind in "iu"
+    return hasattr(value, "as_list")  # tf.TensorShape
 
 
 def _is_shape(value):

@@ -6,9 +6,12 @@ does not. What the outputs do not need is not counted, and neither is what no in
 constants and the arithmetic of shapes and loop counters.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
+from traceback import walk_tb
 
 from .calls import CallCount
 
@@ -58,29 +61,121 @@ def _backend():
 
 
 @contextmanager
-def says_how_to_count(path, kind):
+def says_how_to_count(path, kind, step=False):
     """Turn what stands in a trace's way into an error that says what to do about it."""
     try:
         yield
     except TraceError as error:
-        raise TraceError(
-            f"{path!r} ({kind}) cannot be traced: {error}. Count it by hand: tos.count_ops(model, "
-            f"counters=tos.OP_COUNTERS | {{{kind!r}: lambda call: Counter({{(call.dtype, 'add'): "
-            "call.outputs[0].size})}), with collections.Counter") from None
+        remedy = _BY_LAYER if step else _by_hand(kind)
+        raise TraceError(f"{path!r} ({kind}) cannot be traced: {error}. {remedy}") from None
 
 
 @contextmanager
-def python_errors(path, step=False):
-    """Turn what a layer's Python code raises under tracing into a `TraceError`."""
+def python_errors(path, step=False, kind=None):
+    """Turn what Python code of a model raises under tracing into a `TraceError`.
+
+    It names the layer in which the error arose, at any depth, and the error itself, which Keras
+    hides behind one of its own unless it is asked not to. `kind` is that of the layer at `path`,
+    for which a counter can stand.
+    """
+    import keras
+
+    hides = keras.config.is_traceback_filtering_enabled()
+    keras.config.disable_traceback_filtering()
     try:
         yield
     except (TraceError, KeyboardInterrupt):
         raise
     except Exception as error:
-        text = str(error).strip().splitlines()
-        remedy = ("counters= gives a layer's forward pass alone, so of a training step each layer "
-                  "must be traced" if step else
-                  "a layer that looks at values, or at anything but tensors, needs a counter of "
-                  "its own in counters=tos.OP_COUNTERS | {...}")
-        raise TraceError(f"{path!r} cannot be traced: its code raised {type(error).__name__}"
-                         f"{': ' + text[0] if text else ''}; {remedy}") from error
+        where, what = _place(error, path), _cause(error)
+        remedy = ("mend it with keras.ops on tensors, since of a training step each layer must be "
+                  "traced (counters= gives a layer's forward pass alone)" if step else
+                  "mend it with keras.ops on tensors, or give it a counter of its own. "
+                  + _by_hand(kind or "MyLayer"))
+        raise TraceError(
+            f"{where!r} cannot be traced: its code raised {what}. A trace knows shapes and no "
+            f"values, so code that looks at values cannot be traced; {remedy}") from error
+    finally:
+        if hides:
+            keras.config.enable_traceback_filtering()
+
+
+def not_built(call) -> TraceError:
+    """Return the error of a call of a layer that has no weights yet; it says what makes them.
+
+    >>> import keras
+    >>> from types import SimpleNamespace
+    >>> from tostoolkit.counting.calls import LayerCall, Tensor
+    >>> print(not_built(LayerCall("mine", "Mine", keras.layers.Dense(4), (Tensor((32, 8)),), ())))
+    'mine' (Mine) has no weights yet, so it cannot be traced; call it once: \
+layer(numpy.zeros((1, 8)))
+    """
+    args, kwargs = call.arguments([_Code(
+        f"numpy.zeros({(1, *t.shape[1:])}{'' if t.dtype == 'float32' else f', {t.dtype!r}'})")
+        for t in call.inputs])
+    given = ", ".join([*map(repr, args), *(f"{name}={x!r}" for name, x in kwargs.items())])
+    name = "model" if hasattr(call.layer, "layers") else "layer"
+    return TraceError(f"{call.path!r} ({call.kind}) has no weights yet, so it cannot be traced; "
+                      f"call it once: {name}({given})")
+
+
+class _Code(str):
+    """What stands in a message as code, not as text."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+_BY_LAYER = ("Mend that layer, or count its forward pass by hand: counters=tos.OP_COUNTERS | "
+             "{'MyLayer': f}; its gradient must be traced")
+#: What an error of Keras' own begins with that hides another's.
+_HIDING = ("Exception encountered when calling", "Could not automatically infer the output")
+
+
+def _by_hand(kind):
+    return (f"Count it by hand: tos.count_ops(model, counters=tos.OP_COUNTERS | {{{kind!r}: lambda "
+            "call: Counter({(call.dtype, 'add'): call.outputs[0].size})}), with "
+            "collections.Counter")
+
+
+def _cause(error):
+    """Return type and text of what went wrong, the innermost of errors that hide one another."""
+    while str(error).lstrip("\"'").startswith(_HIDING) and error.__context__ is not None:
+        error = error.__context__
+    said = [_said(error)]
+    while error.__cause__ is not None:
+        error = error.__cause__
+        said.append(_said(error))
+    return ", from ".join(said)
+
+
+def _said(error):
+    text = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split()).rstrip(".")
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}..."
+    lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)
+             if not _LIBRARIES.search(frame.f_code.co_filename)]
+    where = f" ({Path(lines[-1][0]).name}, line {lines[-1][1]})" if lines else ""
+    return f"{type(error).__name__}{': ' + text if text else ''}{where}"
+
+
+_LONGEST = 400
+#: Files in which nobody looks for the fault of a layer.
+_LIBRARIES = re.compile(
+    r"[/\\](site-packages|dist-packages|tostoolkit|lib[/\\]python3[^/\\]*)[/\\]|^<")
+
+
+def _place(error, path):
+    """Return the path of the layer whose code raised an error: `path` and the layers inside it."""
+    import keras
+
+    layers = []
+    for frame, _ in walk_tb(error.__traceback__):
+        thing = frame.f_locals.get("self")
+        if (not isinstance(thing, keras.Layer) or not hasattr(thing, "name")  # half made
+                or any(thing is layer for layer in layers)):
+            continue
+        if not (layers and isinstance(layers[-1], keras.Sequential)
+                and isinstance(thing, keras.Model) and thing not in layers[-1].layers):
+            layers.append(thing)  # any but the graph by which a Sequential runs
+    return "/".join([path, *(layer.name for layer in layers[1:])])

@@ -8,13 +8,15 @@ stand beside the layers. Nothing is executed and no weight is read.
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
-from inspect import signature
-from itertools import count
+from itertools import chain, count
+from operator import index
 from typing import TYPE_CHECKING, Any
 
-from .calls import LEVELS, LayerCall, Tensor
+from .calls import LEVELS, LayerCall, Tensor, call_signature
 from .inputs import read_inputs
 from .introspection import inspect
+from .masks import find_masks
+from .trace import python_errors
 
 if TYPE_CHECKING:
     import keras
@@ -89,24 +91,37 @@ class ModelCalls:
 
 def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     """Return the layer calls of an inspected model; arguments and errors as `layer_calls`."""
-    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
-        raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
+    import keras
+
+    batch_size = check_batch_size(batch_size)
     model, graph = inspected.model, inspected.graph
     inputs, template = read_inputs(model, graph, batch_size, input_shape)
     if graph is None:
         call = LayerCall(model.name, inspected.kind, model, inputs, (), model.compute_dtype)
         if isinstance(template, dict) or len(inputs) > 1:
             call = replace(call, bind=partial(_bind_alone, call, template))
-        args, kwargs = call.arguments(inputs)
-        call = replace(call, outputs=_tensors(_propagate(model, *args, **kwargs)))
+        if type(model).call is not keras.Model.call:  # else it only trains, as a GAN does
+            args, kwargs = call.arguments(inputs)
+            call = replace(call, outputs=_tensors(_propagate(model, *args, **kwargs)))
         return ModelCalls(model, inputs, (call,), (), inspected.layers, template)
     numbers = count()
     sources = tuple(next(numbers) for _ in inputs)
     calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
-    return ModelCalls(model, inputs, tuple(_number_repeats(calls)), outputs, inspected.layers,
-                      template)
+    for i, masks in enumerate(find_masks(inspected, inputs)):
+        if any(masks):
+            calls[i] = replace(calls[i], masks=masks)
+    calls = _needed(_number_repeats(calls), outputs)
+    return ModelCalls(model, inputs, tuple(calls), outputs, inspected.layers, template)
+
+
+def _needed(calls, outputs):
+    """Return the calls that the outputs depend on: no other branch is run."""
+    needed, kept = set(outputs), []
+    for call in reversed(calls):
+        if not call.writes or not needed.isdisjoint(call.writes):
+            needed.update(call.reads)
+            kept.append(call)
+    return kept[::-1]
 
 
 def _bind_alone(call, template, tensors):
@@ -117,11 +132,24 @@ def _bind_alone(call, template, tensors):
     """
     import keras
 
-    if isinstance(template, dict) and template.keys() <= signature(call.layer.call).parameters.keys():
+    taken = call_signature(call.layer).parameters
+    if isinstance(template, dict) and template.keys() <= taken.keys():
         return (), keras.tree.pack_sequence_as(template, list(tensors))
     if isinstance(template, dict):
         return (keras.tree.pack_sequence_as(template, list(tensors)),), {}
     return replace(call, bind=None).arguments(tensors)
+
+
+def check_batch_size(batch_size):
+    """Return `batch_size` as a Python integer, which no product of sizes wraps; raise unless >= 1.
+
+    TypeError where it is not an integer, ValueError where it is below 1.
+    """
+    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
+        raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")
+    return index(batch_size)
 
 
 def check_phase(phase):
@@ -137,8 +165,8 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
     """
     recorded = {
         id(t): Tensor(_with_batch(t.shape, batch_size), t.dtype)
-        for node in graph.nodes for t in (*node.inputs, *node.outputs)}
-    as_built = _recorded_shapes_hold(graph, inputs, batch_size)
+        for t in chain(graph.inputs, *(node.outputs for node in graph.nodes))}
+    as_built = _recorded_shapes_hold(graph, inputs, recorded)
     known = recorded if as_built else _propagate_graph(graph, inputs)
     number = {id(t): n for t, n in zip(graph.inputs, sources, strict=True)}
     calls = []
@@ -153,11 +181,21 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
                 node.dtype or (node_outputs[0].dtype if node_outputs else "float32"),
                 node.arguments.kwargs, reads, writes, partial(_bind, node)))
         else:
-            inside, writes = _walk(node.graph, node_inputs, batch_size,
-                                   f"{prefix}{node.operation.name}/", reads, numbers)
+            places = _places_of_inputs(node)  # not of a mask that the nested model is called with
+            inside, writes = _walk(
+                node.graph, [node_inputs[i] for i in places], batch_size,
+                f"{prefix}{node.operation.name}/", [reads[i] for i in places], numbers)
             calls += inside
         number.update(zip(map(id, node.outputs), writes, strict=True))
     return calls, tuple(number[id(t)] for t in graph.outputs)
+
+
+def _places_of_inputs(node):
+    """Return which of the tensors that a nested model is called with are its inputs."""
+    import keras
+
+    args, kwargs = _bind(node, range(len(node.inputs)))
+    return keras.tree.flatten(args[0] if args else kwargs["inputs"])
 
 
 def _bind(node, tensors):
@@ -165,39 +203,25 @@ def _bind(node, tensors):
     return node.arguments.fill_in(dict(zip(map(id, node.inputs), tensors, strict=True)))
 
 
-def has_mask(call) -> bool:
-    """Whether a layer is called with a mask, given or handed on by the layer before it."""
-    import keras
-
-    if call.bind is None or len(call.inputs) == 1:
-        return False
-    args, kwargs = call.bind(call.inputs)
-    arguments = signature(call.layer.call).bind(*args, **kwargs).arguments
-    return any(isinstance(t, Tensor) for name, value in arguments.items() if "mask" in name
-               for t in keras.tree.flatten(value))
-
-
 def _with_batch(shape, batch_size):
     return tuple(batch_size if d is None and axis == 0 else d for axis, d in enumerate(shape))
 
 
-def _recorded_shapes_hold(graph, inputs, batch_size):
+def _recorded_shapes_hold(graph, inputs, recorded):
     """Whether the shapes recorded when the graph was built are those of this call.
 
     They are not where an input differs or is open beyond the batch, and not where a bare
     operator may move the batch dimension; then the shapes are computed anew, which is exact
     and slower.
     """
-    built = tuple(_with_batch(t.shape, batch_size) for t in graph.inputs)
-    if built != tuple(t.shape for t in inputs):
+    if [recorded[id(t)].shape for t in graph.inputs] != [t.shape for t in inputs]:
+        return False
+    if any(None in t.shape for t in recorded.values()):
         return False
     for node in graph.nodes:
-        shapes = [tuple(t.shape) for t in node.outputs]
-        if any(None in shape[1:] for shape in shapes):
-            return False
         if node.dtype is None:  # a bare operator
             before = [tuple(t.shape) for t in node.inputs]
-            if any(shape not in before for shape in shapes):
+            if any(tuple(t.shape) not in before for t in node.outputs):
                 return False
     return True
 
@@ -211,28 +235,30 @@ def _propagate_graph(graph, inputs):
         for built, asked in zip(graph.inputs, inputs, strict=True)}
     for node in graph.nodes:
         args, kwargs = node.arguments.fill_in(specs)
-        outputs = node.operation.compute_output_spec(*args, **kwargs)
-        if isinstance(node.operation, keras.layers.EinsumDense):
-            outputs = _einsum_spec(node.operation, args[0], outputs)
-        for built, new in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
-            if None in new.shape:
-                raise ValueError(
-                    f"model: the output shape {tuple(new.shape)} of {node.operation.name!r} "
-                    "depends on the data, so its work is unknown; count the model up to there")
-            specs[id(built)] = new
-    return {key: Tensor(tuple(t.shape), t.dtype) for key, t in specs.items()}
+        outputs = _output_spec(node.operation, node.kind, args, kwargs)
+        specs.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
+    return {key: Tensor(tuple(map(int, t.shape)), t.dtype) for key, t in specs.items()}
 
 
-def _einsum_spec(layer, x, output):
-    """Fill the dimensions that ``EinsumDense(output_shape=(None, ...))`` leaves to its input."""
+def _output_spec(operation, kind, args, kwargs):
+    """Return the KerasTensors that a layer, model or operator makes of its arguments.
+
+    What a layer says of its shapes goes first; where it leaves one open, its code is asked.
+    """
     import keras
 
-    left, result = layer.equation.replace(" ", "").replace("...", "").split("->")
-    sizes = dict(zip(reversed(left.split(",")[0]), reversed(x.shape), strict=False))
-    shape = [sizes.get(letter, size) if size is None else size
-             for letter, size in zip(reversed(result), reversed(output.shape), strict=False)]
-    shape = [*output.shape[:len(output.shape) - len(shape)], *reversed(shape)]
-    return keras.KerasTensor(tuple(shape), output.dtype)
+    def is_open(specs):
+        return [t.shape for t in keras.tree.flatten(specs) if t is not None and None in t.shape]
+
+    with python_errors(operation.name, kind=kind):
+        specs = operation.compute_output_spec(*args, **kwargs)
+        if is_open(specs):
+            specs = keras.Operation.compute_output_spec(operation, *args, **kwargs)
+    for shape in is_open(specs):
+        raise ValueError(
+            f"model: the output shape {tuple(shape)} of {operation.name!r} "
+            "depends on the data, so its work is unknown; count the model up to there")
+    return specs
 
 
 def _propagate(layer, *args, **kwargs):
@@ -243,7 +269,8 @@ def _propagate(layer, *args, **kwargs):
         lambda x: keras.KerasTensor(x.shape, x.dtype) if isinstance(x, Tensor) else x,
         (args, kwargs))
     return keras.tree.map_structure(
-        lambda t: Tensor(tuple(t.shape), t.dtype), layer.compute_output_spec(*args, **kwargs))
+        lambda t: Tensor(tuple(map(int, t.shape)), t.dtype),
+        _output_spec(layer, type(layer).__name__, args, kwargs))
 
 
 def _tensors(structure):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..counting.integers import exact_columns, exact_products
 from ..models.counting import Job, count_each
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ def join_counts(dataset: Dataset, runs: pd.DataFrame, counts: pd.DataFrame) -> p
         times = pd.DataFrame(dict.fromkeys(counts.columns, batches[part]))
         times[ONCE] = times[ONCE].clip(lower=0)
         table = table.reindex(runs[dataset.model], fill_value=0)
-        total = total + table.to_numpy() * times.to_numpy()
-    table = pd.DataFrame(total, columns=counts.columns, index=runs.index)
+        total = total + exact_products(table.to_numpy(), times.to_numpy())
+    table = exact_columns(pd.DataFrame(total, columns=counts.columns, index=runs.index))
     first = counts.xs(next(iter(dataset.steps)), level="part").parameters
     table["parameters"] = runs[dataset.model].map(first)
     return pd.concat([runs, table], axis=1)

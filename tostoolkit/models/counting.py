@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from ..counting.count import count_row
+from ..counting.integers import exact_integers
 from ..counting.introspection import abstract
 from ..counting.rules import OP_COUNTERS
 from ..counting.rules.layers import no_rule
@@ -41,7 +42,7 @@ def count_each(jobs: Mapping[Hashable, Job], names: Sequence[str], workers: int 
     """Return what `count_row` counts of each job's model: integers, 0 where it has none of an op.
 
     The keys of the jobs are the rows of the index, `names` its levels; `workers` and `client` are
-    as for `count_models`. A count of 2^63 or more is an OverflowError.
+    as for `count_models`. A column whose sum is 2^63 or more is one of Python integers.
 
     >>> import keras
     >>> def dense():
@@ -57,9 +58,10 @@ def count_each(jobs: Mapping[Hashable, Job], names: Sequence[str], workers: int 
     else:
         rows = _in_processes(list(jobs.values()), workers)
     # absent counts are 0 before there is a column: NaN would make floats of integers
-    none = dict.fromkeys(chain.from_iterable(rows), 0)
-    index = pd.MultiIndex.from_tuples(jobs, names=names)
-    return pd.DataFrame([none | row for row in rows], index=index).astype("int64")
+    return pd.DataFrame({
+        column: exact_integers([row.get(column, 0) for row in rows])
+        for column in dict.fromkeys(chain.from_iterable(rows))
+    }, index=pd.MultiIndex.from_tuples(jobs, names=names))
 
 
 def _count(job: Job) -> dict:

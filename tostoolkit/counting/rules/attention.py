@@ -2,7 +2,7 @@
 
 from math import prod
 
-from ..introspection import sublayers
+from ..introspection import argument, sublayers
 from .activations import name_of, ops, softmax
 from .layers import NoRule, fused_activation
 
@@ -58,10 +58,9 @@ def _by_heads(call, heads, key_heads, key_dim, value_dim):
     if any(name_of(x.activation) != "linear" for kind, x in sublayers(layer)
            if kind == "EinsumDense"):
         raise NoRule(f"{call.path!r} ({call.kind}): a projection with an activation")
-    # then Keras scales the queries, not the scores, and masks in another way
-    config = layer.get_config()
-    if config["dropout"] or call.kwargs.get("return_attention_scores"):
-        raise NoRule(f"{call.path!r} ({call.kind}): scores that are dropped or returned")
+    axes = argument(layer, "attention_axes") if call.kind == "MultiHeadAttention" else None
+    if axes is not None and tuple(axes) != (1,):
+        raise NoRule(f"{call.path!r} ({call.kind}): attention over other axes")
     query, value = call.inputs[:2]
     key = call.inputs[2] if len(call.inputs) > 2 else value
     (batch, queries), keys, out = query.shape[:2], value.shape[1], call.outputs[0].size
@@ -70,7 +69,7 @@ def _by_heads(call, heads, key_heads, key_dim, value_dim):
     v = batch * keys * key_heads * value_dim
     macs = (q * query.shape[-1] + k * key.shape[-1] + v * value.shape[-1] + out * heads * value_dim)
     masked = call.kwargs.get("use_causal_mask")  # known from the shapes: a choice per score
-    return (ops(call.dtype, mac=macs, add=(q + k + v + out) if config["use_bias"] else 0,
+    return (ops(call.dtype, mac=macs, add=(q + k + v + out) if argument(layer, "use_bias") else 0,
                 select=batch * queries * heads * keys if masked else 0)
             + _attend(call, heads, key_dim, value_dim, scale=key_dim != 1))
 
@@ -89,16 +88,9 @@ def _need_rows_of_vectors(call):
         raise NoRule(f"{call.path!r} ({call.kind}): attention over several axes")
 
 
-def _need_no_mask(call):
-    """Raise NoRule of a causal mask, which these layers apply in a way of their own."""
-    if call.kwargs.get("use_causal_mask"):
-        raise NoRule(f"{call.path!r} ({call.kind}): a causal mask")
-
-
 def dot_attention(call):
     """keras.layers.Attention: scores by dot product, or by tanh(q + k) with ``concat``."""
     _need_rows_of_vectors(call)
-    _need_no_mask(call)
     query, value = call.inputs[:2]
     if call.layer.score_mode == "concat":
         counts, scores = _attend_by_sum(call)
@@ -109,7 +101,6 @@ def dot_attention(call):
 def additive_attention(call):
     """Bahdanau et al. 2015: scores are sum(scale tanh(q + k))."""
     _need_rows_of_vectors(call)
-    _need_no_mask(call)
     return _attend_by_sum(call)[0]
 
 

@@ -88,8 +88,9 @@ def _batch_normalization_gradient(call, wanted, is_logits):
     n, channels = call.outputs[0].size, call.outputs[0].shape[-1]
     layer, last = call.layer, len(call.outputs[0].shape) - 1
     if not (n > channels and wanted[0] and layer.scale and layer.center and len(call.inputs) == 1
-            and layer.axis in (-1, last) and not layer.renorm):
-        raise lc.NoRule("batch normalisation without scale or centre, of an input, or of one value")
+            and layer.axis in (-1, last) and not layer.renorm and not layer.synchronized):
+        raise lc.NoRule("batch normalisation without scale or centre, of an input, or of one value,"
+                        " or over several machines")
     return ops(DTYPE, add=5 * n - channels, mul=4 * n + 8 * channels, div=2 * n, neg=channels)
 
 

@@ -9,10 +9,7 @@ from math import prod
 
 from ..introspection import kind_of
 from .activations import ACTIVATIONS, elementwise, elu, name_of, ops, relu, softmax
-
-
-class NoRule(LookupError):
-    """A rule does not cover a call: it holds something that Keras does not ship."""
+from .rule import NoRule
 
 
 def no_rule(call):
@@ -51,6 +48,8 @@ def fused_activation(call, function, shape):
 
 def _softmax_layer(layer, dtype, shape):
     axes = layer.axis if isinstance(layer.axis, (tuple, list)) else (layer.axis,)
+    if None in axes:
+        raise NoRule(f"{layer.name!r}: a softmax over no axis")
     length, n = prod(shape[a] for a in axes), prod(shape)
     if len(axes) == 1:
         return softmax(dtype, n, length)
@@ -142,6 +141,8 @@ def reduction(op, final=None):
 def merge(op, final=None):
     """Return the counter of k - 1 `op` per output for k inputs to a layer, then `final` once."""
     def counter(call):
+        if len({t.shape for t in call.inputs}) > 1:
+            raise NoRule(f"{call.path!r} ({call.kind}): inputs of several shapes")
         return _fold(call, op, (len(call.inputs) - 1) * call.outputs[0].size, final)
     return counter
 

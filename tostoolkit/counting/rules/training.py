@@ -45,10 +45,11 @@ LOSSES = MappingProxyType({
     "mean_absolute_error": Loss(
         lambda n, r: ops(DTYPE, add=2 * n - 1, div=r + 1, abs=n),
         lambda n, r: ops(DTYPE, max=n, mul=n, neg=n)),
-    # log(sum(exp(x - max x))) - x[y]; the gradient softmax(x) - y is computed on the way
+    # log(sum(exp(x - max x))) - x[y]; the gradient softmax(x) - y is computed on the way; Keras
+    # converts the labels to the loss's float32 and back to integers
     "sparse_categorical_crossentropy": Loss(
         lambda n, r: ops(DTYPE, add=2 * n + 2 * r - 1, div=n + 1, exp=n, log=r, max=n - r)
-        + ops("int32", convert=r),
+        + ops("int32", convert=r) + ops(DTYPE, convert=r),
         lambda n, r: ops(DTYPE, mul=n), _softmax),
     "categorical_crossentropy": Loss(
         lambda n, r: ops(DTYPE, add=5 * n - r - 1, div=n + 1, exp=n, log=r, max=n - r, mul=n),
@@ -102,8 +103,8 @@ def count_step(read, step, count_call, by_user) -> dict | None:
 
 def _count_step(read, step, count_call, by_user):
     calls, outputs = read.calls, read.outputs
-    if len(outputs) != 1 or step.own or step.targets is not None:
-        raise NoRule("no graph of layers, several outputs, or a step of the model's own")
+    if len(outputs) != 1 or not step.is_plain:
+        raise NoRule("no graph of layers, several outputs, or a step that does more than these")
     _check_plain(read.model, calls, step.optimizer)
     trained, gradients, uses = _reach(calls, outputs)
     loss = _loss(step.loss, calls, outputs[0])
@@ -171,21 +172,29 @@ def _check_plain(model, calls, optimizer):
         layer = call.layer
         if not is_as_shipped(layer):
             raise NoRule(f"{call.path!r}, which was changed")
+        if any(call.masks):
+            raise NoRule("masks, which the loss looks at too")
         if any(t.dtype != DTYPE for t in (*call.inputs, *call.outputs)) or call.dtype != DTYPE:
             raise NoRule(f"a number format other than {DTYPE}")
         if getattr(layer, "quantization_mode", None) or getattr(layer, "trainable", True) is False:
             raise NoRule("quantised or frozen layers")
-        for name in ("kernel", "depthwise", "bias", "beta", "gamma", "activity"):
-            if getattr(layer, f"{name}_regularizer", None) or getattr(
-                    layer, f"{name}_constraint", None):
-                raise NoRule("regularisers or constraints")
+        if getattr(layer, "activity_regularizer", None) or any(
+                w.regularizer or w.constraint for w in getattr(layer, "weights", ())):
+            raise NoRule("regularisers or constraints")
     if not any(type(optimizer) is getattr(keras.optimizers, name) for name in OPTIMIZERS):
         raise NoRule("the optimizer")
     extras = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema",
               "loss_scale_factor", "gradient_accumulation_steps")
-    if any(getattr(optimizer, name, None) for name in extras) or not isinstance(
-            optimizer.get_config()["learning_rate"], float):
+    if any(getattr(optimizer, name, None) for name in extras) or not _has_constant_rate(optimizer):
         raise NoRule("clipping, decay, averaging or a schedule")
+
+
+def _has_constant_rate(optimizer):
+    """Whether the learning rate is a number, neither a schedule nor a function."""
+    try:
+        return isinstance(optimizer.get_config()["learning_rate"], float)
+    except Exception:  # of a schedule of the user's, which need not have a configuration
+        return False
 
 
 def _loss(loss, calls, output):

@@ -1,0 +1,169 @@
+"""Counts of any size, against closed forms in Python integers: nothing wraps."""
+
+import io
+import json
+from collections import Counter
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tostoolkit as tos
+from tostoolkit.__main__ import FORMATS
+from tostoolkit.costs.cost_table import CostTable
+from tostoolkit.costs.pricing import named_columns, predictor_values
+from tostoolkit.counting.count import count_row
+from tostoolkit.counting.integers import exact_columns, exact_integers, exact_products, row_sums
+
+WIDTH, DEPTH = 64, 100
+BATCHES = (10**11, 10**15, 10**20)
+
+
+def stack(depth=DEPTH, width=WIDTH):
+    with tos.abstract():
+        return keras.Sequential([keras.Input((width,)),
+                                 *(keras.layers.Dense(width) for _ in range(depth))])
+
+
+STACK = stack()
+
+
+@pytest.mark.parametrize("batch_size", [*BATCHES, np.int64(10**15), np.uint64(10**19)])
+def test_counts_of_any_batch_size_are_those_of_the_closed_form(batch_size):
+    n = int(batch_size)
+    macs, adds = n * DEPTH * WIDTH**2, n * DEPTH * WIDTH
+    weights = 4 * DEPTH * WIDTH * (WIDTH + 1)
+    counts = tos.count_ops(STACK, batch_size)
+    assert counts["float32", "mac"].sum() == macs
+    assert counts.to_numpy().sum() == counts.sum().sum() == macs + adds
+    moved = tos.count_bytes(STACK, batch_size)
+    assert moved.to_numpy().sum() == weights + 2 * 4 * adds
+    row = count_row(STACK, batch_size)
+    assert row["mac dense"] == row["mac float32"] == macs
+    assert (row["elements"], row["bytes"]) == (adds, weights + 8 * adds)
+    assert all(type(value) is int for value in row.values())
+
+
+@pytest.mark.parametrize("batch_size", BATCHES)
+def test_reports_of_any_batch_size_are_those_of_the_closed_form(batch_size):
+    macs, adds = batch_size * DEPTH * WIDTH**2, batch_size * DEPTH * WIDTH
+    report = tos.transistor_ops(STACK, batch_size=batch_size)
+    costs = report.costs.costs["float32"]
+    assert report.macs == macs
+    assert report.flops == 2 * macs + adds
+    assert report.bytes_moved == 4 * DEPTH * WIDTH * (WIDTH + 1) + 8 * adds
+    assert report.total == pytest.approx(macs * costs["mac"] + adds * costs["add"])
+    assert report.by_op["count"].to_dict() == {("float32", "mac"): macs, ("float32", "add"): adds}
+    layers = report.per_layer
+    assert layers.macs.sum() == macs
+    assert layers.share.sum() == pytest.approx(1.0)
+    assert report.shares.groupby("by").share.sum().tolist() == pytest.approx([1.0, 1.0])
+    table = tos.compare([report, stack(DEPTH // 2)], batch_size=batch_size)
+    assert table.macs.tolist() == [macs, macs // 2]
+    assert table.macs.sum() == 3 * macs // 2
+    assert table.relative_macs.iloc[1] == 0.5
+    report.plot()
+    report.interactive()
+    for format_as in FORMATS.values():
+        assert format_as(report)
+    first = json.loads(FORMATS["json"](report))[0]
+    assert first["macs"] == batch_size * WIDTH**2
+
+
+@given(st.integers(1, 10**25), st.integers(1, 40))
+def test_a_batch_of_b_takes_b_times_the_ops_of_one(batch_size, depth):
+    model = stack(depth, 3)
+    one, many = tos.count_ops(model), tos.count_ops(model, batch_size)
+    assert many.columns.equals(one.columns)
+    assert many.index.equals(one.index)
+    assert many.to_numpy().tolist() == [[n * batch_size for n in row]
+                                        for row in one.to_numpy().tolist()]
+    assert many.sum().tolist() == [n * batch_size for n in one.sum()]
+
+
+def test_what_fits_is_int64_and_one_more_is_exact():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    for batch_size, dtype in ((2**63 - 1, "int64"), (2**63, object)):
+        counts = tos.count_ops(model, batch_size)
+        assert counts.dtypes.tolist() == [dtype]
+        assert counts.to_numpy().sum() == batch_size
+    assert exact_integers([2**62, 2**62 - 1]).dtype == "int64"
+    assert exact_integers([2**62, 2**62]).dtype == object
+    assert exact_integers([-2**62, -2**62, 2**62]).dtype == object
+    assert exact_integers([2**63, -1]).tolist() == [2**63, -1]  # numpy makes floats of these
+    assert exact_integers([]).shape == (0,)
+
+
+def test_training_steps_of_any_batch_size_do_not_wrap():
+    counts = tos.count_ops(stack(3), 10**19, "training", loss="mse", optimizer="sgd")
+    passes = 3 + 3 + 2  # forward, the weights' gradients, those of the inputs but the first
+    assert counts["float32", "mac"].sum() == passes * 10**19 * WIDTH**2
+    moved = tos.count_bytes(stack(3), 10**19, "training", optimizer="sgd")
+    assert moved.to_numpy().sum() > 2**63
+
+
+def test_integer_costs_do_not_wrap():
+    """Costs that somebody typed as integers multiply as floats."""
+    table = tos.load_cost_table("macs")
+    mine = CostTable("mine", "", "u", table.rows.assign(
+        cost=(table.costs > 0).astype("int64") * 10**6))
+    report = tos.transistor_ops(STACK, mine, batch_size=10**12)
+    assert report.total == pytest.approx(10**18 * DEPTH * WIDTH**2)
+    assert report.under("macs").total == pytest.approx(10**12 * DEPTH * WIDTH**2)
+
+
+def test_counts_beyond_a_float_say_so():
+    report = tos.transistor_ops(STACK, batch_size=10**400)
+    assert report.macs == 10**400 * DEPTH * WIDTH**2
+    with pytest.raises(OverflowError, match=r"batch_size: at about 10\^400 .* batch_size=1 and"):
+        _ = report.total
+    with pytest.raises(OverflowError, match=r"about 10\^40\d is more than a float"):
+        predictor_values(pd.DataFrame([count_row(STACK, 10**400)]), "tos")
+
+
+def test_counted_model_sets_survive_a_csv_file():
+    models = tos.feed_forward(n=4, dtypes=("float32",), phases=("inference",))
+    one, two, rows = (tos.count_models(models.assign(batch_size=n)) for n in (1, 2, 10**18))
+    read = pd.read_csv(io.StringIO(rows.to_csv(index=False)))
+    for name in ("mac float32", "mac dense", "ops_linear", "ops_elementwise", "elements"):
+        first, second = (predictor_values(t, name).tolist() for t in (one, two))
+        right = [a + (b - a) * (10**18 - 1) for a, b in zip(first, second, strict=True)]
+        for table in (rows, read):
+            values = predictor_values(table, name)
+            assert values.tolist() == right
+            assert values.sum() == sum(right) > 2**63
+            assert named_columns(table, [name])[0].dtypes.tolist() == [float]
+    assert tos.price(read).tos.tolist() == tos.price(rows).tos.tolist()
+    sums = row_sums(pd.DataFrame({"a": [2**62, 1], "b": [2**62, 1]}))
+    assert sums.tolist() == [2**63, 2]
+    mixed = pd.DataFrame({"n": ["99999999999999999999", "1"], "x": [0.5, np.nan], "s": ["a", "1"]})
+    exact = exact_columns(mixed)
+    assert exact.n.tolist() == [99999999999999999999, 1]
+    assert exact.x.equals(mixed.x)
+    assert exact.s.tolist() == ["a", 1]
+
+
+def test_products_beyond_int64_are_exact():
+    counts, times = np.array([[10**12, 3]]), np.array([[10**12, 2]])
+    assert exact_products(counts, times).tolist() == [[10**24, 6]]
+    assert exact_products(counts, np.array([[2, 2]])).dtype == "int64"
+
+
+def test_a_counter_gives_whole_numbers():
+    class Odd(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    model = keras.Sequential([keras.Input((3,)), Odd()])
+
+    def counted(n):
+        return tos.count_ops(model, counters=tos.OP_COUNTERS | {
+            "Odd": lambda call: Counter({("float32", "add"): n})}).to_numpy().tolist()
+
+    assert counted(2.0) == counted(np.int32(2)) == counted(np.float64(2)) == [[2]]
+    assert counted(10**30) == [[10**30]]
+    with pytest.raises(ValueError, match=r"counters: 2\.5 is not a whole number"):
+        counted(2.5)

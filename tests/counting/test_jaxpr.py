@@ -1,0 +1,134 @@
+"""Rule, TensorFlow trace and jaxpr of the same model say the same, op by op.
+
+The jaxpr is counted by ``support/jaxpr.py``, which shares no code with the package, in a process of
+its own. A few models are tried always, where JAX and KerasHub are installed; all of
+keras.applications and of ``support/kerashub_models.py`` by ``make prove``. In inference all kinds
+of op agree. In training MACs do: JAX and TensorFlow differentiate by formulas of their own what is
+no contraction, a product's share of a quotient, say, so that other kinds differ there.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import pytest
+from kerashub_models import MODELS, build
+from traced import trace_ops
+
+import tostoolkit as tos
+
+MISSING = [name for name in ("jax", "keras_hub") if not find_spec(name)]
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"{' and '.join(MISSING)}: not installed, pip install '.[oracle]'")
+ORACLE = Path(__file__).parents[1] / "support" / "jaxpr.py"
+APPLICATIONS = sorted(name for name, value in vars(keras.applications).items()
+                      if callable(value) and name[0].isupper())
+FEW = ["MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50", "VGG16",
+       "BertBackbone", "DistilBertTextClassifier", "GemmaCausalLM", "LlamaBackbone",
+       "ResNetBackbone, basic", "T5Seq2SeqLM"]
+
+CONSTANTS = "what build made of constants is counted as if data reached it"
+MEAN_OF_ONE = "a mean of one value is divided by 1"
+UNNEEDED = "a branch that no output needs is counted by rule"
+REFUSED = "count_ops refuses a shape that only compute_output_shape does not know"
+SQUARE = "a power of 2 is counted as pow, and is a product"
+CUMSUM = "a cumulative sum of n counts n additions, and takes n - 1"
+ZEROS = "adding zeros that the model makes is counted"
+INDICES = "TensorFlow's one_hot and argmax convert between int32 and int64"
+KERNEL = "Keras has another formula for each backend"
+FFT = "a transform's ops are those of an algorithm, which a jaxpr does not say"
+UNBUILT = "the test of another version of KerasHub: it does not build"
+#: Model -> why its counts in inference differ. Whatever agrees must leave this list.
+DIFFERENT: dict[str, str] = {}
+#: Model -> why its MACs in training differ.
+DIFFERENT_IN_TRAINING: dict[str, str] = {}
+
+
+@cache
+def oracle(phase, names):
+    """Return name -> counts of models by their jaxprs, or what stood in the way."""
+    run = subprocess.run(
+        [sys.executable, ORACLE, phase, *names], check=True, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"KERAS_BACKEND": "jax"})
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    return {line["name"]: line.get("error") or _merged(
+        ((dtype, op), n) for dtype, op, n in line["counts"]) for line in lines}
+
+
+def jaxpr(phase, name):
+    """Return the counts of a model by its jaxpr; the few have a process, the others another."""
+    names = FEW if name in FEW else [n for n in [*APPLICATIONS, *MODELS] if n not in FEW]
+    counts = oracle(phase, tuple(names))[name]
+    assert isinstance(counts, Counter), counts
+    return counts
+
+
+def of(table):
+    return _merged(table.sum().items())
+
+
+def _merged(items):
+    """Return counts; integers of 32 and of 64 bits are one: JAX has the former alone."""
+    counts = Counter()
+    for (dtype, op), n in items:
+        counts["int32" if dtype == "int64" else dtype, op] += int(n)
+    return +counts
+
+
+def macs(counts):
+    return {key: n for key, n in counts.items() if key[1] == "mac"}
+
+
+def strictly(name, different, compare):
+    """Run a comparison; where the model is listed it must fail, with an error or a difference."""
+    if name not in different:
+        compare()
+        return
+    with pytest.raises((AssertionError, ValueError, TypeError)):  # agrees now: leave the list
+        compare()
+
+
+def few_and_all(names):
+    return [name if name in FEW else pytest.param(name, marks=pytest.mark.prove)
+            for name in names]
+
+
+def test_the_oracle_by_hand():
+    """Closed forms: the oracle's docstrings are its tests."""
+    subprocess.run([sys.executable, "-m", "doctest", ORACLE], check=True,
+                   env=os.environ | {"KERAS_BACKEND": "jax"})
+
+
+def test_lists_are_of_what_there_is():
+    assert len(MODELS) >= 150
+    assert {*FEW, *DIFFERENT, *DIFFERENT_IN_TRAINING} <= {*APPLICATIONS, *MODELS}
+    assert not {*FEW} & {*DIFFERENT, *DIFFERENT_IN_TRAINING}
+
+
+@pytest.mark.parametrize("name", few_and_all([*APPLICATIONS, *MODELS]))
+def test_inference_by_rule_by_trace_and_by_jaxpr(name):
+    def compare():
+        model, inputs = build(name)
+        want = jaxpr("inference", name)
+        assert of(tos.count_ops(model, input_shape=inputs)) == want
+        assert of(trace_ops(model, input_shape=inputs)) == want
+
+    strictly(name, DIFFERENT, compare)
+
+
+@pytest.mark.parametrize("name", few_and_all([*APPLICATIONS, *MODELS]))
+def test_macs_of_a_training_step_by_rule_by_trace_and_by_jaxpr(name):
+    def compare():
+        model, inputs = build(name)
+        want = macs(jaxpr("training", name))
+        step = {"phase": "training", "loss": "mse", "optimizer": "adam", "input_shape": inputs}
+        assert macs(of(tos.count_ops(model, **step))) == want
+        assert macs(of(trace_ops(model, **step))) == want
+
+    strictly(name, DIFFERENT_IN_TRAINING, compare)

@@ -1,0 +1,513 @@
+"""The oracle of the counts: what a model or its training step computes on JAX, from its jaxpr.
+
+It shares no code with the package's rules and traces. Run in a process of its own, with
+``KERAS_BACKEND=jax``: ``python tests/support/jaxpr.py inference ResNet50 BertBackbone`` prints one
+line of JSON for each model that `kerashub_models.build` knows, ``{"name": ..., "counts": ...}``.
+
+The conventions are those at the top of ``tostoolkit/counting/count.py``. Four things a jaxpr says
+in its own way, and they are read as these say: the gradient of a convolution multiplies what its
+forward pass did, not the zeros that JAX inserts around and between; a whole power above the second
+is one ``pow``, however it is multiplied out; a draw is one op, however its bits become a number;
+and what Keras' JAX backend writes as a formula of its own is computed by its definition here
+(`_define`).
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from functools import wraps
+from math import prod
+
+import jax
+import keras
+import numpy as np
+from jax import lax
+from jax.extend.core import Literal
+from jax.interpreters import ad
+from jax.interpreters import partial_eval as pe
+
+#: Primitive -> kinds of op per element of its result.
+ELEMENTWISE = {
+    "add": ["add"], "sub": ["add"], "add_any": ["add"], "mul": ["mul"], "square": ["mul"],
+    "div": ["div"], "rem": ["rem"], "sqrt": ["sqrt"], "rsqrt": ["rsqrt"], "cbrt": ["cbrt"],
+    "exp": ["exp"], "exp2": ["exp"], "expm1": ["exp"], "log": ["log"], "log1p": ["log"],
+    "tanh": ["tanh"], "logistic": ["sigmoid"], "erf": ["erf"], "erfc": ["erf"], "pow": ["pow"],
+    **dict.fromkeys(["sin", "cos", "tan", "asin", "acos", "atan", "atan2"], ["sin"]),
+    **dict.fromkeys(["max", "min", "sign", "eq", "ne", "lt", "le", "gt", "ge", "is_finite"],
+                    ["max"]),
+    "clamp": ["max", "max"], "select_n": ["select"], "neg": ["neg"], "abs": ["abs"],
+    **dict.fromkeys(["floor", "ceil", "round"], ["round"]),
+    **dict.fromkeys(["and", "or", "xor", "not", "shift_left", "shift_right_logical",
+                     "shift_right_arithmetic"], ["logic"]),
+}
+#: Primitive -> kind of op, of which n values take n - 1 a result.
+REDUCTIONS = {
+    "reduce_sum": "add", "reduce_max": "max", "reduce_min": "max", "reduce_prod": "mul",
+    "reduce_and": "logic", "reduce_or": "logic", "argmax": "max", "argmin": "max",
+    "cumsum": "add", "cumprod": "mul", "cummax": "max", "cummin": "max",
+    "reduce_window_sum": "add", "reduce_window_max": "max", "reduce_window_min": "max",
+}
+#: Primitives that move data or say something of it.
+MOVEMENT = {
+    "reshape", "broadcast_in_dim", "transpose", "squeeze", "slice", "pad", "concatenate", "rev",
+    "iota", "gather", "dynamic_slice", "dynamic_update_slice", "scatter", "split", "copy",
+    "copy_p", "stop_gradient", "bitcast_convert_type", "real", "imag", "optimization_barrier",
+    "device_put", "expand_dims", "random_wrap", "random_unwrap", "random_fold_in", "random_seed",
+    "random_split", "tile", "stack", "unstack", "reduce_precision", "sharding_constraint", "empty",
+    "create_token",
+}
+#: Function that is traced as one -> counts of one call, from the shapes of arguments and results.
+#: A draw is one op, whatever makes a number of its random bits.
+DEFINITIONS = {
+    "_uniform": lambda ins, outs: {"random": outs[0].size},
+    "_one_hot": lambda ins, outs: {},  # ones set among zeros
+    # Three interpolations of two values a result: a + (b - a) t.
+    **dict.fromkeys(["resize_bilinear", "resize_linear"],
+                    lambda ins, outs: {"add": 6 * outs[0].size, "mul": 3 * outs[0].size}),
+}
+INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr")
+
+
+class NotCounted(ValueError):
+    """A primitive that the oracle does not know, or a loop whose end it does not."""
+
+
+def count(function, *arguments, data=None) -> Counter:
+    """Return (dtype, op) -> how many ops a function computes on data of so many shapes.
+
+    `data` says of each leaf of the arguments whether it is data (a seed is none).
+
+    >>> x = jax.ShapeDtypeStruct((2, 3), "float32")
+    >>> sorted(count(lambda x: jax.numpy.tanh(x) @ x.T, x).items())
+    [(('float32', 'mac'), 12), (('float32', 'tanh'), 6)]
+
+    A scan of ten steps; what no input reaches, what nothing needs and what changes nothing:
+
+    >>> def steps(x):
+    ...     return lax.scan(lambda c, _: (lax.exp(c) + x, None), x, None, length=10)[0]
+    >>> sorted(count(steps, x).items())
+    [(('float32', 'add'), 60), (('float32', 'exp'), 60)]
+    >>> def idle(x):
+    ...     unneeded = lax.exp(x)
+    ...     return x * 1.0 + 0.0 + lax.sin(jax.numpy.arange(3.0))
+    >>> dict(count(idle, x))
+    {('float32', 'add'): 6}
+
+    A loop that counts to 7, and the dearer branch of two:
+
+    >>> def loop(x):
+    ...     return lax.while_loop(lambda c: c[0] < 7, lambda c: (c[0] + 1, lax.tanh(c[1])), (0, x))
+    >>> dict(count(loop, x))
+    {('float32', 'tanh'): 42}
+    >>> def either(x):
+    ...     return lax.cond(x.sum() > 0, lambda x: lax.exp(lax.exp(x)), lambda x: -x, x)
+    >>> sorted(count(either, x).items())  # a sum of 6, one comparison
+    [(('float32', 'add'), 5), (('float32', 'exp'), 12), (('float32', 'max'), 1)]
+
+    Both gradients of a convolution multiply what its forward pass does, 3 x 3 outputs of 2 taps
+    x 2 taps x 5 channels x 4 filters, whatever zeros JAX inserts:
+
+    >>> def convolved(x, kernel):
+    ...     return lax.conv_general_dilated(x, kernel, (2, 2), "VALID",
+    ...                                     dimension_numbers=("NHWC", "HWIO", "NHWC")).sum()
+    >>> shapes = [jax.ShapeDtypeStruct(s, "float32") for s in ((1, 7, 7, 5), (2, 2, 5, 4))]
+    >>> dict(count(jax.grad(convolved), *shapes)), 9 * 4 * 5 * 4
+    ({('float32', 'mac'): 720}, 720)
+    >>> def both(*arguments):
+    ...     return jax.value_and_grad(lambda *a: (convolved(*a) ** 2), (0, 1))(*arguments)
+    >>> count(both, *shapes)["float32", "mac"] == 3 * 720
+    True
+    """
+    closed = jax.make_jaxpr(function)(*arguments)
+    jaxpr, used = pe.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    flags = [True] * len(used) if data is None else data
+    known = dict(zip(jaxpr.constvars, closed.consts, strict=False))
+    walk = Walk()
+    walk.jaxpr(jaxpr, [flag for flag, u in zip(flags, used, strict=True) if u],
+               [None] * len(jaxpr.invars), known)
+    return Counter({key: n for key, n in walk.counts.items() if n})
+
+
+class Walk:
+    """Counts of the equations walked; what is data and what value is known goes along."""
+
+    def __init__(self):
+        self.counts = Counter()
+
+    def jaxpr(self, jaxpr, data, values, constants=None, times=1):
+        """Count a jaxpr `times` times; return of each result whether it is data, and its value."""
+        is_data = dict(zip(jaxpr.invars, data, strict=True))
+        known = {v: x for v, x in zip(jaxpr.invars, values, strict=True) if x is not None}
+        known.update({v: np.asarray(x) for v, x in (constants or {}).items()
+                      if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)})
+
+        branches = {e.invars[0] for e in jaxpr.eqns if e.primitive.name == "cond"
+                    and not isinstance(e.invars[0], Literal)}
+
+        def value(v):
+            return np.asarray(v.val) if isinstance(v, Literal) else known.get(v)
+
+        def flag(v):
+            return not isinstance(v, Literal) and is_data.get(v, False)
+
+        for eqn in jaxpr.eqns:
+            ins, flags = [value(v) for v in eqn.invars], [flag(v) for v in eqn.invars]
+            if eqn.primitive.name == "random_bits":
+                out_data, out_values = [True], [None]
+                self.add(_dtype(eqn.outvars[0]), "random", eqn.outvars[0].aval.size * times)
+            elif eqn.primitive.name == "convert_element_type" and eqn.outvars[0] in branches:
+                out_data, out_values = [any(flags)], [None]  # a predicate, as a branch's number
+            else:
+                out_data, out_values = self.equation(eqn, flags, ins, times)
+            for v, d, x in zip(eqn.outvars, out_data, out_values, strict=True):
+                is_data[v] = d
+                if x is not None:
+                    known[v] = x
+        return [flag(v) for v in jaxpr.outvars], [value(v) for v in jaxpr.outvars]
+
+    def equation(self, eqn, flags, values, times):
+        """Count one equation; return as `jaxpr`."""
+        name, params = eqn.primitive.name, eqn.params
+        nothing = [None] * len(eqn.outvars)
+        if name in ("while", "scan", "cond"):
+            return getattr(self, f"_{name}")(eqn, flags, values, times)
+        if params.get("name") in DEFINITIONS:
+            counts = DEFINITIONS[params["name"]](
+                [v.aval for v in eqn.invars], [v.aval for v in eqn.outvars])
+            for op, n in counts.items():
+                self.add(_dtype(eqn.outvars[0]), op, n * times)
+            return [True] * len(eqn.outvars), nothing
+        inner = next((params[key] for key in INNER if key in params), None)
+        if inner is not None:
+            constants = {}
+            if hasattr(inner, "consts"):
+                inner, constants = inner.jaxpr, dict(zip(inner.jaxpr.constvars, inner.consts,
+                                                         strict=True))
+            return self.jaxpr(inner, flags, values, constants, times)
+        if not any(flags):
+            return [False] * len(eqn.outvars), _folded(eqn, values)
+        for dtype, op, n in _ops(eqn, values):
+            self.add(dtype, op, n * times)
+        return [True] * len(eqn.outvars), nothing
+
+    def add(self, dtype, op, n):
+        self.counts[dtype, op] += int(n)
+
+    def _scan(self, eqn, flags, values, times):
+        body, length = eqn.params["jaxpr"], eqn.params["length"]
+        fixed, carried = eqn.params["num_consts"], eqn.params["num_carry"]
+        values = [*values[:fixed], *[None] * (len(values) - fixed)]
+        constants = dict(zip(body.jaxpr.constvars, body.consts, strict=True))
+        while True:  # what becomes data in a step is data in the next
+            outs, _ = Walk().jaxpr(body.jaxpr, flags, values, constants)
+            then = [a or b for a, b in zip(flags[fixed:fixed + carried], outs[:carried],
+                                           strict=True)]
+            if then == flags[fixed:fixed + carried]:
+                break
+            flags = [*flags[:fixed], *then, *flags[fixed + carried:]]
+        outs, _ = self.jaxpr(body.jaxpr, flags, values, constants, times * length)
+        return outs, [None] * len(eqn.outvars)
+
+    def _while(self, eqn, flags, values, times):
+        body, cond = eqn.params["body_jaxpr"], eqn.params["cond_jaxpr"]
+        of_cond, of_body = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+        split = of_cond + of_body
+        steps = _steps(cond, body, values[:of_cond], values[of_cond:split], values[split:])
+        carried, unknown = flags[split:], [None] * len(flags[split:])
+        constants = dict(zip(body.jaxpr.constvars, body.consts, strict=True))
+        while True:
+            now = [*flags[of_cond:split], *carried]
+            outs, _ = Walk().jaxpr(body.jaxpr, now, [*values[of_cond:split], *unknown], constants)
+            if outs == carried or [a or b for a, b in zip(outs, carried, strict=True)] == carried:
+                break
+            carried = [a or b for a, b in zip(outs, carried, strict=True)]
+        self.jaxpr(body.jaxpr, now, [*values[of_cond:split], *unknown], constants, times * steps)
+        self.jaxpr(cond.jaxpr, [*flags[:of_cond], *carried], [*values[:of_cond], *unknown],
+                   dict(zip(cond.jaxpr.constvars, cond.consts, strict=True)), times * (steps + 1))
+        return carried, [None] * len(eqn.outvars)
+
+    def _cond(self, eqn, flags, values, times):
+        walks = []
+        for branch in eqn.params["branches"]:
+            walk = Walk()
+            outs, _ = walk.jaxpr(branch.jaxpr, flags[1:], values[1:],
+                                 dict(zip(branch.jaxpr.constvars, branch.consts, strict=True)),
+                                 times)
+            walks.append((walk.counts.total(), walk.counts, outs))
+        self.counts.update(max(walks, key=lambda walk: walk[0])[1])
+        return [any(each) or flags[0] for each in zip(*[w[2] for w in walks], strict=True)], \
+            [None] * len(eqn.outvars)
+
+
+def _ops(eqn, values):
+    """Yield (dtype, op, number) of an equation that is no call."""
+    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    source = eqn.invars[0].aval if eqn.invars else None
+    if name in MOVEMENT or _changes_nothing(name, values):
+        return
+    if name in ELEMENTWISE and not (name == "ne" and _is_cast(eqn)):
+        typed = eqn.invars[-1] if name == "select_n" else eqn.invars[1 if name == "clamp" else 0]
+        for op in ELEMENTWISE[name]:
+            yield _dtype(typed), op, out.size
+    elif name in REDUCTIONS:
+        yield _dtype(eqn.invars[0]), REDUCTIONS[name], _reduced(name, eqn.params, source, out)
+    elif name == "ne" and _is_cast(eqn):
+        yield _dtype(eqn.invars[0]), "convert", out.size
+    elif name == "convert_element_type":
+        if _dtype(eqn.invars[0]) != _dtype(eqn.outvars[0]):
+            yield _dtype(eqn.invars[0]), "convert", out.size
+    elif name == "integer_pow":
+        power = {2: "mul", -1: "div"}.get(eqn.params["y"], "pow")
+        yield _dtype(eqn.invars[0]), power, out.size
+    elif name == "dot_general":
+        (contracted, _), _ = eqn.params["dimension_numbers"]
+        yield _dtype(eqn.invars[0]), "mac", out.size * prod(source.shape[d] for d in contracted)
+    elif name == "conv_general_dilated":
+        yield _dtype(eqn.invars[0]), "mac", _convolved(eqn, source, eqn.invars[1].aval, out)
+    elif name == "select_and_scatter_add":  # the gradient of a max pooling: each window's choice
+        yield _dtype(eqn.invars[0]), "add", source.size
+    elif name in ("scatter-add", "scatter_add", "scatter-mul", "scatter_mul"):
+        yield (_dtype(eqn.invars[0]), "add" if "add" in name else "mul",
+               eqn.invars[2].aval.size)
+    elif name in ("scatter-max", "scatter-min", "scatter_max", "scatter_min"):
+        yield _dtype(eqn.invars[0]), "max", eqn.invars[2].aval.size
+    elif name in ("sort", "top_k"):  # merge sort of each row (Knuth, TAOCP 3, 5.2.4)
+        row = source.shape[eqn.params["dimension"] if name == "sort" else -1]
+        yield _dtype(eqn.invars[0]), "max", source.size * (row - 1).bit_length()
+    else:
+        raise NotCounted(f"primitive {name!r}")
+
+
+def _is_cast(eqn):
+    """Whether a comparison with 0 is how JAX's logical operators take a number for a bool."""
+    traceback = eqn.source_info.traceback
+    names = {frame.function_name for frame in (traceback.frames if traceback else ())[:20]}
+    return eqn.invars[0].aval.dtype != bool and any(
+        n.startswith(("logical_", "where")) for n in names)
+
+
+def _reduced(name, params, source, out):
+    if name.startswith("reduce_window"):
+        return out.size * (prod(params["window_dimensions"]) - 1)
+    if name.startswith("cum"):
+        return source.size - source.size // source.shape[params["axis"]]
+    return source.size - out.size
+
+
+def _convolved(eqn, image, kernel, out):
+    """Return the MACs of a convolution or of the gradient of one: inserted zeros are none."""
+    params, numbers = eqn.params, eqn.params["dimension_numbers"]
+    groups = params["feature_group_count"]
+    outputs, inputs, *_ = [kernel.shape[d] for d in numbers.rhs_spec]
+    dilated = any(d > 1 for d in params["lhs_dilation"])
+    scopes = str(eqn.source_info.name_stack)
+    if "gradient_of_kernel" in scopes and dilated:  # each value of the image meets each tap
+        return image.size * out.size // image.shape[numbers.lhs_spec[0]]
+    if "of_transposed" not in scopes and (
+            "gradient_of_image" in scopes or (dilated and "gradient_of" not in scopes)):
+        return image.size * kernel.size // inputs // groups
+    return out.size * kernel.size // outputs
+
+
+def _note_gradients():
+    """Have the gradients of convolutions say in a scope what they are the gradient of."""
+    of_image, of_kernel = ad.primitive_transposes[lax.conv_general_dilated_p].args
+
+    def noted(rule, scope):
+        @wraps(rule)
+        def transposed(*args, **kwargs):
+            kind = ".of_transposed" if any(d > 1 for d in kwargs["lhs_dilation"]) else ""
+            with jax.named_scope(scope + kind):
+                return rule(*args, **kwargs)
+        return transposed
+
+    ad.defbilinear(lax.conv_general_dilated_p, noted(of_image, "gradient_of_image"),
+                   noted(of_kernel, "gradient_of_kernel"))
+
+
+_note_gradients()
+
+
+def _define():
+    """Have Keras' JAX backend compute by their definitions what it has formulas of its own for."""
+    from keras.src.backend.jax import nn
+    jnp = jax.numpy
+
+    def moments(x, axes, keepdims=False, synchronized=False):
+        mean = jnp.mean(x, axes, keepdims=True)
+        variance = jnp.mean(jnp.square(x - mean), axes, keepdims=True)
+        return (mean, variance) if keepdims else (jnp.squeeze(mean, axes),
+                                                  jnp.squeeze(variance, axes))
+
+    def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+        shape = [-1 if d == axis % x.ndim else 1 for d in range(x.ndim)]
+        mean, variance = mean.reshape(shape), variance.reshape(shape)
+        inv = lax.rsqrt(variance + epsilon)
+        inv = inv if scale is None else inv * scale.reshape(shape)
+        shift = mean * inv
+        return x * inv - shift if offset is None else x * inv + (offset.reshape(shape) - shift)
+
+    def leaky_relu(x, negative_slope=0.2):
+        return jnp.maximum(x, negative_slope * x)
+
+    def softplus(x):
+        return jnp.log1p(jnp.exp(x))
+
+    for definition in (moments, batch_normalization, leaky_relu, softplus):
+        setattr(nn, definition.__name__, definition)
+    resize = jax.image.resize
+
+    def resized(image, shape, method, antialias=True, **kwargs):
+        name = f"resize_{getattr(method, 'name', method)}"
+        sizes = antialias and any(a > b for a, b in zip(image.shape, shape, strict=True))
+
+        def function(image):
+            return resize(image, shape, method, antialias=antialias, **kwargs)
+
+        function.__name__ = name + (" with antialias" if sizes else "")
+        return jax.jit(function)(image)
+
+    jax.image.resize = resized
+
+
+_define()
+
+
+def _changes_nothing(name, values):
+    """Whether an operand is a constant that changes nothing: x + 0, x * 1, max(x, -inf)."""
+    left, right = (_uniform(x) for x in (*values, None, None)[:2])
+    if name in ("add", "add_any"):
+        return 0 in (left, right)
+    if name == "mul":
+        return 1 in (left, right)
+    if name in ("sub", "div", "pow"):
+        return right == (0 if name == "sub" else 1)
+    if name in ("max", "min"):
+        least = -np.inf if name == "max" else np.inf
+        return least in (left, right)
+    return False
+
+
+def _uniform(value):
+    """Return the one value that an array consists of, or None."""
+    if value is None or not value.size:
+        return None
+    first = value.flat[0]
+    one = all(stride == 0 for stride in value.strides) or (value == first).all()
+    return first if one else None
+
+
+def _folded(eqn, values):
+    """Return the values of the results of an equation on constants, where they are few."""
+    outs = [v.aval for v in eqn.outvars]
+    if any(v is None for v in values):
+        return [None] * len(outs)
+    if eqn.primitive.name == "broadcast_in_dim" and values[0].size == 1:
+        return [np.broadcast_to(values[0].reshape(()), outs[0].shape)]
+    if sum(out.size for out in outs) > 2**16 or eqn.primitive.name.startswith("random"):
+        return [None] * len(outs)
+    results = eqn.primitive.bind(*values, **eqn.params)
+    results = results if eqn.primitive.multiple_results else [results]
+    return [np.asarray(result) for result in results]
+
+
+def _steps(cond, body, cond_consts, body_consts, start):
+    """Return how often a loop runs whose end depends on what is known."""
+    needed = {i for i, used in enumerate(pe.dce_jaxpr(cond.jaxpr, [True])[1][len(cond_consts):])
+              if used}
+    while True:
+        wanted = [i in needed for i in range(len(start))]
+        step, used = pe.dce_jaxpr(body.jaxpr, wanted)
+        more = {i for i, u in enumerate(used[len(body_consts):]) if u} | needed
+        if more == needed:
+            break
+        needed = more
+    state = dict(zip(sorted(needed), [start[i] for i in sorted(needed)], strict=True))
+    consts = [v for v, u in zip(body_consts, used, strict=False) if u]
+    if any(v is None for v in [*state.values(), *consts, *cond_consts]):
+        raise NotCounted("a loop that the data end")
+    steps = 0
+    while True:
+        full = [state.get(i, np.zeros(v.aval.shape, v.aval.dtype)) for i, v in
+                enumerate(cond.jaxpr.invars[len(cond_consts):])]
+        if not jax.core.eval_jaxpr(cond.jaxpr, cond.consts, *cond_consts, *full)[0]:
+            return steps
+        used_now = [state[i] for i, u in enumerate(used[len(body_consts):]) if u]
+        new = jax.core.eval_jaxpr(step, body.consts, *consts, *used_now)
+        state, steps = dict(zip(sorted(needed), new, strict=True)), steps + 1
+
+
+def _dtype(v):
+    name = str(v.aval.dtype)
+    return name.removeprefix("u") if name.startswith("uint") else name
+
+
+# --- models
+
+def count_model(model, shapes, phase="inference", loss="mse", optimizer="adam") -> Counter:
+    """Return the counts of a Keras model, or of its training step, on inputs of these shapes.
+
+    `shapes` is the structure of `jax.ShapeDtypeStruct` that the model takes.
+    """
+    if phase == "inference":
+        variables = model.trainable_variables, model.non_trainable_variables
+
+        def run(trained, others, x):
+            return model.stateless_call(trained, others, x, training=False)[0]
+
+        arguments = _shapes(variables[0]), _shapes(variables[1]), shapes
+        return count(run, *arguments, data=_is_data(variables, shapes))
+    model.compile(loss=loss, optimizer=optimizer)
+    model.optimizer.build(model.trainable_variables)
+    variables = (model.trainable_variables, model.non_trainable_variables,
+                 model.optimizer.variables)
+    outputs = jax.eval_shape(lambda t, n, x: model.stateless_call(t, n, x, training=True)[0],
+                             _shapes(variables[0]), _shapes(variables[1]), shapes)
+
+    def step(trained, others, of_optimizer, x, y):
+        gradients = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
+        (loss, (_, _, others, _)), grads = gradients(
+            trained, others, [], x, y, None, training=True, optimizer_variables=of_optimizer)
+        trained, of_optimizer = model.optimizer.stateless_apply(of_optimizer, grads, trained)
+        return loss, trained, others, of_optimizer
+
+    _silence(model)
+    arguments = *map(_shapes, variables), shapes, outputs
+    return count(step, *arguments, data=_is_data(variables, (shapes, outputs)))
+
+
+def _silence(model):
+    for metric in model.metrics:
+        metric.update_state = lambda *args, **kwargs: None
+
+
+def _shapes(variables):
+    return [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in variables]
+
+
+def _is_data(variables, shapes):
+    """Say of each variable and input whether it is data: all but the seeds."""
+    return [not v.path.endswith("seed_generator_state") for group in variables for v in group] + [
+        True] * len(jax.tree.leaves(shapes))
+
+
+def main(phase, *names):
+    import kerashub_models
+
+    for name in names:
+        try:
+            model, shapes = kerashub_models.build(name)
+            shapes = keras.tree.map_structure(
+                lambda t: jax.ShapeDtypeStruct(t.shape, t.dtype), shapes)
+            counts = count_model(model, shapes, phase)
+            line = {"counts": [[*key, n] for key, n in sorted(counts.items())]}
+        except Exception as error:
+            line = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+        print(json.dumps({"name": name, **line}), flush=True)
+        keras.backend.clear_session()
+
+
+if __name__ == "__main__":
+    assert os.environ.get("KERAS_BACKEND") == "jax", "set KERAS_BACKEND=jax"
+    main(*sys.argv[1:])

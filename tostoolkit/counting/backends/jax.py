@@ -1,0 +1,220 @@
+"""What Keras runs on JAX, traced: a jaxpr of a call, of a training step, or of any function.
+
+What of a jaxpr counts, says `jax_graph`. Gradients are what JAX derives; what it computes of them
+beside the forward pass, the derivative of an activation say, stands in the forward part.
+"""
+
+from collections import Counter
+from contextlib import contextmanager
+from inspect import signature
+
+from ..calls import CallCount, Tensor
+from ..compiled import as_compiled
+from ..functions import name_of
+from ..introspection import sublayers, with_places
+from ..trace import TraceError, python_errors, says_how_to_count
+from .jax_graph import JaxprCounts, mark, plain, scoped
+from .shared import counted_by_hand, rows
+
+
+def trace_call(call, by_user) -> CallCount:
+    """Return the op counts of one call, from its jaxpr; arguments and errors as `trace`."""
+    with _by_hand(sublayers(call.layer), by_user) as by_hand:
+        jaxpr = traced(call)
+    with says_how_to_count(call.path, call.kind):
+        ops = JaxprCounts(_with_sizes(by_hand)).add(jaxpr)
+    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes))
+
+
+def trace_step(read, step, by_user) -> dict:
+    """Return (layer, part) -> CallCount of a training step; arguments and errors as `trace`."""
+    with _by_hand(read.layers, by_user) as by_hand:
+        jaxpr, notes = _traced_step(read, step)
+    ops = JaxprCounts(_with_sizes(by_hand), notes=list(notes))
+    with says_how_to_count(read.model.name, type(read.model).__name__):
+        ops.add(jaxpr)
+    named = {}
+    for name, counts in ops.counts.items():
+        key = f"{scoped(name)}/op"
+        named[key] = named.get(key, Counter()) + counts
+    return rows(named, [f"{scoped(name)}/op" for name in ops.counted_by_hand], ops.notes, read)
+
+
+def trace_function(f, arguments, made=None) -> dict:
+    """Return path -> (kind, CallCount) of a function of JAX arrays, by its named scopes.
+
+    `arguments` are a tuple of positional or a dict of keyword arguments: structures of what has a
+    shape and a dtype, which is traced, and of all else, which is handed to `f` as it is. The kind
+    is ``function`` for what stands in no scope, ``scope`` for what does, ``gradient`` for what JAX
+    derives of it. The Tensors that it makes are put on the list `made`, where that is given.
+
+    ``trace_function(jax.numpy.tanh, (jax.ShapeDtypeStruct((2, 3), "float32"),))["tanh"]`` is
+    ``("function", CallCount(Counter({("float32", "tanh"): 6}), "trace", ()))``.
+    """
+    title, (run, specs) = name_of(f), _of_arrays(f, arguments)
+    with _code_of(title):
+        jaxpr = _jaxpr(run, *specs)
+    if made is not None:
+        made += [Tensor(aval.shape, str(aval.dtype)) for aval in jaxpr.out_avals]
+    try:
+        ops = JaxprCounts().add(jaxpr)
+    except TraceError as error:
+        raise TraceError(f"{title!r} cannot be traced: {error}") from None
+    found, notes = {}, tuple(dict.fromkeys(ops.notes))
+    for name, counts in ops.counts.items():
+        path, backward = plain(name), "transpose(" in name
+        kind = "gradient" if backward else "scope" if path else "function"
+        key = f"{path or title} (gradient)" if backward else path or title
+        found[key] = kind, found.get(key, (kind, Counter()))[1] + counts
+    found = found or {title: ("function", Counter())}
+    return {path: (kind, CallCount(counts, "trace", notes))
+            for path, (kind, counts) in found.items()}
+
+
+def results(f, arguments) -> list:
+    """Return the Tensors that a function of JAX arrays makes; arguments as `trace_function`."""
+    import jax
+
+    run, specs = _of_arrays(f, arguments)
+    with _code_of(name_of(f)):
+        made = jax.tree.leaves(jax.eval_shape(run, *specs))
+    return [Tensor(t.shape, str(t.dtype)) for t in made]
+
+
+@contextmanager
+def _code_of(title):
+    """Turn what a function raises under tracing into a `TraceError`."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise TraceError(f"{title!r} cannot be traced: its code raised {type(error).__name__}"
+                         f"{': ' + text[0] if text else ''}; JAX must be able to trace it on "
+                         "shapes alone, as jax.make_jaxpr does") from error
+
+
+def _of_arrays(f, arguments):
+    """Return a function of arrays alone, and the specs of these."""
+    import jax
+
+    leaves, structure = jax.tree.flatten(arguments)
+    places = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "shape") and (
+        hasattr(leaf, "dtype"))]
+
+    def run(*arrays):
+        filled = list(leaves)
+        for i, array in zip(places, arrays, strict=True):
+            filled[i] = array
+        given = jax.tree.unflatten(structure, filled)
+        return f(**given) if isinstance(given, dict) else f(*given)
+
+    return run, [jax.ShapeDtypeStruct(leaves[i].shape, leaves[i].dtype) for i in places]
+
+
+def _by_hand(layers, by_user):
+    """Return a context in which calls of layers that the user counts are marked in the jaxpr."""
+    import jax
+    from jax.ad_checkpoint import checkpoint_name
+
+    def put_mark(number):
+        name = mark(number)
+        return jax.named_scope(name), lambda array: checkpoint_name(array, name)
+
+    return counted_by_hand(layers, by_user, put_mark, lambda t: isinstance(t, jax.Array))
+
+
+def _with_sizes(by_hand):
+    """Return number -> function of what it counts, and of the elements that its call is made on.
+
+    Where a call is mapped over an axis, it sees one of the elements along it.
+    """
+    def with_size(count):
+        call = count.args[0]
+        return lambda: (count(), call.inputs[0].size if call.inputs else 1)
+
+    return {number: with_size(count) for number, count in by_hand.items() if count is not None}
+
+
+def _spec(thing):
+    """Return the JAX spec of what has a shape and a dtype: a Tensor, a variable."""
+    import jax
+    import keras
+
+    return jax.ShapeDtypeStruct(tuple(thing.shape), keras.backend.standardize_dtype(thing.dtype))
+
+
+def _place(shape, dtype, trainable):
+    """Return what stands for the value of a variable that has none."""
+    import jax
+
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _jaxpr(run, *specs):
+    """Return the closed jaxpr of a function of arrays; only what are arrays of its results."""
+    import jax
+
+    def arrays(*args):
+        return [leaf for leaf in jax.tree.leaves(run(*args)) if isinstance(leaf, jax.Array)]
+
+    return jax.make_jaxpr(arrays)(*specs)
+
+
+def traced(call):
+    """Return the jaxpr of one call in inference, on shapes alone."""
+    import keras
+
+    layer = call.layer
+    if not getattr(layer, "built", True):
+        raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
+                         "inputs, or layer.build(shape), first")
+    takes_training = "training" in signature(layer.call).parameters
+    variables = list(getattr(layer, "variables", ()))
+
+    def run(values, *tensors):
+        args, kwargs = call.arguments(tensors)
+        held = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(held, initialize_variables=False) as scope:
+            outputs = layer(*args, **kwargs | ({"training": False} if takes_training else {}))
+        return outputs, [scope.get_current_value(v) for v in variables]
+
+    with python_errors(call.path):
+        return _jaxpr(run, list(map(_spec, variables)), *map(_spec, call.inputs))
+
+
+def _traced_step(read, step):
+    """Return the jaxpr of one training step, and what a reader should know of it."""
+    import keras
+
+    model, losses, errors = read.model, [], []
+
+    def run(state, x, y):
+        losses.clear()
+        (logs, new), _ = own_step(state, (read.structure(x), y))
+        return logs, new, list(losses)
+
+    with python_errors(model.name, step=True):
+        candidates = list(step.targets_of(read.output_tensors()))
+        with with_places(model.variables, _place), as_compiled(model, step) as own_step:
+            trained = own_step.model
+            trained.built = True
+            for metric in trained.metrics:  # it watches the loss, which is what the step returns
+                object.__setattr__(metric, "update_state", _keeper(losses))
+            state = tuple(list(map(_spec, variables)) for variables in (
+                trained.trainable_variables, trained.non_trainable_variables,
+                trained.optimizer.variables, trained.metrics_variables))
+            for targets, notes in candidates:
+                x, y = list(map(_spec, read.inputs)), keras.tree.map_structure(_spec, targets)
+                try:
+                    return _jaxpr(run, state, x, y), notes
+                except Exception as error:
+                    errors.append(error)
+        raise errors[0]
+
+
+def _keeper(kept):
+    """Return the `update_state` of a metric that computes nothing and keeps what it is given."""
+    def update_state(*values, **named):
+        kept.extend(values[:1])
+
+    return update_state

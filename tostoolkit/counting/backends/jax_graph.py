@@ -1,0 +1,298 @@
+"""A jaxpr -> op counts, by the named scopes of its equations.
+
+What the outputs do not need is not counted, and neither is what no input reaches: constants and
+loop counters. A scan counts as often as it runs, and so does a while loop whose bound is known; of
+a conditional's branches the dearer one counts, with a note that says so. Integers that are only
+used as places to look up are data movement, with the arithmetic that makes them.
+
+A layer that has a counter of the user's is marked in the jaxpr (`mark`): its forward pass is what
+that counter says, as often as it runs, and its gradient what the jaxpr says.
+"""
+
+import operator
+import os
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..calls import BACKWARD_SCOPE
+from ..rules.layers import NoRule
+from ..trace import TraceError
+from .jax_loops import SAME, Value, data, is_variable, number, opened, steps_of
+from .jax_ops import ELEMENTWISE, FUNCTIONS, MOVEMENT, PRIMITIVES, dtype_of, is_neutral, size
+
+#: Primitive that holds a jaxpr which runs once -> the parameter that it stands in.
+_CALLS = {
+    **dict.fromkeys(("jit", "pjit", "remat", "remat2", "checkpoint", "custom_lin"), "jaxpr"),
+    **dict.fromkeys(("closed_call", "core_call", "call", "custom_jvp_call", "custom_vjp_call"),
+                    "call_jaxpr"),
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+}
+_SCALARS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "max": max, "min": min,
+            "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+            "eq": operator.eq, "ne": operator.ne}
+#: Functions of JAX's that take a mean once more, which stands beside them.
+_TAKEN_AGAIN, _MEAN = ("_var", "_std"), ("reduce_sum", "div")
+#: Where of its inputs a primitive takes places to look up; a conditional, its branch's.
+_PLACES = {"cond": (0, 1), "gather": (1, None), "dynamic_slice": (1, None),
+           "dynamic_update_slice": (2, None),
+           **{f"scatter{way}": (1, 2) for way in (
+               "", "-add", "_add", "-sub", "_sub", "-mul", "_mul", "-min", "_min", "-max",
+               "_max")}}
+#: What makes places of integers.
+_ARITHMETIC = {*ELEMENTWISE, *MOVEMENT, *_CALLS, "select_n", "convert_element_type", "integer_pow",
+               "dot_general"}
+_MARK = re.compile(r"(?<![^/])counted_by_hand_(\d+)(?![^/])")
+
+
+def mark(number) -> str:
+    """Return the scope of the equations of a layer that is counted by hand."""
+    return f"counted_by_hand_{number}"
+
+
+class Site(NamedTuple):
+    """What a counter may ask of where an equation stands.
+
+    `known` are its operands' values where they are a constant number in every place, else None;
+    `reached` says which of them data reach; `backward` whether it is part of a gradient; `maker`
+    gives the equation that makes an operand, None where it is handed in; `function` is the name of
+    the function of JAX's that it is part of.
+    """
+
+    known: list
+    reached: list
+    backward: bool
+    maker: object
+    function: str | None
+
+
+@dataclass
+class JaxprCounts:
+    """The op counts of jaxprs, by the named scopes of their equations.
+
+    `by_hand` holds, by the number of a mark, a function that returns the op counts of one run of
+    what is marked and the number of elements of its first input, or raises NoRule: then the jaxpr
+    counts. `counted_by_hand` are those of the names that are marks.
+    """
+
+    by_hand: dict = field(default_factory=dict)
+    counts: dict = field(default_factory=lambda: defaultdict(Counter))
+    counted_by_hand: set = field(default_factory=set)
+    taken: dict = field(default_factory=dict)
+    notes: list = field(default_factory=list)
+
+    def add(self, closed):
+        """Count a closed jaxpr whose inputs are all data; return self."""
+        from jax.interpreters.partial_eval import dce_jaxpr
+
+        jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
+        self._add(jaxpr, opened(closed)[1], [data() for _ in jaxpr.invars], 1, "")
+        return self
+
+    def total(self):
+        """Number of ops of any kind."""
+        return sum((sum(c.values()) for c in self.counts.values()), 0)
+
+    def _add(self, jaxpr, constants, inputs, times, scope, function=None):
+        """Add the counts of a jaxpr; return the values of its outputs.
+
+        `inputs` are those of its inputs, `scope` is where it is called, `function` the name of the
+        function of JAX's that it is part of.
+        """
+        state = dict(zip(jaxpr.constvars, constants, strict=True))
+        state |= dict(zip(jaxpr.invars, inputs, strict=True))
+        makers = {v: eqn for eqn in jaxpr.eqns for v in eqn.outvars}
+        places, marks = _of_places(jaxpr), set()
+        for eqn in jaxpr.eqns:
+            given = [_read(state, v) for v in eqn.invars]
+            name = _joined(scope, eqn)
+            site = Site([v.known for v in given], [v.reached for v in given],
+                        "transpose(" in name, _maker(makers), function)
+            drawn = "random" in eqn.primitive.name  # it may be, from a seed that is a constant
+            if not (drawn or any(site.reached)):
+                made = [data(False, _scalar(eqn, site.known)) for _ in eqn.outvars]
+            elif self._is_by_hand(eqn, name, times, marks) or id(eqn) in places:
+                made = [data() for _ in eqn.outvars]
+            else:
+                made = self._add_eqn(eqn, given, site, times, name)
+            state.update(zip(eqn.outvars, made, strict=True))
+        return [_read(state, v) for v in jaxpr.outvars]
+
+    def _is_by_hand(self, eqn, name, times, seen):
+        """Whether an equation is inside what is counted by hand; the first of a mark counts."""
+        if not self.by_hand or "transpose(" in name:
+            return False
+        number = next((n for n in map(int, _MARK.findall(plain(name))) if n in self.by_hand), None)
+        if number is None:
+            return False
+        if eqn.primitive.name == "name" and number not in seen and (
+                eqn.params["name"] == mark(number)):
+            try:
+                counts, first = self.by_hand[number]()
+            except NoRule:
+                del self.by_hand[number]
+                return self._is_by_hand(eqn, name, times, seen)
+            seen.add(number)  # a mapped call is on more elements than the layer sees
+            self._count(name, counts, times * max(size(eqn.invars[0]) // max(first, 1), 1))
+            self.counted_by_hand.add(name)
+        return True
+
+    def _add_eqn(self, eqn, given, site, times, name):
+        """Add the counts of one equation; return what `_add` does, of its outputs."""
+        kind, made = eqn.primitive.name, [data() for _ in eqn.outvars]
+        shipped = _function(eqn)
+        if shipped in FUNCTIONS and len(eqn.outvars) == 1:
+            self._count(name, FUNCTIONS[shipped](eqn, site), times)
+        elif kind in _CALLS:
+            inner, constants = opened(eqn.params[_CALLS[kind]])
+            return self._add(inner, constants, given, times, name, (
+                site.function if site.function in _TAKEN_AGAIN else shipped))
+        elif kind == "scan":
+            return self._add_scan(eqn, given, times, name)
+        elif kind == "while":
+            return self._add_while(eqn, given, times, name)
+        elif kind == "cond":
+            return self._add_branches(eqn, given, site, times, name)
+        elif kind not in PRIMITIVES:
+            raise TraceError(
+                f"the primitive {kind} at {plain(name) or 'the top'!r} has no counter; it is an "
+                "entry of PRIMITIVES of tostoolkit.counting.backends.jax_ops")
+        elif not is_neutral(eqn, site.known):
+            again, made = self._taken(eqn, given, made)
+            if not (again and site.function in _TAKEN_AGAIN):
+                self._count(name, PRIMITIVES[kind](eqn, site), times)
+        return made
+
+    def _taken(self, eqn, given, made):
+        """Return whether a part of a mean is there already, and its value, by the same name."""
+        kind = eqn.primitive.name
+        if kind not in _MEAN and kind not in SAME:
+            return False, made
+        n = size(eqn.outvars[0])
+        if kind in SAME and kind != "convert_element_type" and n == size(eqn.invars[0]):
+            return False, [given[0]]
+        key = kind, eqn.params.get("axes"), str(eqn.outvars[0].aval.dtype), n, *(
+            v.known if v.name is None else v.name for v in given)
+        again = key in self.taken
+        return again, [self.taken.setdefault(key, made[0])]
+
+    def _count(self, name, ops, times):
+        for key, n in ops.items():
+            self.counts[name][key] += n * times
+
+    def _add_scan(self, eqn, given, times, name):
+        body, constants = opened(eqn.params["jaxpr"])
+        fixed, carried = eqn.params["num_consts"], eqn.params["num_carry"]
+        given = [*given[:fixed], *(data(v.reached) for v in given[fixed:])]
+        return self._add_loop(body, constants, given, slice(fixed, fixed + carried),
+                              times * eqn.params["length"], name)
+
+    def _add_while(self, eqn, given, times, name):
+        steps = steps_of(eqn, [v.known for v in given])
+        if steps is None:
+            raise TraceError(f"the loop at {plain(name) or 'the top'!r} runs until the data end "
+                             "it, so its work is unknown")
+        body, constants = opened(eqn.params["body_jaxpr"])
+        first, fixed = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+        given = [*given[first:first + fixed],
+                 *(data(v.reached) for v in given[first + fixed:])]
+        return self._add_loop(body, constants, given, slice(fixed, None), times * steps, name)
+
+    def _add_loop(self, body, constants, given, carry, times, name):
+        """Count a loop's body once it is known which of what it carries data reach."""
+        while True:
+            trial = JaxprCounts(self.by_hand)
+            made = trial._add(body, constants, given, times, name)
+            carried = [v.reached for v in given[carry]]
+            merged = [a or b.reached for a, b in zip(carried, made, strict=False)]
+            if merged == carried:
+                break
+            given[carry] = map(data, merged)
+        self._merge(trial)
+        return [data(v.reached) for v in made]
+
+    def _add_branches(self, eqn, given, site, times, name):
+        trials = []
+        for branch in eqn.params["branches"]:
+            inner, constants = opened(branch)
+            trials.append(JaxprCounts(self.by_hand))
+            trials[-1]._add(inner, constants, given[1:], times, name)
+        if site.known[0] is not None:
+            self._merge(trials[int(site.known[0])])
+        else:
+            if len({t.total() for t in trials}) > 1:
+                self.notes.append(f"{plain(name) or 'cond'}: the dearer branch of a conditional "
+                                  "is counted")
+            self._merge(max(trials, key=JaxprCounts.total))
+        return [data() for _ in eqn.outvars]
+
+    def _merge(self, inner):
+        self.notes += inner.notes
+        self.counted_by_hand |= inner.counted_by_hand
+        for name, counts in inner.counts.items():
+            self.counts[name] += counts
+
+
+def scoped(name) -> str:
+    """Return the name of an equation as a graph of TensorFlow's names its ops.
+
+    >>> scoped("transpose(jvp(tos_loss))/dense/mul")
+    'tos_backward/tos_loss/dense/mul'
+    """
+    return f"{BACKWARD_SCOPE}/{plain(name)}" if "transpose(" in name else plain(name)
+
+
+def plain(name):
+    """Return a name without the transformations around its scopes."""
+    return "/".join(filter(None, re.sub(r"\w+\(|\)", "", name).split("/")))
+
+
+def _joined(scope, eqn):
+    return "/".join(filter(None, (scope, str(eqn.source_info.name_stack))))
+
+
+def _maker(makers):
+    return lambda var: makers.get(var) if is_variable(var) else None
+
+
+def _read(state, atom):
+    return state[atom] if is_variable(atom) else Value(False, number(atom.val))
+
+
+def _scalar(eqn, known):
+    """Return the number that an equation makes of constants, or None."""
+    kind = eqn.primitive.name
+    if not known or None in known:
+        return None
+    if kind in SAME:
+        return known[0]
+    return _SCALARS[kind](*known) if kind in _SCALARS else None
+
+
+def _function(eqn):
+    """Return the name of the function of JAX's own that an equation calls, None for another."""
+    jaxpr = eqn.params.get(_CALLS.get(eqn.primitive.name))
+    info = getattr(getattr(jaxpr, "jaxpr", jaxpr), "debug_info", None)
+    if not info or f"{os.sep}jax{os.sep}_src{os.sep}" not in str(info.func_src_info):
+        return None
+    return eqn.params.get("name")
+
+
+def _of_places(jaxpr):
+    """Return the ids of the equations that make nothing but places to look up, of integers."""
+    uses, found = defaultdict(list), set()
+    for eqn in jaxpr.eqns:
+        where = slice(*_PLACES.get(eqn.primitive.name, (0, 0)))
+        of_places = set(map(id, eqn.invars[where]))
+        for var in eqn.invars:
+            uses[id(var)].append((id(eqn), id(var) in of_places))
+    outputs = set(map(id, jaxpr.outvars))
+    for eqn in reversed(jaxpr.eqns):
+        if eqn.primitive.name in _ARITHMETIC and all(
+                dtype_of(v.aval).startswith(("int", "bool")) for v in (*eqn.invars, *eqn.outvars)):
+            used = [use for v in eqn.outvars for use in uses[id(v)]]
+            if used and all(is_place or by in found for by, is_place in used) and not any(
+                    id(v) in outputs for v in eqn.outvars):
+                found.add(id(eqn))
+    return found

@@ -1,0 +1,122 @@
+"""How often a while loop of a jaxpr runs; and what jaxprs are made of: variables, values."""
+
+from itertools import count
+from typing import NamedTuple
+
+#: Primitives that hand a scalar on, in whatever shape.
+SAME = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "convert_element_type", "copy",
+        "stop_gradient", "copy_p")
+
+
+class Value(NamedTuple):
+    """What is known of a value of a jaxpr.
+
+    `reached` says whether data reach it, `known` is its number where it is one known number in
+    every place, else None; equal values have the same `name`.
+    """
+
+    reached: bool
+    known: object = None
+    name: object = None
+
+
+_NAMES = count()
+
+
+def data(reached=True, known=None) -> Value:
+    """Return a value that is like no other."""
+    return Value(reached, known, next(_NAMES))
+
+
+def is_variable(atom):
+    """Whether an operand is a variable, not a literal."""
+    return not hasattr(atom, "val")
+
+
+def number(value):
+    """Return the number that an array is, or None where it holds several."""
+    if getattr(value, "shape", ()) not in ((), (1,)) or not hasattr(value, "__float__"):
+        return None
+    try:
+        return value.item() if hasattr(value, "item") else value
+    except Exception:  # a key of a generator, or what has no value
+        return None
+
+
+def opened(jaxpr):
+    """Return a jaxpr, closed or not, without what is closed in it, and the values of that."""
+    if hasattr(jaxpr, "consts"):
+        return jaxpr.jaxpr, [data(False, number(c)) for c in jaxpr.consts]
+    return jaxpr, []
+
+
+def steps_of(eqn, known):
+    """Return how often a loop runs, or None where that is not known when it is traced.
+
+    Its condition is a conjunction of ``counter < bound``, the body adds a constant to the counter.
+    """
+    condition, condition_constants = opened(eqn.params["cond_jaxpr"])
+    body, body_constants = opened(eqn.params["body_jaxpr"])
+    first, fixed = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+    start = known[first + fixed:]
+    carried = condition.invars[first:]
+    values = dict(zip(condition.invars, (*known[:first], *start), strict=True))
+    values |= {v: c.known for v, c in zip(condition.constvars, condition_constants, strict=True)}
+    inside = dict(zip(body.invars[:fixed], known[first:first + fixed], strict=True))
+    inside |= {v: c.known for v, c in zip(body.constvars, body_constants, strict=True)}
+    makers = {v: e for e in condition.eqns for v in e.outvars}
+    in_body = {v: e for e in body.eqns for v in e.outvars}
+
+    def held(limit):
+        """Whether a variable of the condition is the same in each step."""
+        if limit not in carried:
+            return limit not in makers
+        place = carried.index(limit)
+        return body.outvars[place] is body.invars[fixed + place]
+
+    def bound(test):
+        """Return after how many steps a comparison with a counter fails."""
+        low, high = test.invars[:2] if test.primitive.name in ("lt", "le") else test.invars[1::-1]
+        low, high = _source(low, makers), _source(high, makers)
+        for counter, limit, way in ((low, high, 1), (high, low, -1)):
+            if is_variable(limit) and not held(limit):
+                continue
+            limit = values.get(limit) if is_variable(limit) else number(limit.val)
+            if limit is None or not is_variable(counter) or counter not in carried:
+                continue
+            place = carried.index(counter)
+            stride = _stride(body, in_body, inside, fixed + place, place)
+            if stride is None or start[place] is None or stride * way <= 0:
+                continue
+            inclusive = test.primitive.name in ("le", "ge")
+            return max(0, -(-((limit - start[place]) * way + inclusive) // (stride * way)))
+        return None
+
+    bounds, stack = [], [condition.outvars[0]]
+    while stack:
+        test = makers.get(_source(stack.pop(), makers))
+        if test is not None and test.primitive.name == "and":
+            stack.extend(test.invars)
+        elif test is not None and test.primitive.name in ("lt", "le", "gt", "ge"):
+            bounds.append(bound(test))
+    return min((int(steps) for steps in bounds if steps is not None), default=None)
+
+
+def _source(atom, makers):
+    while is_variable(atom) and atom in makers and makers[atom].primitive.name in SAME:
+        atom = makers[atom].invars[0]
+    return atom
+
+
+def _stride(body, makers, known, place, output):
+    """Return the constant that the body adds to what it carries at a place, or None."""
+    made = makers.get(_source(body.outvars[output], makers))
+    if made is None or made.primitive.name not in ("add", "sub"):
+        return None
+    a, b = (_source(x, makers) for x in made.invars)
+    if b is body.invars[place] and made.primitive.name == "add":
+        a, b = b, a
+    if a is not body.invars[place]:
+        return None
+    value = known.get(b) if is_variable(b) else number(b.val)
+    return -value if value is not None and made.primitive.name == "sub" else value

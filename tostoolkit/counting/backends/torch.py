@@ -41,7 +41,7 @@ from ..introspection import (
 )
 from ..trace import TraceError, python_errors, says_how_to_count
 from .torch_definitions import DEFINITIONS
-from .torch_graph import Endless, dearer
+from .torch_graph import dearer
 from .torch_module import OPERATORS, trace_function
 from .torch_tensors import fake_tensor, torch_dtype
 
@@ -94,9 +94,9 @@ def trace_step(read, step, by_user) -> dict:
                         outputs = train_step((x, y))
                     notes[:] = said
                     return outputs
-                except Endless:
-                    raise
                 except Exception as error:
+                    if recorder.refused:
+                        raise
                     errors.append(error)
                     recorder.clear()
             raise errors[0]

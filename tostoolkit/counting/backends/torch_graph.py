@@ -11,10 +11,12 @@ constant that changes nothing.
 """
 
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch._decomp import decomposition_table
+from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -22,7 +24,7 @@ from ..calls import UPDATE_SCOPE
 from ..introspection import current_scope, global_seed, is_seed
 from ..rules.layers import NoRule
 from ..trace import TraceError
-from .torch_ops import TORCH_COUNTERS
+from .torch_ops import TORCH_COUNTERS, each
 from .torch_tables import FACTORIES, OVERWRITES, RANDOM
 from .torch_tensors import TorchOp, fill_of, is_view, is_whole, tensors_in, written_by
 
@@ -64,7 +66,7 @@ class Recorder(TorchDispatchMode):
     def clear(self):
         """Forget what was recorded."""
         self.nodes, self.marks = [], []
-        self.by_hand, self.marked_by = {}, set()
+        self.by_hand, self.marked_by, self.refused = {}, set(), None
         self._made_by, self._reach, self._filled, self._kept = {}, {}, {}, {}
         self._made, self._written, self._read = set(), set(), set()
         self._scopes = []
@@ -150,7 +152,7 @@ class Recorder(TorchDispatchMode):
         op = TorchOp(name.removesuffix("_"), bound, inputs, outputs or inputs[:1],
                      self._constant, self._is_data)
         if counter is None and name.startswith("_foreach_"):
-            counter = _foreach
+            counter = each
         if counter is None and is_view(func):
             return Counter()
         try:
@@ -214,13 +216,19 @@ class Recorder(TorchDispatchMode):
         if tensor.dtype == torch.bool:
             self.choices += 1
             if self.choices > _MOST_CHOICES:
-                raise Endless("a loop runs until the data end it, so its work is unknown")
+                self._refuse(Endless("a loop runs until the data end it, so its work is unknown"))
             return self._choice
         if self._reach.get(self._key(tensor)) == SEED:
             return 1
         if UPDATE_SCOPE in self.scope().split("/") and tensor.is_floating_point():
             return 0.5  # a learning rate or the like, which is multiplied with
-        raise TraceError("its code reads a value of the data, on which its work may depend")
+        self._refuse(TraceError(
+            "its code reads a value of the data, on which its work may depend"))
+
+    def _refuse(self, error):
+        """Raise an error that is kept, since Keras says it in its own words."""
+        self.refused = error
+        raise error
 
     # --- layers counted by hand
 
@@ -276,19 +284,15 @@ class Recorder(TorchDispatchMode):
         return needed
 
 
-def _foreach(op):
-    """Count an op on lists of tensors: that op on each of them."""
-    name = op.name.removeprefix("_foreach_")
-    if name not in TORCH_COUNTERS:
-        raise ValueError(f"{name!r} has no counter")
-    counts = Counter()
-    for i in range(len(op.arguments["self"])):
-        own = {key: value[i] if isinstance(value, (list, tuple)) else value
-               for key, value in op.arguments.items()}
-        outputs = op.outputs[i:i + 1] or [own["self"]]
-        counts += TORCH_COUNTERS[name](
-            TorchOp(name, own, list(tensors_in(own)), outputs, op.constant, op.is_data))
-    return counts
+@contextmanager
+def _constants():
+    """Return a context in which small constants keep their values, and what is made of them."""
+    limit = fake_tensor.CONSTANT_NUMEL_LIMIT
+    fake_tensor.CONSTANT_NUMEL_LIMIT = 4096
+    try:
+        yield
+    finally:
+        fake_tensor.CONSTANT_NUMEL_LIMIT = limit
 
 
 def dearer(run):
@@ -301,12 +305,13 @@ def dearer(run):
     for choice in (True, False):
         recorder = Recorder(current_scope, choice)
         try:
-            outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
+            with _constants():
+                outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
             found.append(recorder.counts(outputs))
-        except Endless:
-            raise
         except TraceError as error:
-            errors.append(error)
+            if isinstance(recorder.refused, Endless):
+                raise recorder.refused from None
+            errors.append(recorder.refused or error)
         if not recorder.choices:
             break
         notes = ("the dearer of the ways that a condition on the data leads to is counted",)

@@ -31,7 +31,7 @@ from .torch_elementwise import (
 )
 from .torch_kernels import KERNELS
 from .torch_tables import COMPARISONS, ELEMENTWISE, FACTORIES, LOGIC, MOVEMENT, RANDOM, REDUCTIONS
-from .torch_tensors import dtype_of
+from .torch_tensors import TorchOp, dtype_of, tensors_in
 
 
 def _reduced(op):
@@ -201,3 +201,18 @@ TORCH_COUNTERS = {
     "_embedding_bag_forward_only": _embedding_bag, "_cdist_forward": _distances,
     **KERNELS,
 }
+
+
+def each(op):
+    """Count an op on lists of tensors: that op on each of them."""
+    name = op.name.removeprefix("_foreach_")
+    if name not in TORCH_COUNTERS:
+        raise ValueError(f"{name!r} has no counter")
+    counts = Counter()
+    for i in range(len(op.arguments["self"])):
+        own = {key: value[i] if isinstance(value, (list, tuple)) else value
+               for key, value in op.arguments.items()}
+        outputs = op.outputs[i:i + 1] or [own["self"]]
+        counts += TORCH_COUNTERS[name](
+            TorchOp(name, own, list(tensors_in(own)), outputs, op.constant, op.is_data))
+    return counts

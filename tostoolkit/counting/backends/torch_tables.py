@@ -10,6 +10,7 @@ ELEMENTWISE = {
     "floor_divide": {"div": 1, "round": 1}, **dict.fromkeys(("remainder", "fmod"), {"rem": 1}),
     **{name: {name: 1} for name in ("sqrt", "rsqrt", "exp", "log", "tanh", "sigmoid", "erf",
                                     "neg", "abs", "round")},
+    "erfinv": {"erf": 1}, "angle": {"sin": 1}, "nextafter": {"max": 1},
     "expm1": {"exp": 1}, "exp2": {"exp": 1}, "log1p": {"log": 1}, "erfc": {"erf": 1},
     **dict.fromkeys(("log2", "log10"), {"log": 1, "div": 1}),
     **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan", "atan2"), {"sin": 1}),
@@ -66,7 +67,8 @@ REDUCTIONS = {
 }
 #: Ops that move, copy or look up values and compute nothing; views need no entry.
 MOVEMENT = frozenset((
-    "_reshape_copy", "_unsafe_index", "_unsafe_masked_index", "_unsafe_view", "block_diag", "cat",
+    "_reshape_copy", "squeeze", "unsqueeze", "transpose", "t", "swapaxes", "swapdims", "as_strided",
+    "detach", "_unsafe_index", "_unsafe_masked_index", "_unsafe_view", "block_diag", "cat",
     "channel_shuffle", "clone", "constant_pad_nd", "contiguous", "copy_strided", "diag_embed",
     "embedding", "fill", "flip", "gather", "index", "index_copy", "index_fill",
     "index_select", "masked_scatter", "masked_select", "meshgrid", "nonzero",

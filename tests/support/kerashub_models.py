@@ -83,7 +83,8 @@ LINEAR = {
     "linear_key_head_dim": 4, "linear_value_head_dim": 4, "linear_conv_kernel_dim": 4}
 DINO = {
     "patch_size": 14, "num_layers": 2, "hidden_dim": 32, "num_heads": 2,
-    "layer_scale_init_value": 1.0, "intermediate_dim": 128, "num_register_tokens": 0,
+    "layer_scale_init_value": 1.0, "intermediate_dim": 128,
+    "num_register_tokens": 0,
     "use_swiglu_ffn": False, "image_shape": (224, 224, 3)}
 MIT = {
     "layerwise_depths": [2, 2], "image_shape": (32, 32, 3), "hidden_dims": [4, 8],

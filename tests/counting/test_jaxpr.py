@@ -42,7 +42,7 @@ SQUARE = "a power of 2 is counted as pow, and is a product"
 CUMSUM = "a cumulative sum of n counts n additions, and takes n - 1"
 ZEROS = "the addition of zeros that the model makes is counted"
 INDICES = "TensorFlow's backend converts and wraps indices where JAX's does not (one_hot, take)"
-KERNEL = "Keras has another formula for each backend (grid sampling, masks)"
+KERNEL = "each backend has a formula of its own (resizing by matrices, sampling, masks)"
 FFT = "a transform's ops are those of an algorithm, which a jaxpr does not say"
 UNBUILT = "KerasHub 0.32 does not build it on JAX from these arguments"
 #: Why counts in inference differ -> models. What agrees must leave this list.
@@ -64,7 +64,8 @@ WHY_DIFFERENT = {
               "BertMaskedLM", "DebertaV3MaskedLM", "DistilBertMaskedLM", "ESMMaskedPLM",
               "RobertaMaskedLM", "RoformerV2MaskedLM", "XLMRobertaMaskedLM"],
     KERNEL: ["DFineBackbone", "DFineBackbone, its first", "DFineBackbone, its second",
-             "PaliGemmaBackbone", "PaliGemmaCausalLM"],
+             "DepthAnythingBackbone", "DepthAnythingDepthEstimator", "PaliGemmaBackbone",
+             "PaliGemmaCausalLM"],
     FFT: ["FNetBackbone", "FNetMaskedLM", "FNetTextClassifier"],
     UNBUILT: ["SAMBackbone", "SAMImageSegmenter", "StableDiffusion3Backbone",
               "StableDiffusion3TextToImage", "StableDiffusion3ImageToImage",
@@ -73,7 +74,8 @@ WHY_DIFFERENT = {
 DIFFERENT = {name: why for why, names in WHY_DIFFERENT.items() for name in names}
 #: Model -> why its MACs in training differ.
 DIFFERENT_IN_TRAINING = {name: why for name, why in DIFFERENT.items()
-                         if why in (FFT, UNBUILT, REFUSED)}
+                         if why in (FFT, UNBUILT, REFUSED)
+                         or name.startswith(("DepthAnything", "SigLIP", "XLNet"))}
 
 
 @cache

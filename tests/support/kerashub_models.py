@@ -83,7 +83,8 @@ LINEAR = {
     "linear_key_head_dim": 4, "linear_value_head_dim": 4, "linear_conv_kernel_dim": 4}
 DINO = {
     "patch_size": 14, "num_layers": 2, "hidden_dim": 32, "num_heads": 2,
-    "layer_scale_init_value": 1.0, "intermediate_dim": 128, "num_register_tokens": 0,
+    "layer_scale_init_value": 1.0, "intermediate_dim": 128,
+    "num_register_tokens": 0,
     "use_swiglu_ffn": False, "image_shape": (224, 224, 3)}
 MIT = {
     "layerwise_depths": [2, 2], "image_shape": (32, 32, 3), "hidden_dims": [4, 8],
@@ -121,8 +122,9 @@ DFINE = {
     "num_labels": 80, "hidden_dim": 128, "learn_initial_query": False, "num_queries": 300,
     "anchor_image_size": (256, 256), "feat_strides": [16, 32], "num_feature_levels": 2,
     "encoder_in_channels": [512, 1024], "encode_proj_layers": [1], "num_attention_heads": 8,
-    "encoder_ffn_dim": 512, "num_encoder_layers": 1, "hidden_expansion": 0.34, "depth_multiplier": 0.5,
-    "eval_idx": -1, "num_decoder_layers": 3, "decoder_attention_heads": 8, "decoder_ffn_dim": 512,
+    "encoder_ffn_dim": 512, "num_encoder_layers": 1, "hidden_expansion": 0.34,
+    "depth_multiplier": 0.5, "eval_idx": -1, "num_decoder_layers": 3,
+    "decoder_attention_heads": 8, "decoder_ffn_dim": 512,
     "decoder_n_points": [6, 6], "lqe_hidden_dim": 64, "num_lqe_layers": 2,
     "out_features": ["stage3", "stage4"], "image_shape": (None, None, 3),
     "data_format": "channels_last", "seed": 0,

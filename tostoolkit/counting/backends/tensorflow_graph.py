@@ -53,8 +53,13 @@ class OpCounts:
     notes: list = field(default_factory=list)
 
     def add_graph(self, graph):
-        """Count a graph whose inputs are all data; return self."""
-        self._add(Frame(graph), [True] * len(graph.inputs), 1)
+        """Count a graph whose inputs are all data; return self.
+
+        What it takes from outside is data where it is a variable, else a constant.
+        """
+        constants = {t.ref() for outside, t in getattr(graph, "captures", ())
+                     if outside.dtype.name not in ("resource", "variant")}
+        self._add(Frame(graph), [t.ref() not in constants for t in graph.inputs], 1)
         return self
 
     def total(self):

@@ -123,7 +123,8 @@ def _reduced(op):
         if op.type not in ("Sum", "Mean"):
             raise ValueError("it has no counter for complex numbers")
     counts = ops(dtype_of(op.inputs[0]), **{kind: max(n - rows, 0)})
-    return counts + (ops(dtype_of(op.inputs[0]), **{final: rows}) if final else Counter())
+    ends = final and n > rows  # the mean of one value is that value
+    return counts + (ops(dtype_of(op.inputs[0]), **{final: rows}) if ends else Counter())
 
 
 def _cast(op):
@@ -260,12 +261,14 @@ TRACE_COUNTERS = {
     "DepthwiseConv2dNativeBackpropInput": _conv(("in", 2), ("in", 1), depthwise=True),
     "DepthwiseConv2dNativeBackpropFilter": _conv(("in", 2), ("out", 0), depthwise=True),
     **dict.fromkeys(("MaxPool", "MaxPool3D"), _pool(lambda n, w: {"max": n * (w - 1)})),
-    **dict.fromkeys(("AvgPool", "AvgPool3D"), _pool(lambda n, w: {"add": n * (w - 1), "div": n})),
+    **dict.fromkeys(("AvgPool", "AvgPool3D"), _pool(
+        lambda n, w: {"add": n * (w - 1), "div": n * (w > 1)})),
     # the window's maximum is found again, and gets the gradient added
     **dict.fromkeys(("MaxPoolGrad", "MaxPool3DGrad"),
                     _pool(lambda n, w: {"max": n * (w - 1), "add": n})),
     # a window's share is added to each of its inputs
-    **dict.fromkeys(("AvgPoolGrad", "AvgPool3DGrad"), _pool(lambda n, w: {"div": n, "add": n * w})),
+    **dict.fromkeys(("AvgPoolGrad", "AvgPool3DGrad"), _pool(
+        lambda n, w: {"div": n * (w > 1), "add": n * w})),
     "Softmax": _softmax, "LogSoftmax": _softmax,
     "SoftmaxCrossEntropyWithLogits": _cross_entropy,
     "SparseSoftmaxCrossEntropyWithLogits": _cross_entropy,

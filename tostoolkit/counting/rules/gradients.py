@@ -126,7 +126,8 @@ def _average_pool_gradient(call, wanted, is_logits):
     """A window's share is added to each of its inputs."""
     _check_input(call)
     n = call.outputs[0].size
-    return ops(DTYPE, div=n, add=n * prod(call.layer.pool_size))
+    window = prod(call.layer.pool_size)
+    return ops(DTYPE, div=n * (window > 1), add=n * window)
 
 
 def _global_average_gradient(call, wanted, is_logits):

@@ -127,8 +127,7 @@ def max_pool(call):
 
 def average_pool(call):
     """window - 1 additions and a division per output; padded taps count."""
-    n = call.outputs[0].size
-    return ops(call.dtype, add=n * (prod(call.layer.pool_size) - 1), div=n)
+    return _fold(call, "add", call.outputs[0].size * (prod(call.layer.pool_size) - 1), "div")
 
 
 def reduction(op, final=None):
@@ -148,7 +147,8 @@ def merge(op, final=None):
 
 
 def _fold(call, op, times, final):
-    ends = {final: call.outputs[0].size} if final else {}
+    """Return the counts of what joins values, and of what follows: nothing where it joins none."""
+    ends = {final: call.outputs[0].size} if final and times else {}
     return ops(call.dtype, **{op: times}, **ends)
 
 
@@ -184,6 +184,12 @@ def _rows(call):
     return x.size // prod(x.shape[a] for a in axes)
 
 
+def _need_several(call, rows):
+    """Raise NoRule of moments of one value, which no division follows."""
+    if call.inputs[0].size == rows:
+        raise NoRule(f"{call.path!r} ({call.kind}): moments of one value")
+
+
 def batch_normalization(call):
     """Inference: s and beta - mean s once per channel, then x s + (...) per element."""
     layer, n = call.layer, call.outputs[0].size
@@ -202,6 +208,7 @@ def _standardize(call, rows, size):
     which is `size` where there is a gamma, and beta is added at that of the result, `size`.
     """
     n, layer = call.inputs[0].size, call.layer
+    _need_several(call, rows)
     moments = ops(call.dtype, add=2 * (n - rows) + n, div=2 * rows, mul=n)
     return moments + ops(
         call.dtype, rsqrt=rows, neg=rows,
@@ -223,6 +230,7 @@ def group_normalization(call):
 def rms_normalization(call):
     """x rsqrt(mean(x^2) + epsilon) gamma."""
     n, rows = call.inputs[0].size, _rows(call)
+    _need_several(call, rows)
     return ops(call.dtype, mul=3 * n, add=(n - rows) + rows, div=rows, rsqrt=rows)
 
 
@@ -233,8 +241,11 @@ def unit_normalization(call):
 
 
 def normalization(call):
-    """(x - mean) / max(sqrt(variance), epsilon); the right-hand side once per feature."""
+    """(x - mean) / max(sqrt(variance), epsilon); the right-hand side once per feature.
+
+    Where the variance was given, and not learnt, the right-hand side is a constant.
+    """
     n = call.outputs[0].size
-    features = n // _rows(call)
+    features = n // _rows(call) if call.layer.variables else 0
     counts = ops(call.dtype, add=n, sqrt=features, max=features)
     return counts + ops(call.dtype, **{"mul" if call.layer.invert else "div": n})

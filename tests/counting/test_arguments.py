@@ -214,6 +214,14 @@ def walk_call(kind):
     return found
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plain_layer_has_its_rule(kind):
+    kwargs, shapes = CASES[name_of(kind)][0]
+    model = without_weights(lambda: model_of(kind, kwargs, shapes))
+    assert nonzero(count(model, 2).counts) == nonzero(trace_ops(model, 2))
+    assert count(model, 2).coverage in ({"rule": 1}, {"zero": 1})
+
+
 #: What was found by `test_every_constructor_argument` and `test_every_argument_of_a_call`.
 FOUND = {}
 

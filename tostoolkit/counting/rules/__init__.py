@@ -93,7 +93,7 @@ WRAPPERS = MappingProxyType({
     "TimeDistributed": Rule(rc.time_distributed, "layer", holds=True),
     "SpectralNormalization": Rule(rc.as_wrapped, "layer power_iterations", holds=True,
                                   weights="kernel embeddings vector_u"),
-    "StackedRNNCells": Rule(rc.stacked_cells, "cells", holds=True),
+    "StackedRNNCells": Rule(rc.stacked_cells, "cells", "states", inputs=(2, 1000), holds=True),
     **{kind: Rule(rc.rnn, f"cell {_GATES} {_STEPS} use_cudnn reset_after", holds=True)
        for kind in ("SimpleRNN", "LSTM", "GRU", "RNN")},
 })

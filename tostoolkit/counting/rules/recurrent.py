@@ -71,13 +71,20 @@ def _inner(call, layer, **shapes):
 def _step(call, cell, features):
     """Return the call of one step of a cell: a batch of rows of `features`, and its states."""
     batch, dtype = call.inputs[0].shape[0], call.inputs[0].dtype
-    states = cell.state_size if isinstance(cell.state_size, (list, tuple)) else [cell.state_size]
+    states = _flat(cell.state_size)  # of cells in a stack, one list a cell
     output = getattr(cell, "output_size", None) or states[0]
     sizes = [features, *states]
     if not all(isinstance(size, int) for size in (*sizes, output)):
         raise NoRule(f"{call.path!r} ({call.kind}): states that are not vectors")
-    return _inner(call, cell, inputs=tuple(Tensor((batch, size), dtype) for size in sizes),
+    step = _inner(call, cell, inputs=tuple(Tensor((batch, size), dtype) for size in sizes),
                   outputs=(Tensor((batch, output), dtype),))
+    return replace(step, bind=lambda tensors: ((tensors[0], list(tensors[1:])), {}))
+
+
+def _flat(sizes):
+    if isinstance(sizes, (list, tuple)):
+        return [n for size in sizes for n in _flat(size)]
+    return [sizes]
 
 
 def stacked_cells(call, count):

@@ -148,7 +148,8 @@ class Rule:
             if place == 0:
                 tensors += value if isinstance(value, (list, tuple)) else [value]
             elif name in self.names[1]:
-                tensors += [value] if isinstance(value, Tensor) else []
+                tensors += (value if isinstance(value, list) else
+                            [value] if isinstance(value, Tensor) else [])
             elif name != "training" and not _absent(value):
                 return f"its argument {name}"
         if not all(isinstance(t, Tensor) for t in tensors) or tuple(tensors) != call.inputs:

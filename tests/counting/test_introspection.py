@@ -44,7 +44,8 @@ def private_names(code):
 #: What looks private and is not Keras': of our own, of TensorFlow's graphs, of named tuples, of
 #: the display protocol of Jupyter.
 NOT_KERAS = {
-    "tensorflow_graph.py": {"_get_function", "_add"},
+    "tensorflow_graph.py": {"_add"},
+    "tensorflow_functions.py": {"_get_function", "_is_function", "_output_shapes"},
     "inputs.py": {"_shape"},  # the end of the names under which Keras hands shapes to build()
 }
 

@@ -86,8 +86,10 @@ def kind_of(operation) -> str:
 
 
 def is_operator(operation) -> bool:
-    """Whether it is a bare operator, which holds no weights, and not a layer."""
-    return not hasattr(operation, "weights")
+    """Whether it is a bare operator and not a layer; some have an option that is named weights."""
+    import keras
+
+    return isinstance(operation, keras.Operation) and not isinstance(operation, keras.Layer)
 
 
 @cache

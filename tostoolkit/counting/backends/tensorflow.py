@@ -11,6 +11,7 @@ from inspect import signature
 from ..calls import CallCount, LayerCall, Tensor
 from ..introspection import is_operator, sublayers, unchanged, with_places
 from ..trace import TraceError, python_errors, says_how_to_count
+from .tensorflow_constants import Frame
 from .tensorflow_graph import OpCounts, mark
 from .tensorflow_ops import TRACE_COUNTERS
 from .tensorflow_steps import multiply_equals, traced_step
@@ -114,7 +115,8 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    return tf.function(run, autograph=False).get_concrete_function(*specs).graph
+    with _known_choices():
+        return tf.function(run, autograph=False).get_concrete_function(*specs).graph
 
 
 def traced(call):
@@ -126,9 +128,48 @@ def traced(call):
     takes_training = "training" in signature(layer.call).parameters
 
     def run(*tensors):
-        args, kwargs = call.arguments(tensors)
+        args, kwargs = _written_out(call.arguments(tensors))
         return layer(*args, **kwargs | ({"training": False} if takes_training else {}))
 
     with (python_errors(call.path), unchanged(layer),
           _places(getattr(layer, "variables", ()))):
         return _graph(run, map(_spec, call.inputs))
+
+
+@contextmanager
+def _known_choices():
+    """Return a context in which code that is traced takes the branches that are known.
+
+    A conditional on a constant is its branch, and a choice by a bool is what it chooses: shapes
+    that follow from it are known then, as they are when the code runs.
+    """
+    import tensorflow as tf
+
+    cond, where = tf.cond, tf.where
+
+    def known_cond(pred, true_fn=None, false_fn=None, name=None):
+        value = Frame.of(pred)
+        if value is None:
+            return cond(pred, true_fn, false_fn, name)
+        return (true_fn if value else false_fn)()
+
+    def known_where(condition, x=None, y=None, name=None):
+        if isinstance(condition, bool) and x is not None:
+            return x if condition else y
+        return where(condition, x, y, name)
+
+    tf.cond, tf.where = known_cond, known_where
+    try:
+        yield
+    finally:
+        tf.cond, tf.where = cond, where
+
+
+def _written_out(arguments):
+    """Return the arguments of a call, arrays that are known as constants of the graph."""
+    import keras
+    import tensorflow as tf
+
+    return keras.tree.map_structure(
+        lambda x: tf.constant(x.numpy()) if tf.is_tensor(x) and hasattr(x, "numpy") else x,
+        arguments)

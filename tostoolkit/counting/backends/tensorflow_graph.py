@@ -26,16 +26,20 @@ from ..calls import (
 from ..introspection import is_operator
 from ..rules.layers import NoRule
 from ..trace import TraceError
+from .tensorflow_constants import Frame
+from .tensorflow_functions import body_of, function_of, graph_of
+from .tensorflow_kernels import ALGORITHMS, CONSTANT_COUNTERS
 
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall", "SymbolicGradient")
 _LOOPS = ("While", "StatelessWhile")
 _BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
 _OF_SHAPES = ("Shape", "ShapeN", "Size", "Rank", "TensorListLength")
 #: What runs for what it may raise, not for what it computes.
 _CHECKS = ("Assert", "CheckNumerics", "CheckNumericsV2")
-#: What tests an operand for zero -> the same op without the test.
-_UNTESTED = {"DivNoNan": "RealDiv", "MulNoNan": "Mul"}
 _MARK = re.compile(r"(?<![^/])counted_by_hand_(\d+)/(input)?")
+
+
+class _UnknownLoop(TraceError):
+    """A loop whose number of steps is not known when it is traced."""
 
 
 def mark(number) -> tuple[str, str]:
@@ -60,7 +64,7 @@ class OpCounts:
 
     def add_graph(self, graph):
         """Count a graph whose inputs are all data; return self."""
-        self._add(graph, [True] * len(graph.inputs), 1)
+        self._add(Frame(graph), [True] * len(graph.inputs), 1)
         return self
 
     def total(self):
@@ -81,11 +85,13 @@ class OpCounts:
         return {key: CallCount(ops, "rule" if key in by_hand else "trace", notes)
                 for key, ops in counts.items()}
 
-    def _add(self, graph, reached, times):
+    def _add(self, frame, reached, times):
         """Add the counts of a graph; return which of its outputs data reaches.
 
-        `reached` says which of its inputs carry data, rather than constants.
+        `frame` holds the graph and what is known in it; `reached` says which of its inputs carry
+        data, rather than constants.
         """
+        graph = frame.graph
         reach = {t.ref() for t, r in zip(graph.inputs, reached, strict=False) if r}
         needed, marks = _needed(graph), set()
         for op in graph.get_operations():
@@ -96,7 +102,7 @@ class OpCounts:
             if self._is_by_hand(op, times, marks):
                 outputs = [True] * len(op.outputs)
             else:
-                outputs = self._add_op(op, [t.ref() in reach for t in op.inputs], times)
+                outputs = self._add_op(op, [t.ref() in reach for t in op.inputs], times, frame)
             reach.update(t.ref() for t, r in zip(op.outputs, outputs, strict=False) if r)
         return [t.ref() in reach for t in graph.outputs]
 
@@ -119,62 +125,95 @@ class OpCounts:
             self.counted_by_hand.add(op.name)
         return True
 
-    def _add_op(self, op, flow, times):
+    def _add_op(self, op, flow, times, frame):
         """Add the counts of one op; return which of its outputs data reaches."""
-        outputs = [True] * len(op.outputs)
-        if op.type in _CALLS:
+        name = function_of(op)
+        if name is not None:
             body = self._inside(op)
-            outputs = body._add(_body(op, "f"), flow, times)
+            inner = graph_of(op.graph, name, op.inputs)
+            outputs = body._add(frame.inside(inner, op.inputs), flow, times)
             self._merge(body, op)
-        elif op.type in _LOOPS:
-            outputs = self._add_loop(op, flow, times)
-        elif op.type in _BRANCHES:
-            self._add_branches(op, flow, times)
-        elif op.type not in self.counters:
-            raise TraceError(f"the op {op.type} at {op.name!r} has no counter; it is "
-                             "an entry of TRACE_COUNTERS of tostoolkit.counting.backends.tensorflow_ops")
-        else:
-            try:
-                self._add_ops(op.name, self._counter(op, flow)(op), times)
-            except ValueError as error:
-                raise TraceError(f"the op {op.type} at {op.name!r}: {error}") from None
-        return outputs
+            return outputs
+        if op.type in _LOOPS:
+            return self._add_loop(op, flow, times, frame)
+        if op.type in _BRANCHES:
+            return self._add_branches(op, flow, times, frame)
+        if op.type not in self.counters:
+            raise TraceError(f"the op {op.type} at {op.name!r} has no counter; it is an entry of "
+                             "TRACE_COUNTERS of tostoolkit.counting.backends.tensorflow_ops")
+        try:
+            counts = self._counted(op, flow, frame)
+        except ValueError as error:
+            raise TraceError(f"the op {op.type} at {op.name!r}: {error}") from None
+        self._add_ops(op.name, counts, times)
+        if op.type in ALGORITHMS and counts:
+            self.notes.append(f"{op.name}: counted by its standard algorithm "
+                              f"({ALGORITHMS[op.type]}), a library chooses")
+        return [True] * len(op.outputs)
 
-    def _counter(self, op, flow):
-        """Return the counter of an op; a divisor that is a constant needs no test for zero."""
-        return self.counters[op.type if all(flow) else _UNTESTED.get(op.type, op.type)]
+    def _counted(self, op, flow, frame):
+        """Return the counts of an op; what is constant of its inputs may change them."""
+        if op.type in CONSTANT_COUNTERS:
+            known = [None if carries else frame.value(t)
+                     for carries, t in zip(flow, op.inputs, strict=True)]
+            counts = CONSTANT_COUNTERS[op.type](op, known, flow)
+            if counts is not None:
+                return counts
+        return self.counters[op.type](op)
 
     def _add_ops(self, name, ops, times):
         for key, n in ops.items():
             self.counts[name][key] += n * times
 
-    def _add_loop(self, op, flow, times):
-        steps = _steps(op)
+    def _add_loop(self, op, flow, times, frame):
+        steps, earlier = frame.steps(op)
         if steps is None:
-            raise TraceError(f"the loop at {op.name!r} runs until the data end it, so its work is "
-                             "unknown")
-        body = _body(op, "body")
-        while True:  # until no further loop variable turns out to carry data
-            trial = self._inside(op)
-            out = trial._add(body, flow, times * steps)
-            merged = [a or b for a, b in zip(flow, out, strict=True)]
-            if merged == flow:
-                break
-            flow = merged
+            raise _UnknownLoop(f"the loop at {op.name!r} runs until the data end it, so its work "
+                               "is unknown")
+        if earlier:
+            self.notes.append(f"{op.name}: all steps are counted of a loop that the data may end")
+        trial, flow = self._steps(op, flow, [(frame.in_loop(op), times * steps)])
+        states = frame.states(op) if trial is None else None
+        if states:  # what a step does depends on its number: each is counted alone
+            trial, flow = self._steps(
+                op, flow, [(frame.at_step(op, state), times) for state in states[:-1]])
+        if trial is None:
+            raise _UnknownLoop(f"the loop at {op.name!r} holds one that runs until the data end "
+                               "it, so its work is unknown")
         self._merge(trial, op)
         return flow
 
-    def _add_branches(self, op, flow, times):
-        bodies = ([_body(op, "then_branch"), _body(op, "else_branch")] if "If" in op.type else
-                  [op.graph._get_function(f.name).graph for f in op.get_attr("branches")])
-        trials = []
+    def _steps(self, op, flow, steps):
+        """Return the counts of a loop's steps and where data goes, None where one is unknown."""
+        while True:  # until no further loop variable turns out to carry data
+            trial, merged = self._inside(op), flow
+            for frame, times in steps:
+                try:
+                    out = trial._add(frame, flow, times)
+                except _UnknownLoop:
+                    return None, flow
+                merged = [a or b for a, b in zip(merged, out, strict=True)]
+            if merged == flow:
+                return trial, flow
+            flow = merged
+
+    def _add_branches(self, op, flow, times, frame):
+        bodies = ([body_of(op, "then_branch"), body_of(op, "else_branch")] if "If" in op.type else
+                  [graph_of(op.graph, f.name, op.inputs[1:]) for f in op.get_attr("branches")])
+        chosen = None if flow[0] else frame.value(op.inputs[0])
+        if chosen is not None:  # known when traced: no choice
+            chosen = (0 if chosen else 1) if "If" in op.type else min(
+                max(int(chosen), 0), len(bodies) - 1)
+            bodies = [bodies[chosen]]
+        trials, reached = [], []
         for body in bodies:
             trial = self._inside(op)
-            trial._add(body, flow[1:], times)
+            reached.append(trial._add(frame.inside(body, op.inputs[1:]), flow[1:], times))
             trials.append(trial)
         if len({t.total() for t in trials}) > 1:
             self.notes.append(f"{op.name}: the dearer branch of a conditional is counted")
         self._merge(max(trials, key=OpCounts.total), op)
+        return [flow[0] or any(outputs) for outputs in zip(*reached, strict=True)]
 
     def _inside(self, op):
         """Return the empty counts of what an op holds; in the backward pass nothing is marked."""
@@ -197,96 +236,21 @@ def _is_backward(name):
 
 def _needed(graph):
     """Return the ops that the graph's outputs, and the variables that it writes, depend on."""
-    needed, stack = set(), [t.op for t in graph.outputs]
-    stack += [op for op in graph.control_outputs if op.type not in _CHECKS]
-    while stack:
-        op = stack.pop()
-        if op not in needed:
+    needed, seen, tensors = set(), set(), list(graph.outputs)
+    others = [op for op in graph.control_outputs if op.type not in _CHECKS]
+    while tensors or others:
+        if tensors:
+            tensor = tensors.pop()
+            op = tensor.op  # IdentityN hands on each of its inputs by itself
+            place = tensor.value_index if op.type == "IdentityN" else None
+        else:
+            op, place = others.pop(), None
+        if (op, place) not in seen:
+            seen.add((op, place))
             needed.add(op)
-            stack.extend(t.op for t in op.inputs)
-            stack.extend(op.control_inputs)
+            tensors.extend(op.inputs if place is None else [op.inputs[place]])
+            others.extend(op.control_inputs)
     return needed
-
-
-def _body(op, attribute):
-    return op.graph._get_function(op.get_attr(attribute).name).graph
-
-
-def _steps(op):
-    """Return how often a loop runs, or None where that is not known when it is traced.
-
-    Its condition is a conjunction of ``counter < bound``, the body adds a constant to the counter.
-    """
-    condition, body = _body(op, "cond"), _body(op, "body")
-    bounds = []
-    stack = [condition.outputs[0].op]
-    while stack:
-        test = stack.pop()
-        if test.type in ("LogicalAnd", "Identity"):
-            stack.extend(t.op for t in test.inputs)
-        elif test.type in ("Less", "LessEqual", "Greater", "GreaterEqual"):
-            low, high = test.inputs if test.type.startswith("Less") else test.inputs[::-1]
-            bounds.append(_counted(op, condition, body, low, high, test.type.endswith("Equal")))
-    return min((steps for steps in bounds if steps is not None), default=None)
-
-
-def _counted(op, condition, body, low, high, inclusive):
-    place = _argument(condition, low)
-    limit = _value(high, {t.ref(): x for t, x in zip(condition.inputs, op.inputs, strict=False)})
-    if place is None or limit is None:
-        return None
-    start = _value(op.inputs[place], {})
-    stride = _stride(body, place)
-    if start is None or not stride or stride < 0:
-        return None
-    return max(0, -(-(limit + inclusive - start) // stride))
-
-
-def _argument(graph, tensor):
-    tensor = _source(tensor)
-    return next((i for i, t in enumerate(graph.inputs) if t is tensor), None)
-
-
-def _source(tensor):
-    while tensor.op.type == "Identity":
-        tensor = tensor.op.inputs[0]
-    return tensor
-
-
-def _stride(body, place):
-    """Return the constant that the body adds to a loop variable, or None."""
-    out = _source(body.outputs[place])
-    if out.op.type not in ("AddV2", "Add"):
-        return None
-    a, b = out.op.inputs
-    if _argument(body, b) == place:
-        a, b = b, a
-    return _value(b, {}) if _argument(body, a) == place else None
-
-
-def _value(tensor, arguments):
-    """Return a scalar integer that is known when the graph is traced, or None."""
-    import tensorflow as tf
-
-    op = tensor.op
-    if tensor.ref() in arguments:
-        return _value(arguments[tensor.ref()], {})
-    if op.type == "Identity" or (
-            op.type in ("Max", "Min", "Squeeze", "Reshape") and op.inputs[0].shape.rank == 0):
-        return _value(op.inputs[0], arguments)
-    if op.type in ("Minimum", "Maximum", "AddV2", "Sub", "Mul"):
-        values = [_value(t, arguments) for t in op.inputs]
-        if None in values:
-            return None
-        a, b = values
-        return {"Minimum": min(values), "Maximum": max(values), "AddV2": a + b, "Sub": a - b,
-                "Mul": a * b}[op.type]
-    if op.type in _LOOPS:  # the final value of a loop's counter, which bounds the gradient's loop
-        steps, stride = _steps(op), _stride(_body(op, "body"), tensor.value_index)
-        start = _value(op.inputs[tensor.value_index], {})
-        return None if None in (steps, stride, start) else start + steps * stride
-    value = tf.get_static_value(tensor)
-    return int(value) if value is not None and value.ndim == 0 else None
 
 
 def _place(name, names, model):

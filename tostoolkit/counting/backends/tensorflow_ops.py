@@ -8,6 +8,7 @@ from collections import Counter
 from math import prod
 
 from ..rules.activations import elementwise, log_softmax, ops, softmax
+from .tensorflow_kernels import COMPLEX, CONSTANT_COUNTERS, KERNELS, dtype_of, size
 
 #: Ops per output element; the dtype is that of the first input.
 ELEMENTWISE = {
@@ -22,6 +23,12 @@ ELEMENTWISE = {
     "Xdivy": {"div": 1, "max": 1, "select": 1}, "Pow": {"pow": 1}, "Tanh": {"tanh": 1},
     "Sigmoid": {"sigmoid": 1}, "Erf": {"erf": 1}, "Erfc": {"erf": 1},
     **dict.fromkeys(("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Atan2"), {"sin": 1}),
+    # arcosh x = log(x + sqrt(x^2 - 1)), arsinh alike, artanh x = log((1 + x) / (1 - x)) / 2
+    # (NIST Digital Library of Mathematical Functions, 4.37.16, 19 and 24)
+    **dict.fromkeys(("Acosh", "Asinh"), {"log": 1, "sqrt": 1, "mul": 1, "add": 2}),
+    "Atanh": {"log": 1, "div": 1, "add": 2, "mul": 1}, "Erfinv": {"erf": 1},
+    "NextAfter": {"max": 1, "add": 1},  # which way, and one step of the bits
+    "TruncateMod": {"rem": 1},
     "Sinh": {"exp": 2, "add": 1, "mul": 1}, "Cosh": {"exp": 2, "add": 1, "mul": 1},
     **dict.fromkeys(("Maximum", "Minimum", "Sign", "Relu", "Equal", "NotEqual", "Greater",
                      "GreaterEqual", "Less", "LessEqual", "IsNan", "IsInf", "IsFinite"),
@@ -47,8 +54,8 @@ ELEMENTWISE = {
     "SoftsignGrad": {"abs": 1, "add": 1, "mul": 1, "div": 1},  # dy / (1 + |x|)^2
     # interpolation of four neighbours, three steps a + (b - a) t; of sixteen, in rows of four
     "ResizeBilinear": {"add": 6, "mul": 3}, "ResizeBicubic": {"add": 15, "mul": 20},
-    # a projective map of the pixel's place (6 mul, 6 add, 2 div), then four neighbours
-    "ImageProjectiveTransformV3": {"add": 12, "mul": 9, "div": 2},
+    # of complex numbers alone
+    "ComplexAbs": {}, "Angle": {}, "Conj": {},
 }
 #: Reductions: the op that joins two values, and what follows once per result.
 REDUCTIONS = {
@@ -58,87 +65,68 @@ REDUCTIONS = {
 }
 #: Ops that move, make, reshape or look up values and compute nothing.
 MOVEMENT = frozenset((
-    "Assert", "BatchToSpaceND", "BroadcastArgs", "BroadcastGradientArgs", "BroadcastTo",
-    "Bucketize", "CheckNumerics", "ConcatV2", "Concat", "Const", "DepthToSpace", "DiagPart",
-    "DynamicStitch", "Empty", "EmptyTensorList", "EnsureShape", "ExpandDims", "Fill", "Gather",
-    "GatherNd", "GatherV2", "Identity", "IdentityN", "InvertPermutation", "LinSpace",
-    "MatrixBandPart", "MatrixDiagPartV3", "MatrixDiagV3", "MirrorPad", "NoOp", "OneHot",
-    "OnesLike", "OptionalFromValue", "OptionalGetValue", "OptionalHasValue", "OptionalNone",
-    "Pack", "Pad", "PadV2", "ParallelConcat", "Placeholder",
-    "PlaceholderWithDefault", "PreventGradient", "Range", "Rank", "ReadVariableOp", "Reshape",
-    "ResizeNearestNeighbor", "ReverseV2", "ReverseSequence", "Roll", "ScatterNd", "Shape",
-    "ShapeN", "Size", "Slice", "Snapshot", "SpaceToBatchND", "SpaceToDepth", "Split", "SplitV",
-    "Squeeze", "Stack", "StatelessRandomGetKeyCounter", "StatelessRandomGetAlg",
+    "Assert", "AssignVariableOp", "BatchToSpaceND", "Bitcast", "BroadcastArgs",
+    "BroadcastGradientArgs", "BroadcastTo", "CheckNumerics", "Complex", "Concat", "ConcatV2",
+    "Const", "DepthToSpace", "DiagPart", "DynamicStitch", "Empty", "EmptyTensorList", "EnsureShape",
+    "ExpandDims", "ExtractImagePatches", "ExtractVolumePatches", "Fill", "Gather", "GatherNd",
+    "GatherV2", "Identity", "IdentityN", "Imag", "InvertPermutation", "LinSpace", "MatrixBandPart",
+    "MatrixDiagPartV3", "MatrixDiagV3", "MatrixSetDiagV3", "MirrorPad", "NoOp", "OneHot",
+    "OnesLike", "OptionalFromValue", "OptionalGetValue", "OptionalHasValue", "OptionalNone", "Pack",
+    "Pad", "PadV2", "ParallelConcat", "Placeholder", "PlaceholderWithDefault", "PreventGradient",
+    "Range", "Rank", "ReadVariableOp", "Real", "Reshape", "ResizeNearestNeighbor", "ResourceGather",
+    "ResourceGatherNd", "ResourceScatterUpdate", "ReverseSequence", "ReverseV2", "Roll", "Shape",
+    "ShapeN", "Size", "Slice", "Snapshot", "SpaceToBatchND", "SpaceToDepth", "SparseToDense",
+    "Split", "SplitV", "Squeeze", "Stack", "StatelessRandomGetAlg", "StatelessRandomGetKeyCounter",
     "StatelessRandomGetKeyCounterAlg", "StopGradient", "StridedSlice", "StridedSliceGrad",
     "TensorListConcat", "TensorListElementShape", "TensorListFromTensor", "TensorListGetItem",
     "TensorListLength", "TensorListPopBack", "TensorListPushBack", "TensorListReserve",
     "TensorListResize", "TensorListSetItem", "TensorListStack", "TensorScatterUpdate", "Tile",
-    "Transpose", "Unpack", "Where", "ZerosLike", "AssignVariableOp", "ResourceScatterUpdate",
-    "ResourceGather", "ResourceGatherNd", "VariableShape",
+    "Transpose", "Unpack", "VariableShape", "Where", "XlaDynamicSlice", "XlaDynamicUpdateSlice",
+    "ZerosLike",
 ))
-
-
-def size(tensor):
-    """Return a tensor's number of elements; ValueError where the graph does not know it."""
-    n = tensor.shape.num_elements() if tensor.shape.rank is not None else None
-    if n is None:
-        raise ValueError(f"the size of {tensor.name} depends on the data")
-    return n
-
-
-def _dtype(tensor):
-    name = tensor.dtype.base_dtype.name
-    return name.removeprefix("u") if name.startswith("uint") else name
-
-
-#: A constant that leaves the other operand as it is: x 1, x / 1, x + 0, x - 0.
-_NEUTRAL = {"Mul": 1, "AddV2": 0, "Add": 0, "Sub": 0, "RealDiv": 1}
-
-
-def _is_neutral(op):
-    """Whether an operand is a constant that changes nothing, which any compiler drops."""
-    import tensorflow as tf
-
-    if op.type not in _NEUTRAL:
-        return False
-    for i, tensor in enumerate(op.inputs):
-        other = op.inputs[1 - i]
-        if tensor.shape.rank == 0 and other.shape == op.outputs[0].shape and (
-                i == 1 or op.type in ("Mul", "AddV2", "Add")):
-            value = tf.get_static_value(tensor)
-            if value is not None and value == _NEUTRAL[op.type]:
-                return True
-    return False
 
 
 def _per_output(per_element):
     def count(op):
-        if _is_neutral(op):
-            return Counter()
-        return elementwise(_dtype(op.inputs[0]), size(op.outputs[0]), per_element)
+        per = _in_parts(op) if op.inputs[0].dtype.is_complex else per_element
+        return elementwise(dtype_of(op.inputs[0]), size(op.outputs[0]), per)
     return count
+
+
+def _in_parts(op):
+    """Return the ops per element of complex numbers."""
+    if op.type not in COMPLEX:
+        raise ValueError("it has no counter for complex numbers")
+    return COMPLEX[op.type]
 
 
 def _reduced(op):
     kind, final = REDUCTIONS[op.type]
     n, rows = size(op.inputs[0]), size(op.outputs[0])
-    counts = ops(_dtype(op.inputs[0]), **{kind: max(n - rows, 0)})
-    return counts + (ops(_dtype(op.inputs[0]), **{final: rows}) if final else Counter())
+    if op.inputs[0].dtype.is_complex:
+        n, rows = 2 * n, 2 * rows
+        if op.type not in ("Sum", "Mean"):
+            raise ValueError("it has no counter for complex numbers")
+    counts = ops(dtype_of(op.inputs[0]), **{kind: max(n - rows, 0)})
+    return counts + (ops(dtype_of(op.inputs[0]), **{final: rows}) if final else Counter())
 
 
 def _cast(op):
-    source, target = _dtype(op.inputs[0]), _dtype(op.outputs[0])
+    """A change of number format; a number and its complex form differ by a zero alone."""
+    source, target = dtype_of(op.inputs[0]), dtype_of(op.outputs[0])
     return ops(source, convert=size(op.outputs[0]) if source != target else 0)
 
 
 def _select(op):
-    return ops(_dtype(op.inputs[1]), select=size(op.outputs[0]))
+    return ops(dtype_of(op.inputs[1]), select=size(op.outputs[0]))
 
 
 def _matmul(op):
     transposed = op.get_attr("transpose_a") if op.type == "MatMul" else op.get_attr("adj_x")
     shape = op.inputs[0].shape
-    return ops(_dtype(op.inputs[0]), mac=size(op.outputs[0]) * shape[-2 if transposed else -1])
+    parts = 4 if op.inputs[0].dtype.is_complex else 1
+    return ops(dtype_of(op.inputs[0]),
+               mac=parts * size(op.outputs[0]) * shape[-2 if transposed else -1])
 
 
 def _einsum(op):
@@ -153,7 +141,7 @@ def _einsum(op):
             names = before + after
         labels |= dict(zip(names, shape, strict=True))
     contracted = prod(labels[k] for k in labels if k not in result)
-    n, dtype = size(op.outputs[0]), _dtype(op.inputs[0])
+    n, dtype = size(op.outputs[0]), dtype_of(op.inputs[0])
     if len(op.inputs) == 1:
         return ops(dtype, add=n * (contracted - 1))
     return ops(dtype, mac=n * contracted)
@@ -165,7 +153,7 @@ def _conv(output, kernel, depthwise=False):
         shape = list(_place(op, kernel).shape)
         taps = prod(shape[:-2]) * (1 if depthwise else shape[-2])
         tensor = _place(op, output)
-        return ops(_dtype(tensor), mac=_used(tensor) * taps)
+        return ops(dtype_of(tensor), mac=_used(tensor) * taps)
     return count
 
 
@@ -176,6 +164,8 @@ def _used(tensor):
     what that padded: those outputs are not part of the convolution.
     """
     readers = tensor.consumers()
+    while len(readers) == 1 and readers[0].type in ("Squeeze", "ExpandDims", "Reshape", "Identity"):
+        readers = readers[0].outputs[0].consumers()
     if readers and all(op.type == "BatchToSpaceND" for op in readers):
         return size(readers[0].outputs[0])
     return size(tensor)
@@ -189,19 +179,19 @@ def _pool(per_window):
     def count(op):
         window = prod(op.get_attr("ksize"))
         tensor = op.outputs[0] if "Grad" not in op.type else op.inputs[-1]
-        return ops(_dtype(tensor), **per_window(size(tensor), window))
+        return ops(dtype_of(tensor), **per_window(size(tensor), window))
     return count
 
 
 def _softmax(op):
     n = size(op.outputs[0])
     function = softmax if op.type == "Softmax" else log_softmax
-    return function(_dtype(op.inputs[0]), n, op.inputs[0].shape[-1])
+    return function(dtype_of(op.inputs[0]), n, op.inputs[0].shape[-1])
 
 
 def _cross_entropy(op):
     """log(sum exp(x - m)) - (x - m) at the label, or weighted; and its gradient, where used."""
-    n, rows, dtype = size(op.outputs[1]), size(op.outputs[0]), _dtype(op.inputs[0])
+    n, rows, dtype = size(op.outputs[1]), size(op.outputs[0]), dtype_of(op.inputs[0])
     sparse = op.type.startswith("Sparse")
     counts = ops(dtype, max=n - rows, add=n + (n - rows), exp=n, log=rows)
     counts += ops(dtype, add=rows) if sparse else ops(dtype, add=n + n - rows, mul=n)
@@ -211,36 +201,31 @@ def _cross_entropy(op):
 
 
 def _random(op):
-    return ops(_dtype(op.outputs[0]), random=size(op.outputs[0]))
+    return ops(dtype_of(op.outputs[0]), random=size(op.outputs[0]))
 
 
 def _add_n(op):
     if op.inputs[0].dtype.name == "variant":  # lists of tensors, one of them of zeros: routing
         return Counter()
-    return ops(_dtype(op.inputs[0]), add=(len(op.inputs) - 1) * size(op.outputs[0]))
+    return ops(dtype_of(op.inputs[0]), add=(len(op.inputs) - 1) * size(op.outputs[0]))
 
 
 def _assign_sum(op):
-    return ops(_dtype(op.inputs[1]), add=size(op.inputs[1]))
+    return ops(dtype_of(op.inputs[1]), add=size(op.inputs[1]))
 
 
 def _scatter(kind):
     """Return the counter of values that are added, or the like, at places of a variable."""
-    return lambda op: ops(_dtype(op.inputs[2]), **{kind: size(op.inputs[2])})
-
-
-def _per_input(kind):
-    return lambda op: ops(_dtype(op.inputs[0]), **{kind: size(op.inputs[0])})
+    return lambda op: ops(dtype_of(op.inputs[2]), **{kind: size(op.inputs[2])})
 
 
 def _l2_loss(op):
     n = size(op.inputs[0])
-    return ops(_dtype(op.inputs[0]), mul=n + 1, add=n - 1)
+    return ops(dtype_of(op.inputs[0]), mul=n + 1, add=n - 1)
 
 
-def _sorted(op):
-    length = op.inputs[0].shape[-1]
-    return ops(_dtype(op.inputs[0]), max=size(op.inputs[0]) * max(length - 1, 1).bit_length())
+def _of_constants(op):
+    raise ValueError("what it does depends on constants that the graph does not hold")
 
 
 #: Type of a TensorFlow op -> function of the op that counts it.
@@ -274,9 +259,7 @@ TRACE_COUNTERS = {
                      "StatelessRandomUniformIntV2", "StatelessRandomUniformInt",
                      "StatelessRandomUniformFullInt"), _random),
     "AddN": _add_n, "AccumulateNV2": _add_n, "L2Loss": _l2_loss,
-    **dict.fromkeys(("Cumsum", "UnsortedSegmentSum", "TensorScatterAdd"), _per_input("add")),
-    "Cumprod": _per_input("mul"),
     **dict.fromkeys(("AssignAddVariableOp", "AssignSubVariableOp"), _assign_sum),
     **dict.fromkeys(("ResourceScatterAdd", "ResourceScatterSub"), _scatter("add")),
-    "TopKV2": _sorted, "Sort": _sorted,
+    **KERNELS, **dict.fromkeys(set(CONSTANT_COUNTERS) - set(ELEMENTWISE), _of_constants),
 }

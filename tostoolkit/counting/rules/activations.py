@@ -52,7 +52,7 @@ def _per(work, dtype, n, length):
 
 
 #: Ops per element of the tanh form of GELU: x/2 (1 + tanh(c (x + a x^3))).
-GELU_TANH = {"mul": 4, "pow": 1, "add": 2, "tanh": 1}
+GELU_TANH = {"mul": 6, "add": 2, "tanh": 1}
 
 
 def elementwise(dtype, n, per_element):
@@ -134,7 +134,8 @@ ACTIVATIONS = MappingProxyType({
     "hard_silu": Activation(  # x hard_sigmoid(x)
         {"add": 1, "max": 2, "div": 1, "mul": 1}, None, "HardSilu"),
     "log_softmax": Activation({}, None, "LogSoftmax", log_softmax),
-    "celu": Activation({"max": 2, "div": 1, "exp": 1, "mul": 1, "add": 1}, None, "Celu"),
+    "celu": Activation(  # max(x, 0) + expm1(min(x, 0)), of an alpha of 1
+        {"max": 2, "exp": 1, "add": 1}, None, "Celu"),
     "squareplus": Activation(  # (x + sqrt(x x + b)) / 2
         {"mul": 1, "add": 2, "sqrt": 1, "div": 1}, None, "Squareplus"),
     "log_sigmoid": Activation({"neg": 2, "exp": 1, "log": 1}, None, "LogSigmoid"),  # -softplus(-x)
@@ -145,8 +146,8 @@ ACTIVATIONS = MappingProxyType({
     "soft_shrink": Activation({"max": 2, "add": 2, "select": 2}, None, "SoftShrink"),
     "hard_shrink": Activation({"abs": 1, "max": 1, "select": 1}, None, "HardShrink"),
     "threshold": Activation({"max": 1, "select": 1}, None, "Threshold"),
-    "sparse_plus": Activation(
-        {"max": 2, "add": 1, "pow": 1, "mul": 1, "select": 2}, None, "SparsePlus"),
+    "sparse_plus": Activation(  # (x + 1)^2 / 4 between -1 and 1
+        {"max": 2, "add": 1, "mul": 2, "select": 2}, None, "SparsePlus"),
     "sparsemax": Activation({}, None, "Sparsemax", sparsemax),
     "glu": Activation({}, rows=glu),
 })

@@ -1,0 +1,306 @@
+"""What is known of a TensorFlow graph when it is traced: constants, and how often a loop runs."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from .tensorflow_functions import body_of, function_of, graph_of, source_of
+
+#: Loops whose counters do not go up or down evenly are run through, up to this many steps.
+_LONGEST = 5000
+#: Constants of more elements are not looked into.
+_LARGEST = 2 ** 20
+
+#: Type of an op -> the same function of NumPy; it is given the op and its inputs' values.
+_FOLDED = {
+    **{name: lambda op, *x, f=f: f(*x) for name, f in {
+        "Add": np.add, "AddV2": np.add, "Sub": np.subtract, "Mul": np.multiply,
+        "RealDiv": np.true_divide, "FloorDiv": np.floor_divide, "FloorMod": np.mod,
+        "Maximum": np.maximum, "Minimum": np.minimum, "Neg": np.negative, "Abs": np.abs,
+        "Square": np.square, "Sign": np.sign, "Pow": np.power,
+        "Equal": np.equal, "NotEqual": np.not_equal, "Less": np.less, "Greater": np.greater,
+        "LessEqual": np.less_equal, "GreaterEqual": np.greater_equal, "Select": np.where,
+        "LogicalAnd": np.logical_and, "LogicalOr": np.logical_or, "LogicalNot": np.logical_not,
+        "SelectV2": np.where, "Reshape": np.reshape, "ZerosLike": np.zeros_like,
+        "OnesLike": np.ones_like, "Floor": np.floor, "Ceil": np.ceil,
+    }.items()},
+    **dict.fromkeys(("Identity", "StopGradient", "PreventGradient", "EnsureShape"),
+                    lambda op, x: x),
+    "Cast": lambda op, x: x.astype(op.outputs[0].dtype.as_numpy_dtype),
+    "Squeeze": lambda op, x: x.reshape(op.outputs[0].shape.as_list()),
+    "ExpandDims": lambda op, x, axis: np.expand_dims(x, int(axis)),
+    "Pack": lambda op, *x: np.stack(x, op.get_attr("axis")),
+    "Fill": lambda op, shape, x: np.full(shape, x),
+    "BroadcastTo": lambda op, x, shape: np.broadcast_to(x, shape),
+    **{name: lambda op, x, axes, f=f: f(
+        x, tuple(np.atleast_1d(axes).tolist()), keepdims=op.get_attr("keep_dims"))
+       for name, f in {"Max": np.max, "Min": np.min, "Sum": np.sum, "Prod": np.prod,
+                       "All": np.all, "Any": np.any}.items()},
+}
+_FOLDED |= {
+    "StridedSlice": lambda op, x, *places: x[_strided(op, *places)],
+    "ConcatV2": lambda op, *x: np.concatenate(x[:-1], int(x[-1])),
+    "GatherV2": lambda op, x, places, axis: np.take(x, places, int(axis)),
+    "Range": lambda op, *x: np.arange(*x), "Tile": lambda op, x, times: np.tile(x, times),
+    "Transpose": lambda op, x, order: np.transpose(x, order),
+}
+_LOOPS = ("While", "StatelessWhile")
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """A variable of a loop that its steps change: the place among the loop's inputs."""
+
+    place: int
+
+
+@dataclass
+class Frame:
+    """What is known inside a graph of what it is given.
+
+    `given` holds, for an input of the graph, its value, or a tensor and the frame that it is in.
+    """
+
+    graph: object
+    given: dict = field(default_factory=dict, repr=False)
+    values: dict = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, value):
+        """Return the array that a tensor of a graph, or a value, is known to be, or None."""
+        import tensorflow as tf
+
+        if not tf.is_tensor(value) or hasattr(value, "numpy"):
+            return np.asarray(value)
+        return cls(value.graph).value(value)
+
+    def inside(self, graph, inputs):
+        """Return the frame of a function's graph that is called on `inputs`, of this one."""
+        return Frame(graph, {inner.ref(): (outer, self)
+                             for inner, outer in zip(graph.inputs, inputs, strict=False)})
+
+    def in_loop(self, op):
+        """Return the frame of a loop's body: what no step changes is known there."""
+        body = body_of(op, "body")
+        return Frame(body, {inner.ref(): (outer, self) for inner, outer, same in zip(
+            body.inputs, op.inputs, _kept(op), strict=False) if same})
+
+    def at_step(self, op, state):
+        """Return the frame of a loop's body at a step before which its variables are `state`."""
+        frame = self.in_loop(op)
+        frame.given |= {t.ref(): x for t, x in zip(frame.graph.inputs, state, strict=False)
+                        if x is not None}
+        return frame
+
+    def value(self, tensor):
+        """Return the array that a tensor is known to be, or None."""
+        ref = tensor.ref()
+        if ref not in self.values:
+            self.values[ref] = None  # a loop in the graph has no value
+            with suppress(TypeError, ValueError, IndexError, NotImplementedError, ArithmeticError):
+                self.values[ref] = self._value(tensor)  # what NumPy does not make is not known
+        return self.values[ref]
+
+    def _value(self, tensor):
+        import tensorflow as tf
+
+        if tensor.ref() in self.given:
+            given = self.given[tensor.ref()]
+            if isinstance(given, tuple):
+                return given[1].value(given[0])
+            return None if isinstance(given, _Changes) else given
+        if not tensor.dtype.is_bool and not tensor.dtype.is_numeric:
+            return None
+        if (tensor.shape.num_elements() or 0) > _LARGEST:
+            return None
+        op = tensor.op
+        value = tf.get_static_value(tensor)
+        if value is not None:
+            return np.asarray(value)
+        if op.type in _LOOPS:  # the final value of a counter, which bounds the gradient's loop
+            return self._after(op, tensor.value_index)
+        name = function_of(op)
+        if name is not None:
+            inner = graph_of(op.graph, name, op.inputs)
+            return self.inside(inner, op.inputs).value(inner.outputs[tensor.value_index])
+        if op.type not in _FOLDED:
+            return None
+        inputs = [self.value(t) for t in op.inputs]
+        return None if any(x is None for x in inputs) else np.asarray(
+            _FOLDED[op.type](op, *inputs))
+
+    def _after(self, op, place):
+        steps, start = self.steps(op)[0], self.value(op.inputs[place])
+        if steps is None or start is None:
+            return None
+        pace = _pace(self, op, place)
+        if pace is not None:
+            return start + np.asarray(steps * pace, start.dtype)
+        states = self.states(op)
+        return None if states is None else states[-1][place]
+
+    def steps(self, op):
+        """Return how often a loop runs, None where it is not known, and whether data may end it.
+
+        Its condition is one or several comparisons that must all hold, of a counter that goes up
+        or down evenly; the first that fails ends it. Any other loop whose condition depends on
+        what is known is run through.
+        """
+        tests, others = [], False
+        condition = body_of(op, "cond")
+        frame = Frame(condition, {
+            inner.ref(): (outer, self) if same else _Changes(place)
+            for place, (inner, outer, same) in enumerate(
+                zip(condition.inputs, op.inputs, _kept(op), strict=False))})
+        for test, within in _tests(condition.outputs[0], frame):
+            steps = _until(self, op, test, within)
+            if steps is None:
+                others = True
+            else:
+                tests.append(steps)
+        if others:
+            states = self.states(op)
+            if states is not None:
+                return len(states) - 1, False
+        return min(tests, default=None), others
+
+    def states(self, op):
+        """Return what is known of a loop's variables before each step and after the last."""
+        condition, body = body_of(op, "cond"), body_of(op, "body")
+        kept = _kept(op)
+        state, states = [self.value(t) for t in op.inputs], []
+        while len(states) < _LONGEST:
+            states.append(state)
+            runs = Frame(condition, _known(condition, state)).value(condition.outputs[0])
+            if runs is None:
+                return None
+            if not runs:
+                return states
+            frame = Frame(body, _known(body, state))
+            state = [x if same else None if x is None else frame.value(out)
+                     for x, same, out in zip(state, kept, body.outputs, strict=False)]
+        return None
+
+
+def _strided(op, begin, end, strides):
+    """Return what NumPy is indexed with for a slice of TensorFlow's."""
+    def masked(name, i):
+        return op.get_attr(f"{name}_mask") >> i & 1
+
+    return tuple(
+        ... if masked("ellipsis", i) else None if masked("new_axis", i) else
+        first if masked("shrink_axis", i) else
+        slice(None if masked("begin", i) else first, None if masked("end", i) else last, stride)
+        for i, (first, last, stride) in enumerate(zip(
+            begin.tolist(), end.tolist(), strides.tolist(), strict=True)))
+
+
+def _kept(loop):
+    """Return which of a loop's variables no step changes."""
+    body = body_of(loop, "body")
+    return [source_of(out) is inner
+            for inner, out in zip(body.inputs, body.outputs, strict=False)]
+
+
+def _known(graph, state):
+    return {t.ref(): x for t, x in zip(graph.inputs, state, strict=False) if x is not None}
+
+
+def _tests(tensor, frame):
+    """Yield the comparisons that must all hold, each with the frame that it is in."""
+    op = tensor.op
+    name = function_of(op)
+    if name is not None:
+        inner = graph_of(op.graph, name, op.inputs)
+        yield from _tests(inner.outputs[tensor.value_index], frame.inside(inner, op.inputs))
+    elif op.type in ("LogicalAnd", "Identity"):
+        for t in op.inputs:
+            yield from _tests(t, frame)
+    else:
+        yield op, frame
+
+
+def _until(frame, loop, test, within):
+    """Return the first step at which a comparison of counters fails, or None."""
+    if test.type not in ("Less", "LessEqual", "Greater", "GreaterEqual", "NotEqual"):
+        return None
+    left, right = (_course(frame, loop, t, within) for t in test.inputs)
+    if left is None or right is None:
+        return None
+    # the loop goes on while  ahead + pace * step  is above 0, or not below it
+    ahead, pace = (b - a for a, b in zip(left, right, strict=True))
+    if test.type.startswith("Greater"):
+        ahead, pace = -ahead, -pace
+    if test.type == "NotEqual":
+        if ahead == 0:
+            return 0
+        steps = -ahead / pace if pace else -1
+        return int(steps) if steps > 0 and steps == int(steps) else None
+    if ahead < 0 or (ahead == 0 and not test.type.endswith("Equal")):
+        return 0
+    if pace >= 0:
+        return None
+    steps = ahead / -pace
+    return int(steps) + 1 if test.type.endswith("Equal") else -(-steps.numerator
+                                                                // steps.denominator)
+
+
+def _course(frame, loop, tensor, within):
+    """Return (start, change a step) of a scalar in a loop's condition, or None."""
+    value = _number(within.value(tensor))
+    if value is not None:
+        return value, Fraction(0)
+    given = within.given.get(tensor.ref())
+    if isinstance(given, tuple):
+        return None if given[1] is frame else _course(frame, loop, *given)
+    if isinstance(given, _Changes):
+        start = _number(frame.value(loop.inputs[given.place]))
+        pace = _pace(frame, loop, given.place)
+        return None if start is None or pace is None else (start, pace)
+    if tensor.op.type in ("Identity", "Cast") and not tensor.dtype.is_bool:
+        return _course(frame, loop, tensor.op.inputs[0], within)
+    if tensor.op.type in ("Add", "AddV2", "Sub"):
+        courses = [_course(frame, loop, t, within) for t in tensor.op.inputs]
+        if None in courses:
+            return None
+        sign = -1 if tensor.op.type == "Sub" else 1
+        return tuple(a + sign * b for a, b in zip(*courses, strict=True))
+    return None
+
+
+def _number(value):
+    """Return a scalar that is a whole number, as a fraction, or None."""
+    if value is None or value.ndim or not np.isfinite(value) or int(value) != value:
+        return None
+    return Fraction(int(value))
+
+
+def _pace(frame, loop, place):
+    """Return the constant that the body adds to a loop variable, or None."""
+    body = body_of(loop, "body")
+    return _added(frame.in_loop(loop), body.outputs[place], body.inputs[place])
+
+
+def _added(frame, tensor, counter):
+    if tensor is counter:
+        return Fraction(0)
+    op = tensor.op
+    name = function_of(op)
+    if name is not None:
+        inner = graph_of(op.graph, name, op.inputs)
+        inside = [i for i, t in enumerate(op.inputs) if source_of(t) is counter]
+        if len(inside) != 1:
+            return None
+        return _added(frame.inside(inner, op.inputs), inner.outputs[tensor.value_index],
+                      inner.inputs[inside[0]])
+    if op.type == "Identity":
+        return _added(frame, op.inputs[0], counter)
+    if op.type not in ("Add", "AddV2", "Sub"):
+        return None
+    for i, (base, more) in enumerate((op.inputs, op.inputs[::-1])):
+        before, step = _added(frame, base, counter), _number(frame.value(more))
+        if before is not None and step is not None and not (i and op.type == "Sub"):
+            return before + (-step if op.type == "Sub" else step)
+    return None

@@ -91,7 +91,8 @@ def count_step(read, step, count_call, by_user) -> dict | None:
 
     >>> import keras
     >>> from tostoolkit.counting.count import count_call
-    >>> from tostoolkit.counting.introspection import compiled, inspect
+    >>> from tostoolkit.counting.compiled import compiled
+    >>> from tostoolkit.counting.introspection import inspect
     >>> from tostoolkit.counting.walk import read_calls
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
     >>> rows = count_step(read_calls(inspect(model), 2), compiled(model, "mse", "sgd"),

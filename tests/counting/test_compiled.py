@@ -535,3 +535,43 @@ def test_a_model_that_compiles_itself_is_built_without_memory():
         empty = Compiled(4)
     assert tos.count_ops(empty, B, "training", input_shape=(4,)).sum().equals(
         tos.count_ops(small, B, "training", input_shape=(4,)).sum())
+
+
+# --- layers whose gradients have ops of their own
+
+CONVOLVED, OUT = 2 * B * 36 * 2 * 27, B * 6 * 6 * 2
+
+
+@pytest.mark.parametrize(("layer", "backward"), [
+    # a gradient goes back to the four or sixteen neighbours, by the products of its two weights
+    (lambda: layers.UpSampling2D(2, interpolation="bilinear"), {"mul": 6 * 4, "add": 4 * 4}),
+    (lambda: layers.UpSampling2D(2, interpolation="bicubic"), {"mul": 20 * 4, "add": 16 * 4}),
+    (lambda: layers.Resizing(12, 12, interpolation="bilinear"), {"mul": 6 * 4, "add": 4 * 4}),
+    (lambda: layers.Resizing(12, 12, interpolation="nearest"), None),
+    (lambda: layers.RandomRotation(0.1), None), (lambda: layers.RandomZoom(0.1), None),
+    (lambda: layers.RandomTranslation(0.1, 0.1), None), (lambda: layers.RandomCrop(4, 4), None),
+])
+def test_what_moves_pixels_trains(layer, backward):
+    with tos.abstract():
+        model = chain((8, 8, 3), layers.Conv2D(2, 3, use_bias=False), layer())
+    counts = count(model, B, **STEP).counts
+    # of the convolution: a rotation's gradient inverts the map of each picture, three by three
+    assert int(counts.loc[model.layers[0].name][F, "mac"].sum()) == CONVOLVED
+    assert counts.loc[(model.layers[1].name, "backward")].any()
+    if backward:
+        row = counts.loc[(model.layers[1].name, "backward")]
+        assert {op: int(n) for (dtype, op), n in row.items() if n and dtype == F} == {
+            op: OUT * n for op, n in backward.items()}
+
+
+def test_spectral_normalisation_iterates_once_a_step():
+    """v = u W', u = v W, sigma = v W u' of the kernel as a matrix of 27 x 2; none differentiated."""
+    layer = layers.SpectralNormalization(layers.Conv2D(2, 3, use_bias=False))
+    assert macs(chain((8, 8, 3), layer), **STEP) == CONVOLVED + 3 * 27 * 2 + 2
+
+
+@pytest.mark.parametrize("activation", [
+    "glu", "celu", lambda x: keras.activations.threshold(x, 0.1, 0.2), "sparsemax", "tanh_shrink"])
+def test_activations_without_a_rule_train(activation):
+    model = chain((3,), dense(4), layers.Activation(activation))
+    assert macs(model, **STEP) == 2 * B * 12

@@ -76,15 +76,15 @@ BY_HAND = {
         COUNTED, T, T, T, add=(2 + 2 + 1 + 1 + 1) * N + 2 + 4 + 1,
         mul=(1 + 2 + 2 + 1) * N + 2 * 2 + 1 + 3, div=(2 + 1 + 1) * N, sqrt=N, pow=2 + 1 + 1)),
     # z + (g + 2 l w) - (n^p - a^p) / rate w, n = a + g g; w = (clip(z) - z) / (n^p / rate + 2 l2)
-    # with l2 + beta / (2 rate)
+    # with l2 + beta / (2 rate); the power p is 1 / 2, a root
     "Ftrl": (keras.optimizers.Ftrl, expected(
-        COUNTED, add=(1 + 1 + 1 + 1 + 1 + 1 + 1) * N, mul=(1 + 1 + 1) * N + 2, pow=3 * N,
+        COUNTED, add=(1 + 1 + 1 + 1 + 1 + 1 + 1) * N, mul=(1 + 1 + 1) * N + 2, sqrt=3 * N,
         div=(1 + 1 + 1) * N + 1, max=2 * N)),
     # m, v, corrected: m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + e) = u; |w| / |u| where both are
-    # above zero; w - ratio rate u
+    # above zero, of squares; w - ratio rate u
     "Lamb": (keras.optimizers.Lamb, expected(
-        COUNTED, T, add=(2 + 2 + 1 + 1) * N + 2 * (N - 1) + 2, mul=(1 + 2 + 1) * N + 1,
-        div=3 * N + 1, sqrt=N + 2, pow=2 * N + 2, max=2, select=2)),
+        COUNTED, T, add=(2 + 2 + 1 + 1) * N + 2 * (N - 1) + 2, mul=(1 + 2 + 2 + 1) * N + 1,
+        div=3 * N + 1, sqrt=N + 2, pow=2, max=2, select=2)),
     # w - rate sign(b1 m + (1 - b1) g); m = b2 m + (1 - b2) g
     "Lion": (keras.optimizers.Lion, expected(COUNTED, add=3 * N, mul=5 * N, max=N)),
     # rate and rho = min(rate, 1 / sqrt t); a = max(e2, rms w) rho; q = g g + e1; b = 1 - t^decay;

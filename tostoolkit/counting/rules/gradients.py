@@ -105,7 +105,8 @@ def _dropout_forward(call):
     n = call.outputs[0].size
     if call.layer.rate == 0 or call.layer.noise_shape is not None:
         raise lc.NoRule("dropout of nothing, or of a shape of its own")
-    return ops(DTYPE, max=n, mul=2 * n, random=n, select=n) + ops("int64", add=2, convert=2, rem=2)
+    # a draw, whether it is above the rate, and the input over the share kept, where it is
+    return ops(DTYPE, max=n, mul=n, random=n, select=n) + ops("int64", add=2, convert=2, rem=2)
 
 
 def _dropout_gradient(call, wanted, is_logits):

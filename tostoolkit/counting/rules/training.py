@@ -33,6 +33,11 @@ class Loss(NamedTuple):
     spared: Callable | None = None
 
 
+def _means(r):
+    """Divisions of the mean of each row, and of the mean over rows; over one it is that row."""
+    return r + (r > 1)
+
+
 def _softmax(n, r):
     return softmax(DTYPE, n, n // r)
 
@@ -40,19 +45,19 @@ def _softmax(n, r):
 #: Name of a loss function of ``keras.losses`` -> what is known of it.
 LOSSES = MappingProxyType({
     "mean_squared_error": Loss(
-        lambda n, r: ops(DTYPE, add=2 * n - 1, div=r + 1, mul=n),
+        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(r), mul=n),
         lambda n, r: ops(DTYPE, mul=2 * n, neg=n)),
     "mean_absolute_error": Loss(
-        lambda n, r: ops(DTYPE, add=2 * n - 1, div=r + 1, abs=n),
+        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(r), abs=n),
         lambda n, r: ops(DTYPE, max=n, mul=n, neg=n)),
     # log(sum(exp(x - max x))) - x[y]; the gradient softmax(x) - y is computed on the way; Keras
     # converts the labels to the loss's float32 and back to integers
     "sparse_categorical_crossentropy": Loss(
-        lambda n, r: ops(DTYPE, add=2 * n + 2 * r - 1, div=n + 1, exp=n, log=r, max=n - r)
+        lambda n, r: ops(DTYPE, add=2 * n + 2 * r - 1, div=n + (r > 1), exp=n, log=r, max=n - r)
         + ops("int32", convert=r) + ops(DTYPE, convert=r),
         lambda n, r: ops(DTYPE, mul=n), _softmax),
     "categorical_crossentropy": Loss(
-        lambda n, r: ops(DTYPE, add=5 * n - r - 1, div=n + 1, exp=n, log=r, max=n - r, mul=n),
+        lambda n, r: ops(DTYPE, add=5 * n - r - 1, div=n + (r > 1), exp=n, log=r, max=n - r, mul=n),
         lambda n, r: ops(DTYPE, mul=n), _softmax),
 })
 
@@ -86,7 +91,8 @@ def count_step(read, step, count_call, by_user) -> dict | None:
 
     >>> import keras
     >>> from tostoolkit.counting.count import count_call
-    >>> from tostoolkit.counting.introspection import compiled, inspect
+    >>> from tostoolkit.counting.compiled import compiled
+    >>> from tostoolkit.counting.introspection import inspect
     >>> from tostoolkit.counting.walk import read_calls
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
     >>> rows = count_step(read_calls(inspect(model), 2), compiled(model, "mse", "sgd"),

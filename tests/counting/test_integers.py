@@ -173,7 +173,7 @@ class Spread(keras.layers.Layer):
     """No rule: 2^20 elements for each one of the input, as a matrix of few columns."""
 
     def call(self, x):
-        spread = keras.ops.reshape(x, (-1, 1, 1)) * keras.ops.ones((1, 2**10, 2**10))
+        spread = keras.ops.reshape(x, (-1, 1, 1)) * keras.ops.full((1, 2**10, 2**10), 3.0)
         return keras.ops.sum(spread, axis=(1, 2))
 
 

@@ -213,6 +213,55 @@ with tos.abstract():
                               keras.layers.Dense(3, name="b")])
 table = tos.count_ops(large, 2, **step)["float32", "mac"]
 found["step"] = {f"{layer} {part}": int(n) for (layer, part), n in table.items() if n}
+
+class Student(keras.Model):
+    def __init__(self):
+        super().__init__(name="student")
+        self.out = keras.layers.Dense(4, use_bias=False)
+        self.teacher = keras.Sequential([
+            keras.Input((8,)), keras.layers.Dense(64, use_bias=False),
+            keras.layers.Dense(4, use_bias=False)])
+        self.teacher.trainable = False
+
+    def call(self, x):
+        return self.out(x)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(keras.ops.square(self.teacher(x) - y_pred))
+
+class Twice(Student):
+    def train_step(self, state, data):
+        import jax
+        trained, fixed, slots, metrics = state
+
+        def loss(trained, fixed):
+            outputs, fixed = self.stateless_call(trained, fixed, data[0])
+            return (outputs ** 2).mean(), fixed
+
+        def both(trained):
+            first, new = loss(trained, fixed)
+            return first + loss([-v for v in trained], new)[0], new
+
+        (value, fixed), gradients = jax.value_and_grad(both, has_aux=True)(trained)
+        trained, slots = self.optimizer.stateless_apply(slots, gradients, trained)
+        return {"loss": value}, (trained, fixed, slots, metrics)
+
+def macs(model, *args, **kwargs):
+    return int(tos.count_ops(model, *args, **kwargs).xs("mac", axis=1, level="op").sum().sum())
+
+for cls in (Student, Twice):
+    model = cls()
+    model(keras.ops.ones((1, 8)))
+    model.compile(keras.optimizers.SGD())
+    before = [set(vars(x)) for x in (model, model.optimizer, *model.metrics)]
+    found[cls.__name__] = macs(model, 1, "training", input_shape=(8,))
+    found[cls.__name__ + " is as before"] = before == [
+        set(vars(x)) for x in (model, model.optimizer, *model.metrics)]
+half = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, dtype="mixed_float16")])
+scaled = count(half, 2, phase="training", loss="mse",
+               optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()))
+found["update"] = row(scaled.counts.xs("update", level="part"))
+found["notes"] = scaled.notes
 found["values"] = [v.value is not None if v._value is not None else None for v in large.variables]
 print(json.dumps(found))
 """
@@ -229,6 +278,11 @@ def test_custom_layers_own_counters_and_steps_on_jax():
     assert found["own, step"]["float32 sin"] == 1010
     assert "float32 tanh" not in found["own, step"]
     assert found["step"] == {"a forward": 64, "b forward": 24, "a backward": 64, "b backward": 48}
+    assert found["Student"] == 2 * 8 * 4 + 8 * 64 + 64 * 4  # forward, gradient; the teacher
+    assert found["Twice"] == 2 * (2 * 8 * 4)  # forward and gradient, both twice
+    assert found["Student is as before"] and found["Twice is as before"]
+    assert found["update"]["float32 sqrt"] == 5 * 3 + 3 + 2  # Adam: one a weight, one a variable
+    assert any("dearer branch" in note for note in found["notes"])  # steps that are left out
     assert found["values"] == [None] * 4  # no weight was allocated
 
 

@@ -266,7 +266,7 @@ DIFFERENCES = {
     "MultiHeadAttention 1": {"inference": {"float32 mul"},
                              "training": {"float32 add", "float32 mul"}},
     # stochastic depth is a dropout
-    "EfficientNetB0": {"training": DROPOUT | {"float32 convert"}},
+    "EfficientNetB0": {"training": DROPOUT | {"float32 convert", "float32 mul"}},
 }
 #: The update counts steps in another integer format, and negates the learning rate.
 OF_UPDATE = {"int64 add", "int32 add", "float32 neg"}

@@ -4,14 +4,19 @@ It runs on fake tensors, which have a shape and no memory, under a mode that see
 (`torch_graph`). Nothing of the model is touched: fake tensors stand in the place of its variables.
 
 Keras does not run the same arithmetic on PyTorch as on TensorFlow everywhere, and a trace says
-what is run. It differs in these:
+what is run. It differs in these; `torch_definitions` holds what is counted alike all the same:
 
+* dropout is x keep / (1 - rate) on PyTorch and a choice on TensorFlow, where the states of
+  generators count too; here a draw is one ``random``;
 * cross-entropy of integer labels is a log-softmax and a choice on PyTorch, one kernel on
   TensorFlow, which computes its gradient in the forward pass;
-* a gradient of a difference is negated before it is summed, on TensorFlow after;
-* x^2 and x^3 are products on PyTorch, powers on TensorFlow;
-* TensorFlow's uniform random numbers are scaled by their range, and the state of its generators
-  counts; here a draw is one ``random``.
+* a recurrent layer is a loop on TensorFlow, whose steps are all alike; on PyTorch the first needs
+  no gradient of its states, the last no state that nobody reads, and the gradients of the slices
+  that gates are add up as whole tensors;
+* the gradient of an embedding is a table on PyTorch; indices are brought into range as int64;
+* attention whose values are not of the size of its keys scales both queries and keys;
+* the kernel's gradient of a batch of matrices is one product, on TensorFlow one a sample, and sums;
+* on a CPU, products of float16 are in float32, and those of small int8 matrices in int32.
 """
 
 from collections import Counter, defaultdict

@@ -71,7 +71,7 @@ NOT_KERAS = {
     "torch_tensors.py": {"_schema", "_"},
 }
 #: Tables of the names of PyTorch's ops, many of which are private to PyTorch.
-TABLES = ("torch_kernels.py", "torch_ops.py", "torch_tables.py")
+TABLES = ("torch_algorithms.py", "torch_kernels.py", "torch_ops.py", "torch_tables.py")
 
 
 def strings(code):

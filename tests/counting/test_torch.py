@@ -111,7 +111,7 @@ def test_elementwise_ops(torch_counts):
         "square": f32(mul=4), "cube": f32(mul=8), "root": f32(sqrt=4), "power": f32(pow=4),
         "scaled sum": f32(add=4, mul=4), "promoted": f32(mul=4) | {"int32 convert": 4},
         "compared": {"int8 max": 4}, "chosen": f32(max=4, select=4),
-        "gelu": f32(erf=4, mul=12, neg=4), "tanh gelu": f32(add=8, mul=16, pow=4, tanh=4),
+        "gelu": f32(erf=4, mul=12, neg=4), "tanh gelu": f32(add=8, mul=24, tanh=4),
         "softmax": f32(add=2 * 15 - 3, div=15, exp=15, max=12), "floor": f32(div=4, round=4),
         "complex": f32(add=6, mul=12),  # (a + bi)(c + di): four products, two sums
         "decomposed": f32(exp=4, max=4, select=4)}
@@ -136,6 +136,15 @@ def test_kernels_count_by_their_definition(torch_counts):
         "cross-entropy": f32(add=3 * 15 - 3 + 2, div=1, exp=15, log=3, max=12, neg=3)}
 
 
+def test_algorithms_count_as_published(torch_counts):
+    assert torch_counts["algorithms"] == {
+        # Cooley and Tukey of 3 rows of 8: 2 n log2 n products and 3 n log2 n sums, half for reals
+        "fft": f32(add=3 * 36, mul=3 * 24), "inverse fft": f32(add=3 * 36, mul=3 * 24 + 24),
+        # Golub and Van Loan, algorithm 4.2.2: (n^3 - n) / 6 MACs
+        "cholesky": f32(div=3, mac=4, sqrt=3),
+        "sort": f32(max=3 * 8 * 3)}
+
+
 def test_random_numbers_are_one_random_each(torch_counts):
     assert torch_counts["random"] == {
         "dropout": f32(div=4, max=4, mul=4, random=4),  # keep / (1 - rate), then x keep
@@ -150,7 +159,7 @@ def test_of_a_condition_on_the_data_the_dearer_way_counts_and_is_said(torch_coun
 
 def test_what_cannot_be_counted_says_why(torch_counts):
     refused = torch_counts["refused"]
-    assert "aten._fft_r2c.default has no counter; it is an entry of" in refused["unknown"]
+    assert "lgamma.default has no counter; it is an entry of" in refused["unknown"]
     assert "until the data end it" in refused["loop"]
     assert "reads a value of the data" in refused["value"]
     assert "DynamicOutputShapeException" in refused["size"]
@@ -230,7 +239,7 @@ print(int(counts["float32", "mac"].sum()), int(counts["float32", "tanh"].sum()))
 #: What differs by kind of op, and why: kind of layer -> phase -> columns. A `*` is all phases.
 SEEDS = {"int64 add", "int64 convert", "int64 rem"}  # TensorFlow counts its generators' states
 #: Dropout is x keep / (1 - rate) on PyTorch, and a choice on TensorFlow.
-DROPOUT = SEEDS | {"float32 div", "float32 mul", "float32 select"}
+DROPOUT = SEEDS | {"float32 div", "float32 select"}
 #: Indices are brought into range in the format that a backend takes them in.
 INDICES = {f"{dtype} {op}" for dtype in ("int32", "int64") for op in ("add", "max", "select")} | {
     "int32 convert"}
@@ -256,9 +265,8 @@ DIFFERENCES = {
     # values of another size than keys have no kernel: PyTorch scales queries and keys
     "MultiHeadAttention 1": {"inference": {"float32 mul"},
                              "training": {"float32 add", "float32 mul"}},
-    # a division by a batch of one is left out on PyTorch; stochastic depth is a dropout
-    **dict.fromkeys(("MobileNetV2", "ConvNeXtTiny"), {"training": {"float32 div"}}),
-    "EfficientNetB0": {"training": DROPOUT | {"float32 convert"}},
+    # stochastic depth is a dropout
+    "EfficientNetB0": {"training": DROPOUT | {"float32 convert", "float32 mul"}},
 }
 #: The update counts steps in another integer format, and negates the learning rate.
 OF_UPDATE = {"int64 add", "int32 add", "float32 neg"}

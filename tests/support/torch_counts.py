@@ -217,6 +217,14 @@ def kernels():
 
 
 @case
+def algorithms():
+    return {"fft": of(torch.fft.rfft, tensor(3, 8)),
+            "inverse fft": of(lambda x: torch.fft.irfft(x, n=8), tensor(3, 5, dtype="complex64")),
+            "cholesky": of(torch.linalg.cholesky, tensor(3, 3)),
+            "sort": of(lambda x: x.sort().values, tensor(3, 8))}
+
+
+@case
 def random():
     return {"dropout": of(lambda x: F.dropout(x, 0.5, training=True)),
             "normal": of(lambda x: x + torch.randn(4)),
@@ -248,7 +256,7 @@ def refused():
             x = x - 1
         return x
 
-    return {"unknown": raised(torch.fft.rfft), "loop": raised(until),
+    return {"unknown": raised(torch.lgamma), "loop": raised(until),
             "value": raised(lambda x: x * float(x.sum())),
             "size": raised(lambda x: x[x > 0]),
             "code": raised(lambda x: x @ torch.ones(5))}

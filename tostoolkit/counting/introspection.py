@@ -429,4 +429,6 @@ def abstract() -> Iterator[None]:
                  lambda v, make: vars(v).update(_value=None, _initializer=make))
         # what is made in a scope without state would be given its value when that ends
         _replace(stack, cls, "_deferred_initialize", lambda v: None)
+        if keras.backend.backend() == "torch":  # where a built layer asks for its values
+            _replace(stack, keras.Layer, "_post_build", lambda layer: None)
         yield

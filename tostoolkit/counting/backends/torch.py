@@ -4,14 +4,19 @@ It runs on fake tensors, which have a shape and no memory, under a mode that see
 (`torch_graph`). Nothing of the model is touched: fake tensors stand in the place of its variables.
 
 Keras does not run the same arithmetic on PyTorch as on TensorFlow everywhere, and a trace says
-what is run. It differs in these:
+what is run. It differs in these; `torch_definitions` holds what is counted alike all the same:
 
+* dropout is x keep / (1 - rate) on PyTorch and a choice on TensorFlow, where the states of
+  generators count too; here a draw is one ``random``;
 * cross-entropy of integer labels is a log-softmax and a choice on PyTorch, one kernel on
   TensorFlow, which computes its gradient in the forward pass;
-* a gradient of a difference is negated before it is summed, on TensorFlow after;
-* x^2 and x^3 are products on PyTorch, powers on TensorFlow;
-* TensorFlow's uniform random numbers are scaled by their range, and the state of its generators
-  counts; here a draw is one ``random``.
+* a recurrent layer is a loop on TensorFlow, whose steps are all alike; on PyTorch the first needs
+  no gradient of its states, the last no state that nobody reads, and the gradients of the slices
+  that gates are add up as whole tensors;
+* the gradient of an embedding is a table on PyTorch; indices are brought into range as int64;
+* attention whose values are not of the size of its keys scales both queries and keys;
+* the kernel's gradient of a batch of matrices is one product, on TensorFlow one a sample, and sums;
+* on a CPU, products of float16 are in float32, and those of small int8 matrices in int32.
 """
 
 from collections import Counter, defaultdict
@@ -32,14 +37,18 @@ from ..calls import (
     LayerCall,
     Tensor,
 )
-from ..compiled import as_compiled
+from ..compiled import as_compiled, optimizers_of
 from ..introspection import (
     is_operator,
+    mask_of,
+    put_mask,
     sublayers,
+    unchanged,
     with_functions,
     with_places,
 )
-from ..trace import TraceError, python_errors, says_how_to_count
+from ..targets import trials
+from ..trace import not_built, python_errors, says_how_to_count
 from .torch_definitions import DEFINITIONS
 from .torch_graph import dearer
 from .torch_module import OPERATORS, trace_function
@@ -51,20 +60,29 @@ __all__ = ["trace_call", "trace_function", "trace_step"]
 
 def trace_call(call, by_user) -> CallCount:
     """Return the op counts of one call, from its trace; arguments and errors as `trace`."""
+    import keras
+
     layer = call.layer
     if not getattr(layer, "built", True):
-        raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
-                         "inputs, or layer.build(shape), first")
+        raise not_built(call)
     training = {"training": False} if "training" in signature(layer.call).parameters else {}
     variables = getattr(layer, "variables", ())
 
     def run(recorder, fake):
-        with (python_errors(call.path), with_functions(**DEFINITIONS),
+        with (python_errors(call.path, kind=call.kind), unchanged(layer),
+              with_functions(**DEFINITIONS),
               with_places(variables, partial(_place, fake), every=True),
               _by_hand(sublayers(layer), by_user, recorder), torch.no_grad(), fake):
-            args, kwargs = call.arguments(map(fake_tensor, call.inputs))
+            tensors = list(map(fake_tensor, call.inputs))
+            for tensor, mask in zip(tensors, call.masks, strict=False):
+                if mask is not None:
+                    put_mask(tensor, fake_tensor(mask))
+            args, kwargs = call.arguments(tensors)
             with recorder.of(variables):
-                return layer(*args, **kwargs | training)
+                outputs = layer(*args, **kwargs | training)
+                flat = keras.tree.flatten(outputs)
+                masks = [mask_of(flat[place]) for place in call.masks_wanted]
+                return flat, masks
 
     with says_how_to_count(call.path, call.kind):
         counts, _, notes = dearer(run)
@@ -73,37 +91,41 @@ def trace_call(call, by_user) -> CallCount:
 
 def trace_step(read, step, by_user) -> dict:
     """Return (layer, part) -> CallCount of a training step; arguments and errors as `trace`."""
-    import keras
-
     model, notes = read.model, []
 
     def run(recorder, fake):
-        with (python_errors(model.name, step=True), with_functions(**DEFINITIONS),
-              with_places(model.variables, partial(_place, fake), every=True),
-              as_compiled(model, step) as train_step,
-              with_places(model.optimizer.variables, partial(_place, fake), every=True),
-              _by_hand(read.layers, by_user, recorder), ExitStack() as stack):
-            _forget_gradients(model)
-            candidates, errors = list(step.targets_of(read.output_tensors())), []
-            stack.enter_context(fake)
-            for targets, said in candidates:
-                x = read.structure([fake_tensor(t) for t in read.inputs])
-                y = keras.tree.map_structure(fake_tensor, targets)
-                try:
-                    with recorder.of((*model.variables, *model.optimizer.variables)):
-                        outputs = train_step((x, y))
+        worst = None
+        with python_errors(model.name, step=True), with_functions(**DEFINITIONS):
+            for tensors, data, said in trials(step, read, (read.output_tensors,)):
+                recorder.clear()
+                variables = _variables(model, step)
+                with (with_places(variables, partial(_place, fake), every=True),
+                      as_compiled(model, step) as train_step,
+                      _by_hand(read.layers, by_user, recorder), fake):
+                    _forget_gradients(train_step.model)
+                    given = data(list(map(fake_tensor, tensors)))
+                    try:
+                        with recorder.of(_variables(train_step.model, step)):
+                            outputs = train_step(given)
+                    except Exception as error:
+                        if recorder.refused:
+                            raise
+                        if worst is None or len(tensors) > len(read.inputs):
+                            worst = error  # what goes wrong with targets says more
+                        continue
                     notes[:] = said
                     return outputs
-                except Exception as error:
-                    if recorder.refused:
-                        raise
-                    errors.append(error)
-                    recorder.clear()
-            raise errors[0]
+            raise worst
 
-    with says_how_to_count(model.name, type(model).__name__):
+    with says_how_to_count(model.name, type(model).__name__, step=True):
         counts, by_hand, found = dearer(run)
     return _by_layer(read, counts, by_hand, (*notes, *found))
+
+
+def _variables(model, step):
+    """Return the variables of a model and of the optimizers of its step."""
+    optimizers = [*optimizers_of(model), *([step.optimizer] if step.optimizer else [])]
+    return [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
 
 
 def _place(fake, shape, dtype, trainable):

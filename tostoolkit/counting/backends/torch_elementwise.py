@@ -156,7 +156,7 @@ def gelu(op):
 
 
 #: Ops per element of the gradient of the tanh form of GELU, x used in three places.
-GELU_TANH_GRADIENT = {"mul": 9, "pow": 1, "add": 3}
+GELU_TANH_GRADIENT = {"mul": 10, "add": 3}
 
 
 def gelu_gradient(op):

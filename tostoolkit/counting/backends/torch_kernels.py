@@ -180,17 +180,16 @@ def adaptive_pool_gradient(op):
     return ops(dtype_of(y), div=y.numel(), add=_adaptive_taps(op, x, y)[0])
 
 
-#: Neighbours that a resized pixel is interpolated from.
-_NEIGHBOURS = {"linear1d": 2, "bilinear2d": 4, "trilinear3d": 8, "bicubic2d": 16}
+#: What a pixel's gradient takes to reach the neighbours that it came from: along each axis it is
+#: shared by weights, and each share is added.
+_NEIGHBOURS = {"linear1d": {"mul": 2, "add": 2}, "bilinear2d": {"mul": 6, "add": 4},
+               "trilinear3d": {"mul": 14, "add": 8}, "bicubic2d": {"mul": 20, "add": 16}}
 
 
 def resize_gradient(op):
     """A share of each gradient is added to each neighbour that the pixel came from."""
     y, kind = op.inputs[0], op.name.removesuffix("_backward").rpartition("_")[2]
-    taps = _NEIGHBOURS.get(kind)
-    if taps is None:  # the nearest
-        return ops(dtype_of(y), add=y.numel())
-    return ops(dtype_of(y), mul=taps * y.numel(), add=taps * y.numel())
+    return elementwise(dtype_of(y), y.numel(), _NEIGHBOURS.get(kind, {"add": 1}))  # the nearest
 
 
 def grid_sample(op):

@@ -12,6 +12,7 @@ from collections import Counter
 import torch
 
 from ..rules.activations import log_softmax, ops, softmax, softmax_gradient
+from .torch_algorithms import ALGORITHMS
 from .torch_elementwise import (
     cast,
     choice,
@@ -100,20 +101,6 @@ def _log_softmax_gradient(dtype, n, length):
     return ops(dtype, exp=n, mul=n, add=2 * n - n // length)
 
 
-def _sorted(op):
-    x = op.inputs[0]
-    length = x.shape[op.get("dim", -1)] if x.dim() else 1
-    return ops(dtype_of(x), max=x.numel() * max(length - 1, 1).bit_length())
-
-
-def _searched(op):
-    """A binary search of each value among the boundaries."""
-    values = op.arguments["self"]
-    boundaries = op.arguments.get("sorted_sequence", op.arguments.get("boundaries"))
-    n = values.numel() if isinstance(values, torch.Tensor) else 1
-    return ops(dtype_of(boundaries), max=n * boundaries.shape[-1].bit_length())
-
-
 def _per_input(kind):
     return lambda op: ops(dtype_of(op.outputs[0]), **{kind: op.inputs[0].numel()})
 
@@ -182,7 +169,7 @@ TORCH_COUNTERS = {
     **dict.fromkeys(("norm", "linalg_vector_norm"), _norm), "logsumexp": _logsumexp,
     "polar": complex_arithmetic, "clamp": clamp, "pow": power, "where": choice,
     "masked_fill": masked_fill,
-    **dict.fromkeys(("copy", "_to_copy"), cast),
+    **dict.fromkeys(("copy", "_to_copy", "convert_element_type"), cast),
     **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "_int_mm", "addmm", "addbmm", "baddbmm",
                      "addmv"), _products),
     "addcmul": scaled("mul"), "addcdiv": scaled("div"),
@@ -191,15 +178,13 @@ TORCH_COUNTERS = {
     "_softmax": _rows(softmax), "_log_softmax": _rows(log_softmax),
     "_softmax_backward_data": _rows(softmax_gradient),
     "_log_softmax_backward_data": _rows(_log_softmax_gradient), "_safe_softmax": _rows(softmax),
-    **dict.fromkeys(("sort", "topk", "argsort", "kthvalue", "median", "msort"), _sorted),
-    "searchsorted": _searched, "bucketize": _searched,
     "cumsum": _per_input("add"), "cumprod": _per_input("mul"),
     **dict.fromkeys(("cummax", "cummin"), _per_input("max")),
     **dict.fromkeys(("index_put", "_index_put_impl", "_unsafe_index_put", "index_add",
                      "scatter_add", "scatter_reduce", "index_reduce", "scatter"), _scattered),
     "embedding_dense_backward": _embedding_gradient, "_embedding_bag": _embedding_bag,
     "_embedding_bag_forward_only": _embedding_bag, "_cdist_forward": _distances,
-    **KERNELS,
+    **ALGORITHMS, **KERNELS,
 }
 
 

@@ -1,5 +1,6 @@
 """Kinds of aten ops: how many ops an element, which reduce, move, make or draw values."""
 
+from ..algorithms import bessel_i0
 from ..rules.activations import ACTIVATIONS
 
 _LINEAR = {"add": 2, "mul": 1}  # a + (b - a) t
@@ -10,7 +11,8 @@ ELEMENTWISE = {
     "floor_divide": {"div": 1, "round": 1}, **dict.fromkeys(("remainder", "fmod"), {"rem": 1}),
     **{name: {name: 1} for name in ("sqrt", "rsqrt", "exp", "log", "tanh", "sigmoid", "erf",
                                     "neg", "abs", "round")},
-    "erfinv": {"erf": 1}, "angle": {"sin": 1}, "nextafter": {"max": 1},
+    "erfinv": {"erf": 1}, "erf_inv": {"erf": 1}, "angle": {"sin": 1}, "nextafter": {"max": 1},
+    **dict.fromkeys(("i0", "bessel_i0"), bessel_i0()),
     "expm1": {"exp": 1}, "exp2": {"exp": 1}, "log1p": {"log": 1}, "erfc": {"erf": 1},
     **dict.fromkeys(("log2", "log10"), {"log": 1, "div": 1}),
     **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan", "atan2"), {"sin": 1}),

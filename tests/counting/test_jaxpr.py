@@ -56,14 +56,15 @@ def _beginning(*prefixes):
 #: Why counts in inference differ -> models. What agrees must leave this list.
 WHY_DIFFERENT = {
     CONSTANTS: [*_beginning("ConvNeXt", "EfficientNetV2B"), "DINOV3Backbone",
-                "MetaCLIP2Backbone", "SwinTransformerBackbone", "SwinTransformerImageClassifier", "ViTBackbone", "ViTImageClassifier"],
+                "MetaCLIP2Backbone", "SwinTransformerBackbone",
+                "SwinTransformerImageClassifier", "ViTBackbone", "ViTImageClassifier"],
     UNADAPTED: _beginning("EfficientNetB"),
     MEAN_OF_ONE: [*_beginning("NASNet"), "DenseNetImageClassifier", "MobileNetBackbone",
                   "MobileNetImageClassifier"],
     UNNEEDED: ["SigLIPBackbone", "SigLIPBackbone, version 2"],
     REFUSED: ["MoonshineBackbone", "MoonshineBackbone, gated", "MoonshineAudioToText",
               "PARSeqBackbone", "VideoPrismBackbone", "VideoPrismBackbone with text"],
-    ONE_PATH: ["DeepLabV3Backbone", "DeepLabV3ImageSegmenter", "XLNetBackbone"],
+    ONE_PATH: ["DeepLabV3Backbone", "XLNetBackbone"],
     SQUARE: ["Gemma3nBackbone", "Gemma3nCausalLM", "RWKV7Backbone", "RWKV7CausalLM"],
     CUMSUM: ["FalconBackbone", "FalconCausalLM", "Qwen3_5Backbone", "Qwen3_5CausalLM",
              "Qwen3_5MoeBackbone", "Qwen3_5MoeCausalLM"],
@@ -79,7 +80,7 @@ WHY_DIFFERENT = {
     FFT: ["FNetBackbone", "FNetMaskedLM", "FNetTextClassifier"],
     UNBUILT: ["SAMBackbone", "SAMImageSegmenter", "StableDiffusion3Backbone",
               "StableDiffusion3TextToImage", "StableDiffusion3ImageToImage",
-              "StableDiffusion3Inpaint"],
+              "StableDiffusion3Inpaint", "VGGImageClassifier"],
 }
 DIFFERENT = {name: why for why, names in WHY_DIFFERENT.items() for name in names}
 #: Model -> why its MACs in training differ.

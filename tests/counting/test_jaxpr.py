@@ -33,6 +33,7 @@ FEW = ["MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50", "VGG16",
        "BertBackbone", "DistilBertTextClassifier", "GemmaCausalLM", "LlamaBackbone",
        "ResNetBackbone, basic", "BartSeq2SeqLM"]
 
+UNADAPTED = "a Normalization that is not adapted subtracts 0 and divides by 1: a jaxpr knows that"
 CONSTANTS = "what build made of constants is counted as if data reached it"
 MEAN_OF_ONE = "a mean of one value is divided by 1, which changes nothing"
 UNNEEDED = "a branch that no output needs is counted by rule"
@@ -45,15 +46,25 @@ INDICES = "TensorFlow's backend converts and wraps indices where JAX's does not 
 KERNEL = "each backend has a formula of its own (resizing by matrices, sampling, masks)"
 FFT = "a transform's ops are those of an algorithm, which a jaxpr does not say"
 UNBUILT = "KerasHub 0.32 does not build it on JAX from these arguments"
+
+
+def _beginning(*prefixes):
+    """Return the applications whose names begin so."""
+    return [name for name in APPLICATIONS if name.startswith(prefixes)]
+
+
 #: Why counts in inference differ -> models. What agrees must leave this list.
 WHY_DIFFERENT = {
-    CONSTANTS: ["DINOV3Backbone", "MetaCLIP2Backbone", "SwinTransformerBackbone",
+    CONSTANTS: [*_beginning("ConvNeXt", "EfficientNetV2B"), "DINOV3Backbone",
+                "MetaCLIP2Backbone", "SwinTransformerBackbone",
                 "SwinTransformerImageClassifier", "ViTBackbone", "ViTImageClassifier"],
-    MEAN_OF_ONE: ["DenseNetImageClassifier", "MobileNetBackbone", "MobileNetImageClassifier"],
+    UNADAPTED: _beginning("EfficientNetB"),
+    MEAN_OF_ONE: [*_beginning("NASNet"), "DenseNetImageClassifier", "MobileNetBackbone",
+                  "MobileNetImageClassifier"],
     UNNEEDED: ["SigLIPBackbone", "SigLIPBackbone, version 2"],
     REFUSED: ["MoonshineBackbone", "MoonshineBackbone, gated", "MoonshineAudioToText",
               "PARSeqBackbone", "VideoPrismBackbone", "VideoPrismBackbone with text"],
-    ONE_PATH: ["DeepLabV3Backbone", "DeepLabV3ImageSegmenter", "XLNetBackbone"],
+    ONE_PATH: ["DeepLabV3Backbone", "XLNetBackbone"],
     SQUARE: ["Gemma3nBackbone", "Gemma3nCausalLM", "RWKV7Backbone", "RWKV7CausalLM"],
     CUMSUM: ["FalconBackbone", "FalconCausalLM", "Qwen3_5Backbone", "Qwen3_5CausalLM",
              "Qwen3_5MoeBackbone", "Qwen3_5MoeCausalLM"],
@@ -69,7 +80,7 @@ WHY_DIFFERENT = {
     FFT: ["FNetBackbone", "FNetMaskedLM", "FNetTextClassifier"],
     UNBUILT: ["SAMBackbone", "SAMImageSegmenter", "StableDiffusion3Backbone",
               "StableDiffusion3TextToImage", "StableDiffusion3ImageToImage",
-              "StableDiffusion3Inpaint"],
+              "StableDiffusion3Inpaint", "VGGImageClassifier"],
 }
 DIFFERENT = {name: why for why, names in WHY_DIFFERENT.items() for name in names}
 #: Model -> why its MACs in training differ.

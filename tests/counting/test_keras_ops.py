@@ -88,7 +88,7 @@ def test_all_modules_of_keras_ops_are_walked():
 
 
 @pytest.mark.parametrize("place", ["bare", "layer"])
-@pytest.mark.parametrize("name", filter(in_keras, EXACT))
+@pytest.mark.parametrize("name", [*filter(in_keras, EXACT)])
 def test_function_counts_its_closed_form(name, place):
     if name in (NOT_BARE if place == "bare" else NOT_IN_A_LAYER):
         with pytest.raises(Exception):  # noqa: B017, PT011 - Keras' own, of any kind
@@ -98,13 +98,13 @@ def test_function_counts_its_closed_form(name, place):
 
 
 @pytest.mark.parametrize("place", ["bare", "layer"])
-@pytest.mark.parametrize("name", filter(in_keras, MOVES))
+@pytest.mark.parametrize("name", [*filter(in_keras, MOVES)])
 def test_function_moves_data(name, place):
     assert counted(model_of(*MOVES[name], place)) == {}
 
 
 @pytest.mark.parametrize("place", ["bare", "layer"])
-@pytest.mark.parametrize("name", filter(in_keras, REFUSED))
+@pytest.mark.parametrize("name", [*filter(in_keras, REFUSED)])
 def test_function_is_refused_for_a_reason(name, place):
     function, shapes, says, _ = REFUSED[name]
     try:
@@ -124,7 +124,7 @@ def rule_of(call):
         return None
 
 
-@pytest.mark.parametrize("name", filter(in_keras, [*EXACT, *MOVES]))
+@pytest.mark.parametrize("name", [*filter(in_keras, [*EXACT, *MOVES])])
 def test_rule_equals_trace(name):
     """By kind and dtype, of each operator that has a rule: the trace is forced."""
     if name in NOT_BARE or name == "conv_transpose":

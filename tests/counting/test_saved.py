@@ -85,7 +85,7 @@ def test_a_file_counts_as_the_model_that_was_saved(tmp_path, capsys, make, suffi
     (keras.losses.MeanSquaredError, "rmsprop", ["mse"]), ("kld", "adamw", []),
     (keras.losses.mean_squared_error, "adagrad", []), ("bce", "sgd", ["mse"]),
     (["mse"], "adam", []), (keras.losses.Huber, "sgd", ["mape"]),
-], ids=str)
+], ids=lambda value: getattr(value, "__name__", str(value)))
 def test_a_compiled_file_counts_and_trains_as_it_was_compiled(
         tmp_path, capsys, loss, optimizer, metrics, suffix):
     loss = loss() if isinstance(loss, type) else loss

@@ -73,15 +73,15 @@ class OpCounts:
         """
         return rows(self.counts, self.counted_by_hand, self.notes, read)
 
-    def _add(self, frame, reached, times):
+    def _add(self, frame, reached, times, wanted=None):
         """Add the counts of a graph; return which of its outputs data reaches.
 
         `frame` holds the graph and what is known in it; `reached` says which of its inputs carry
-        data, rather than constants.
+        data, rather than constants; `wanted` which of its outputs are used, all when left out.
         """
         graph = frame.graph
         reach = {t.ref() for t, r in zip(graph.inputs, reached, strict=False) if r}
-        needed, marks = needed_ops(graph), set()
+        needed, marks = _needed(graph, wanted), set()
         for op in graph.get_operations():
             if op not in needed or not any(t.ref() in reach for t in op.inputs):
                 continue
@@ -90,7 +90,9 @@ class OpCounts:
             if self._is_by_hand(op, times, marks):
                 outputs = [True] * len(op.outputs)
             else:
-                outputs = self._add_op(op, [t.ref() in reach for t in op.inputs], times, frame)
+                flow = [t.ref() in reach for t in op.inputs]
+                used = [t.ref() in needed for t in op.outputs]
+                outputs = self._add_op(op, flow, times, frame, used)
             reach.update(t.ref() for t, r in zip(op.outputs, outputs, strict=False) if r)
         return [t.ref() in reach for t in graph.outputs]
 
@@ -113,13 +115,13 @@ class OpCounts:
             self.counted_by_hand.add(op.name)
         return True
 
-    def _add_op(self, op, flow, times, frame):
-        """Add the counts of one op; return which of its outputs data reaches."""
+    def _add_op(self, op, flow, times, frame, used):
+        """Add the counts of one op, of whose outputs some are `used`; return where data goes."""
         name = function_of(op)
         if name is not None:
             body = self._inside(op)
             inner = graph_of(op.graph, name, op.inputs)
-            outputs = body._add(frame.inside(inner, op.inputs), flow, times)
+            outputs = body._add(frame.inside(inner, op.inputs), flow, times, used)
             self._merge(body, op)
             return outputs
         if op.type in _LOOPS:
@@ -222,22 +224,44 @@ def _is_backward(name):
     return name.split("/")[0] in (BACKWARD_SCOPE, UPDATE_SCOPE, "gradient_tape")
 
 
-def needed_ops(graph):
-    """Return the ops that the graph's outputs, and the variables that it writes, depend on."""
-    needed, seen, tensors = set(), set(), list(graph.outputs)
+def needed_ops(graph, wanted=None) -> set:
+    """Return the ops that outputs of a graph, and the variables that it writes, depend on.
+
+    `wanted` says of each output whether it is; all are, when left out.
+    """
+    return {tensor_or_op for tensor_or_op in _needed(graph, wanted) if hasattr(tensor_or_op, "type")}
+
+
+def _needed(graph, wanted=None):
+    """Return the ops, and the references of the tensors, that are needed, as `needed_ops`."""
+    tensors = [t for i, t in enumerate(graph.outputs) if wanted is None or wanted[i]]
     others = [op for op in graph.control_outputs if op.type not in _CHECKS]
+    needed = set()
     while tensors or others:
-        if tensors:
-            tensor = tensors.pop()
-            op = tensor.op  # IdentityN hands on each of its inputs by itself
-            place = tensor.value_index if op.type == "IdentityN" else None
+        if not tensors:
+            op = others.pop()
+            reads = [] if op in needed else op.inputs
         else:
-            op, place = others.pop(), None
-        if (op, place) not in seen:
-            seen.add((op, place))
+            tensor = tensors.pop()
+            if tensor.ref() in needed:
+                continue
+            needed.add(tensor.ref())
+            op = tensor.op
+            reads = _reads(op, tensor.value_index)
+        if op not in needed:
             needed.add(op)
-            tensors.extend(op.inputs if place is None else [op.inputs[place]])
             others.extend(op.control_inputs)
+        tensors.extend(reads)
     return needed
 
 
+def _reads(op, place):
+    """Return the inputs that an output of an op is made of."""
+    if op.type == "IdentityN":  # hands on each of its inputs by itself
+        return [op.inputs[place]]
+    name = function_of(op)
+    if name is None:
+        return op.inputs
+    inner = graph_of(op.graph, name, op.inputs)
+    needed = _needed(inner, [i == place for i in range(len(inner.outputs))])
+    return [t for t, inside in zip(op.inputs, inner.inputs, strict=False) if inside.ref() in needed]

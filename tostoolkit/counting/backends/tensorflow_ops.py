@@ -169,8 +169,13 @@ def _conv(output, kernel, depthwise=False):
         shape = list(_place(op, kernel).shape)
         taps = prod(shape[:-2]) * (1 if depthwise else shape[-2])
         tensor = _place(op, output)
-        return ops(dtype_of(tensor), mac=_used(tensor) * taps)
+        used = _used(tensor) if output[0] == "out" else _given(tensor)
+        return ops(dtype_of(tensor), mac=used * taps)
     return count
+
+
+#: Ops between a convolution and what moves its pixels to the batch.
+_ONE_AXIS_MORE = ("Squeeze", "ExpandDims", "Reshape", "Identity")
 
 
 def _used(tensor):
@@ -180,12 +185,19 @@ def _used(tensor):
     what that padded: those outputs are not part of the convolution.
     """
     readers = tensor.consumers()
-    while len(readers) == 1 and readers[0].type in (
-            "Squeeze", "ExpandDims", "Reshape", "Identity"):
+    while len(readers) == 1 and readers[0].type in _ONE_AXIS_MORE:
         readers = readers[0].outputs[0].consumers()
     if readers and all(op.type == "BatchToSpaceND" for op in readers):
         return size(readers[0].outputs[0])
     return size(tensor)
+
+
+def _given(tensor):
+    """Return the elements of the gradient of such a result, without those that pad it."""
+    op = tensor.op
+    while op.type in _ONE_AXIS_MORE:
+        op = op.inputs[0].op
+    return size(op.inputs[0] if op.type == "SpaceToBatchND" else tensor)
 
 
 def _place(op, where):

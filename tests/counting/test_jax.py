@@ -70,8 +70,7 @@ DIFFERENCES = {
                     {"training": SEEDS | AFFINE}),
     # a gradient goes through what a variable is assigned, which it does not on TensorFlow
     "SpectralNormalization": {"training": {
-        "bool convert", "float32 add", "float32 div", "float32 mac", "float32 mul",
-        "float32 neg"}},
+        "float32 add", "float32 div", "float32 mac", "float32 mul", "float32 neg"}},
     # groups and dilation: closed forms below; TensorFlow's trace is of other shapes
     "Conv1D": {"training": {"float32 mac"}}, "Conv2D": {"training": {"float32 mac"}},
     # a division that is guarded against zero is written out

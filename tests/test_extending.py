@@ -296,7 +296,7 @@ def test_a_tensorflow_op(extended):
     with pytest.raises(TraceError, match="Lgamma"):
         tos.count_ops(model, 2)
     x = extended("a TensorFlow op", """
-    "Lgamma": lambda op: ops(_dtype(op.outputs[0]), log=size(op.outputs[0])),""")
+    "Lgamma": lambda op: ops(dtype_of(op.outputs[0]), log=size(op.outputs[0])),""")
     assert totals(x.count_ops(model, 2)) == {(F, "mac"): 24, (F, "add"): 6, (F, "log"): 6}
     spread = sequential(layers.TimeDistributed(Gamma()), shape=(5, 3))
     assert totals(x.count_ops(spread, 2)) == {(F, "log"): 30}

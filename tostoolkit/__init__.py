@@ -13,7 +13,7 @@ from . import extras
 
 _NAMES = {
     # what does a model compute?
-    "counting.introspection": ["abstract"],
+    "counting.running_state": ["abstract"],
     "counting.walk": ["layer_calls"],
     "counting.count": ["count_ops"],
     "counting.data_movement": ["count_bytes"],

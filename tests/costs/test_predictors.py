@@ -6,7 +6,7 @@ from models import shared_and_nested, small_classifier
 import tostoolkit as tos
 from tostoolkit.costs.predictors import PREDICTORS, Predictor, find_predictor
 from tostoolkit.costs.pricing import priced_by
-from tostoolkit.counting.count import count_row
+from tostoolkit.counting.rows import count_row
 
 MODEL = small_classifier()
 

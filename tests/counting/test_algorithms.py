@@ -42,7 +42,7 @@ def back_substitution(n, columns, unit=False):
 
 
 def householder(m, n, columns):
-    """Golub and Van Loan, Algorithms 5.1.1 and 5.2.1, section 5.1.6: each reflection is two products."""
+    """Golub and Van Loan, Algorithms 5.1.1, 5.2.1, section 5.1.6: a reflection is two products."""
     done = Counter()
     for j in range(min(m, n)):
         rows = m - j

@@ -565,7 +565,7 @@ def test_what_moves_pixels_trains(layer, backward):
 
 
 def test_spectral_normalisation_iterates_once_a_step():
-    """v = u W', u = v W, sigma = v W u' of the kernel as a matrix of 27 x 2; none differentiated."""
+    """v = u W', u = v W, sigma = v W u' of the kernel as a 27 x 2 matrix; none differentiated."""
     layer = layers.SpectralNormalization(layers.Conv2D(2, 3, use_bias=False))
     assert macs(chain((8, 8, 3), layer), **STEP) == CONVOLVED + 3 * 27 * 2 + 2
 

@@ -13,7 +13,8 @@ from models import Cell
 from traced import trace_ops
 
 import tostoolkit as tos
-from tostoolkit.counting.count import count, count_row
+from tostoolkit.counting.count import count
+from tostoolkit.counting.rows import count_row
 
 F = "float32"
 STEP = {"phase": "training", "loss": "mse", "optimizer": "sgd"}

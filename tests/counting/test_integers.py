@@ -15,8 +15,8 @@ import tostoolkit as tos
 from tostoolkit.__main__ import FORMATS
 from tostoolkit.costs.cost_table import CostTable
 from tostoolkit.costs.pricing import named_columns, predictor_values
-from tostoolkit.counting.count import count_row
 from tostoolkit.counting.integers import exact_columns, exact_integers, exact_products, row_sums
+from tostoolkit.counting.rows import count_row
 
 WIDTH, DEPTH = 64, 100
 BATCHES = (10**11, 10**15, 10**20)

@@ -6,7 +6,7 @@ from keras import layers
 
 import tostoolkit as tos
 from tostoolkit.counting.calls import Tensor
-from tostoolkit.counting.introspection import is_as_shipped, mask_of, put_mask, with_places
+from tostoolkit.counting.introspection import is_as_shipped
 from tostoolkit.counting.layer_state import (
     argument,
     build_parts,
@@ -18,6 +18,7 @@ from tostoolkit.counting.layer_state import (
     run_on_shapes,
     weight_names,
 )
+from tostoolkit.counting.running_state import mask_of, put_mask
 
 
 def built(layer, shape=(None, 4, 6)):
@@ -116,11 +117,3 @@ def test_parts_are_built_and_keep_their_values_or_none():
         build_parts(model, lambda tensors: tensors[0], [Tensor((1, 4))])
         assert part.built
         assert (part.alpha._value is None) == bool(context)
-
-
-def test_what_is_made_among_places_begins_as_keras_begins_it():
-    layer = layers.Dense(3, kernel_initializer="ones")
-    with with_places([], lambda shape, dtype, trainable: "place"):
-        layer.build((None, 2))
-        assert layer.kernel._value == "place"
-    assert keras.ops.convert_to_numpy(layer.kernel).tolist() == [[1.0] * 3] * 2

@@ -5,7 +5,8 @@ import pytest
 from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.counting.count import contraction, count, count_row
+from tostoolkit.counting.count import count
+from tostoolkit.counting.rows import contraction, count_row
 
 STEP = {"phase": "training", "loss": "mse", "optimizer": "adam"}
 

@@ -154,7 +154,7 @@ def test_parts_are_built_as_the_first_call_builds_them(name):
 
 
 def test_parts_of_an_abstract_model_stay_without_values():
-    from tostoolkit.counting.introspection import with_places
+    from tostoolkit.counting.running_state import with_places
 
     with tos.abstract():
         model = keras.Sequential([keras.Input((5,)), *LAZY["an activation layer"][0](), Lazy()])

@@ -8,7 +8,7 @@ import pytest
 from published import published
 
 import tostoolkit as tos
-from tostoolkit.counting.count import count_row
+from tostoolkit.counting.rows import count_row
 from tostoolkit.datasets import ec_nas
 from tostoolkit.datasets.dataset import count_dataset
 from tostoolkit.datasets.ec_nas import DATASET, ec_nas_model, vertex_channels

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import tostoolkit as tos
-from tostoolkit.counting.count import count_row
+from tostoolkit.counting.rows import count_row
 from tostoolkit.datasets import gaissa
 
 

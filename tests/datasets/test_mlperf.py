@@ -6,7 +6,7 @@ import pytest
 from published import copies, put
 
 import tostoolkit as tos
-from tostoolkit.counting.count import count_row
+from tostoolkit.counting.rows import count_row
 from tostoolkit.datasets import mlperf
 
 

@@ -7,7 +7,7 @@ import pytest
 from runs import fleet, synthetic
 
 import tostoolkit as tos
-from tostoolkit.counting.count import count_row
+from tostoolkit.counting.rows import count_row
 from tostoolkit.laws.fits import FITS
 from tostoolkit.laws.law_files import VERSION
 

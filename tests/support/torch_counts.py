@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 import tostoolkit as tos
 from tostoolkit.counting.backends.torch import trace_function
-from tostoolkit.counting.introspection import abstract
+from tostoolkit.counting.running_state import abstract
 
 CASES = {}
 

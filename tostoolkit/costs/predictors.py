@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..counting.count import CONTRACTIONS, KERNEL
 from ..counting.integers import exact_columns, row_sums
+from ..counting.rows import CONTRACTIONS, KERNEL
 from ..op_kinds import COMPARISON, DTYPES, ELEMENTARY, LINEAR, OP_KINDS
 from .cost_table import CostTable, did_you_mean, load_cost_table, shipped
 

@@ -11,15 +11,8 @@ from functools import wraps
 from typing import Any
 
 from .calls import LOSS_SCOPE, UPDATE_SCOPE
-from .introspection import (
-    has_loss_weights,
-    is_built_for,
-    is_of_keras,
-    is_operator,
-    replaced_methods,
-    sublayers,
-    unchanged,
-)
+from .introspection import is_of_keras, is_operator, replaced_methods, sublayers
+from .running_state import has_loss_weights, is_built_for, unchanged
 from .targets import BY_TARGETS, targets_of
 
 

@@ -24,8 +24,9 @@ from .calls import LEVELS, Tensor
 from .compiled import compiled_optimizer
 from .functions import function_bytes, is_function
 from .integers import integer_table, keyed_index
-from .introspection import inspect, unchanged, weights_of
+from .introspection import inspect, weights_of
 from .rules import NOISE, OP_COUNTERS
+from .running_state import unchanged
 from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:

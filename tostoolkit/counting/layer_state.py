@@ -8,7 +8,8 @@ from contextlib import nullcontext, suppress
 from functools import cache
 from inspect import Parameter, signature
 
-from .introspection import WRAPPED, abstract, is_of_keras, is_operator, is_wrapped_by_keras
+from .introspection import WRAPPED, is_of_keras, is_operator, is_wrapped_by_keras
+from .running_state import abstract
 
 
 @cache

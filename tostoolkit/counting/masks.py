@@ -15,8 +15,8 @@ from dataclasses import replace
 from warnings import catch_warnings, simplefilter
 
 from .calls import CallCount, Tensor
-from .introspection import mask_of, put_mask
 from .layer_state import makes_masks, run_on_shapes
+from .running_state import mask_of, put_mask
 
 
 def find_masks(inspected, inputs) -> list[tuple]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..counting.introspection import abstract
 from ..counting.rules import OP_COUNTERS
+from ..counting.running_state import abstract
 from ..counting.saved import load_saved
 from ..models.counting import Job, count_each
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from ..costs.cost_table import CostTable
 from ..costs.predictors import is_measured
-from ..counting.count import count_row
+from ..counting.rows import count_row
 from ..models.families import FAMILIES, Family
 from ..statistics import ENDS
 from .diagnostics import Diagnostics, diagnose

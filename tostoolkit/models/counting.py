@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from ..counting.count import count_row
 from ..counting.integers import exact_integers
-from ..counting.introspection import abstract
+from ..counting.rows import count_row
 from ..counting.rules import OP_COUNTERS
 from ..counting.rules.layers import no_rule
+from ..counting.running_state import abstract
 from .families import FAMILIES, Family, build, find_family
 
 if TYPE_CHECKING:

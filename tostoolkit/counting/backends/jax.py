@@ -12,7 +12,8 @@ from inspect import signature
 from ..calls import UPDATE_SCOPE, CallCount, Tensor
 from ..compiled import as_compiled
 from ..functions import name_of
-from ..introspection import sublayers, with_places
+from ..introspection import sublayers
+from ..running_state import with_places
 from ..trace import TraceError, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
 from .shared import counted_by_hand, rows

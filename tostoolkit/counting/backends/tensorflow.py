@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from inspect import signature
 
 from ..calls import CallCount
-from ..introspection import mask_of, put_mask, sublayers, unchanged, with_places
+from ..introspection import sublayers
+from ..running_state import mask_of, put_mask, unchanged, with_places
 from ..trace import check_sizes, not_built, python_errors, says_how_to_count
 from .shared import counted_by_hand
 from .tensorflow_constants import Frame

@@ -229,7 +229,7 @@ def needed_ops(graph, wanted=None) -> set:
 
     `wanted` says of each output whether it is; all are, when left out.
     """
-    return {tensor_or_op for tensor_or_op in _needed(graph, wanted) if hasattr(tensor_or_op, "type")}
+    return {found for found in _needed(graph, wanted) if hasattr(found, "type")}
 
 
 def _needed(graph, wanted=None):

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..calls import BACKWARD_SCOPE, Tensor
 from ..compiled import as_compiled, optimizers_of
-from ..introspection import unchanged
+from ..running_state import unchanged
 from ..targets import trials
 from ..trace import TraceError, python_errors
 

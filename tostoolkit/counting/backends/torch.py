@@ -38,15 +38,8 @@ from ..calls import (
     Tensor,
 )
 from ..compiled import as_compiled, optimizers_of
-from ..introspection import (
-    is_operator,
-    mask_of,
-    put_mask,
-    sublayers,
-    unchanged,
-    with_functions,
-    with_places,
-)
+from ..introspection import is_operator, sublayers
+from ..running_state import mask_of, put_mask, unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
 from .torch_definitions import DEFINITIONS

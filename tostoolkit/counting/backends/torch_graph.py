@@ -21,8 +21,8 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..calls import UPDATE_SCOPE
-from ..introspection import current_scope, global_seed, is_seed
 from ..rules.layers import NoRule
+from ..running_state import current_scope, global_seed, is_seed
 from ..trace import TraceError
 from .torch_ops import TORCH_COUNTERS, each
 from .torch_tables import FACTORIES, OVERWRITES, RANDOM

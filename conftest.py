@@ -26,3 +26,8 @@ pytest_collect_file = Sybil(
 
 #: Modules that trace what runs on PyTorch import it; where it is not, they are not looked at.
 collect_ignore_glob = [] if find_spec("torch") else ["tostoolkit/counting/backends/torch*.py"]
+
+
+def pytest_collection_modifyitems(items):
+    """Put the pages first: a worker's first tests stay with it, so that a page's blocks do."""
+    items.sort(key=lambda item: item.path.suffix != ".md")

@@ -45,7 +45,7 @@ CASES = {
     "GroupNormalization": [({"groups": 2}, [(4, 5, 6)]),
                            ({"groups": 3, "scale": False, "center": False}, [(5, 6)])],
     "RMSNormalization": [({}, [(4, 6)])], "UnitNormalization": [({}, [(4, 6)])],
-    "Normalization": [({"mean": 1.0, "variance": 2.0}, [(4, 6)]),
+    "Normalization": [({}, [(4, 6)]), ({"mean": 1.0, "variance": 2.0}, [(4, 6)]),
                       ({"mean": 1.0, "variance": 2.0, "invert": True}, [(4, 6)])],
     "SpectralNormalization": [({"layer": layers.Dense(4)}, [(6,)])],
     "Bidirectional": [({"layer": layers.LSTM(3)}, [(6, 4)]),

@@ -163,7 +163,7 @@ def why_uncounted(path: str | Path, error: Exception) -> str:
 
 def _check(path):
     """Raise ValueError at a file that holds no model, whatever its name says."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         head = file.read(len(_HDF5))
     is_keras, is_hdf5 = zipfile.is_zipfile(path), head == _HDF5
     right = ".keras" if is_keras else ".h5" if is_hdf5 else None

@@ -38,7 +38,8 @@ def _masks(call):
 
 def trace_step(read, step, by_user) -> dict:
     """Return (layer, part) -> CallCount of a training step; arguments and errors as `trace`."""
-    with _by_hand(read.layers, by_user) as by_hand:
+    with _by_hand(read.layers, by_user) as by_hand, unchanged(read.model):
+        learnt_as_weights(layer for _, layer in read.layers)
         graph, notes, times = traced_step(read, step, _places, _graph_of)
     ops = OpCounts(TRACE_COUNTERS, by_hand, notes=notes)
     with says_how_to_count(read.model.name, type(read.model).__name__, step=True):
@@ -79,6 +80,18 @@ def _places(variables):
     return with_places(variables, _place)
 
 
+def learnt_as_weights(layers):
+    """Put places for what normalisation layers have learnt, which Keras keeps as constants."""
+    import keras
+
+    for layer in layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.variables:
+            for name in ("mean", "variance"):
+                held = getattr(layer, name)
+                place = _place(held.shape, keras.backend.standardize_dtype(held.dtype), False)
+                object.__setattr__(layer, name, place)
+
+
 def _graph_of(run, tensors):
     """Return the graph of a function of tensors that are known by their shapes."""
     return _graph(run, map(_spec, tensors))
@@ -116,6 +129,7 @@ def traced(call):
 
     with (python_errors(call.path, kind=call.kind), unchanged(layer),
           _places(getattr(layer, "variables", ()))):
+        learnt_as_weights([layer, *(x for _, x in sublayers(layer))])
         return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in masks))))
 
 

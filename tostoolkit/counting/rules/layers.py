@@ -243,9 +243,11 @@ def unit_normalization(call):
 def normalization(call):
     """(x - mean) / max(sqrt(variance), epsilon); the right-hand side once per feature.
 
-    Where the variance was given, and not learnt, the right-hand side is a constant.
+    Statistics that were given, not learnt, are constants, of which the trace knows more.
     """
+    if not call.layer.variables:
+        raise NoRule(f"{call.path!r} ({call.kind}): statistics that were given")
     n = call.outputs[0].size
-    features = n // _rows(call) if call.layer.variables else 0
+    features = n // _rows(call)
     counts = ops(call.dtype, add=n, sqrt=features, max=features)
     return counts + ops(call.dtype, **{"mul" if call.layer.invert else "div": n})

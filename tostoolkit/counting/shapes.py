@@ -28,7 +28,7 @@ def graph_shapes(graph, inputs, batch_size) -> dict:
         id(t): Tensor(_with_batch(t.shape, batch_size), t.dtype)
         for t in chain(graph.inputs, *(node.outputs for node in graph.nodes))}
     as_built = _recorded_shapes_hold(graph, inputs, recorded)
-    if as_built and all(node.graph or _says_its_shapes(node.operation) for node in graph.nodes):
+    if as_built and all(_says_its_shapes(node.operation) for node in graph.nodes):
         return recorded
     return _propagate_graph(graph, inputs, recorded if as_built else {})
 

@@ -86,6 +86,19 @@ def test_an_output_that_a_layer_says_and_does_not_return_is_none():
     assert [len(call.outputs) for call in tos.layer_calls(model)] == [1, 1]
 
 
+def test_outputs_beyond_those_that_a_layer_says_are_nobodys():
+    class More(layers.Layer):
+        def call(self, x):
+            return x * 2.0, ops.exp(x)
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    x = keras.Input((4,))
+    (call,) = tos.layer_calls(keras.Model(x, More()(x)), 3)
+    assert [t.shape for t in call.outputs] == [(3, 4)]
+
+
 def test_shapes_are_computed_in_the_dtype_in_which_a_layer_runs():
     x = keras.Input((5, 3))
     half = Says(twice, lambda shape: shape, dtype="mixed_float16")(x)

@@ -275,9 +275,11 @@ def _ops(eqn, values):
                eqn.invars[2].aval.size)
     elif name in ("scatter-max", "scatter-min", "scatter_max", "scatter_min"):
         yield _dtype(eqn.invars[0]), "max", eqn.invars[2].aval.size
-    elif name in ("sort", "top_k"):  # merge sort of each row (Knuth, TAOCP 3, 5.2.4)
-        row = source.shape[eqn.params["dimension"] if name == "sort" else -1]
+    elif name == "sort":  # merge sort of each row (Knuth, TAOCP 3, 5.2.4)
+        row = source.shape[eqn.params["dimension"]]
         yield _dtype(eqn.invars[0]), "max", source.size * (row - 1).bit_length()
+    elif name == "top_k":  # a heap of the k largest of each row (Knuth, TAOCP 3, 5.2.3)
+        yield _dtype(eqn.invars[0]), "max", source.size * max(eqn.params["k"] - 1, 1).bit_length()
     else:
         raise NotCounted(f"primitive {name!r}")
 
@@ -298,11 +300,11 @@ def _power(exponent):
 
 
 def _is_cast(eqn):
-    """Whether a comparison with 0 is how JAX's logical operators take a number for a bool."""
+    """Whether a comparison with 0 is how JAX makes a bool of a number."""
     traceback = eqn.source_info.traceback
     names = {frame.function_name for frame in (traceback.frames if traceback else ())[:20]}
     return eqn.invars[0].aval.dtype != bool and any(
-        n.startswith(("logical_", "where")) for n in names)
+        n.startswith(("logical_", "where", "astype")) for n in names)
 
 
 def _reduced(name, params, source, out):

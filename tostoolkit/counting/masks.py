@@ -55,7 +55,8 @@ def _run(graph, tensors, found):
                 for tensor, mask in zip(inside, keras.tree.flatten(kwargs["mask"]), strict=True):
                     put_mask(tensor, mask)
             outputs = _run(node.graph, inside, found)
-        known.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
+        known.update(dict.fromkeys(map(id, node.outputs)))  # None where it makes fewer than it said
+        known.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=False))
     return [known[id(t)] for t in graph.outputs]
 
 

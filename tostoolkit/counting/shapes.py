@@ -88,7 +88,8 @@ def _propagate_graph(graph, inputs, recorded):
                 if any(id(t) not in recorded for t in node.outputs):
                     raise
                 made[key] = [recorded[id(t)] for t in node.outputs]
-        known.update(zip(map(id, node.outputs), made[key], strict=True))
+        known.update(dict.fromkeys(map(id, node.outputs)))  # None where it makes fewer than it said
+        known.update(zip(map(id, node.outputs), made[key], strict=False))
     return known
 
 

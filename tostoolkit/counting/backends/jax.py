@@ -7,7 +7,6 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from functools import wraps
-from inspect import signature
 
 from ..calls import UPDATE_SCOPE, CallCount, Tensor
 from ..compiled import as_compiled
@@ -16,7 +15,7 @@ from ..introspection import sublayers
 from ..running_state import with_places
 from ..trace import TraceError, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
-from .shared import counted_by_hand, rows
+from .shared import counted_by_hand, in_inference, rows
 
 
 def trace_call(call, by_user) -> CallCount:
@@ -170,14 +169,13 @@ def traced(call):
     if not getattr(layer, "built", True):
         raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
                          "inputs, or layer.build(shape), first")
-    takes_training = "training" in signature(layer.call).parameters
     variables = list(getattr(layer, "variables", ()))
 
     def run(values, *tensors):
         args, kwargs = call.arguments(tensors)
         held = list(zip(variables, values, strict=True))
         with keras.StatelessScope(held, initialize_variables=False) as scope:
-            outputs = layer(*args, **kwargs | ({"training": False} if takes_training else {}))
+            outputs = layer(*args, **kwargs | in_inference(layer))
         return outputs, [scope.get_current_value(v) for v in variables]
 
     with python_errors(call.path):

@@ -20,6 +20,19 @@ from ..calls import (
 from ..introspection import is_operator
 
 
+def in_inference(layer) -> dict:
+    """Return the keyword that a layer is called with in inference, as a model calls it.
+
+    Each layer is told, whether or not its ``call`` takes `training`: else what is in it takes the
+    default of whichever layer was called before, and one of ``Resizing`` is True.
+
+    >>> import keras
+    >>> in_inference(keras.layers.Dense(3)), in_inference(keras.layers.Lambda(abs))
+    ({'training': False}, {'training': False})
+    """
+    return {} if is_operator(layer) else {"training": False}
+
+
 @contextmanager
 def counted_by_hand(layers, by_user, put_mark, is_tensor):
     """Return a context in which the user's counters stand for those of the layers that have one.

@@ -5,13 +5,12 @@ What of a graph counts, says `tensorflow_graph`.
 
 from collections import Counter
 from contextlib import contextmanager
-from inspect import signature
 
 from ..calls import CallCount
 from ..introspection import sublayers
 from ..running_state import mask_of, put_mask, unchanged, with_places
 from ..trace import check_sizes, not_built, python_errors, says_how_to_count
-from .shared import counted_by_hand
+from .shared import counted_by_hand, in_inference
 from .tensorflow_constants import Frame
 from .tensorflow_graph import OpCounts, mark, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
@@ -117,13 +116,12 @@ def traced(call):
     layer, masks = call.layer, _masks(call)
     if not getattr(layer, "built", True):
         raise not_built(call)
-    takes_training = "training" in signature(layer.call).parameters
 
     def run(*tensors):
         for (place, _), mask in zip(masks, tensors[len(call.inputs):], strict=True):
             put_mask(tensors[place], mask)
         args, kwargs = _written_out(call.arguments(tensors[:len(call.inputs)]))
-        outputs = layer(*args, **kwargs | ({"training": False} if takes_training else {}))
+        outputs = layer(*args, **kwargs | in_inference(layer))
         flat = keras.tree.flatten(outputs)
         return outputs, [mask_of(flat[place]) for place in call.masks_wanted]
 

@@ -22,7 +22,6 @@ what is run. It differs in these; `torch_definitions` holds what is counted alik
 from collections import Counter, defaultdict
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
-from inspect import signature
 
 import torch
 
@@ -42,6 +41,7 @@ from ..introspection import is_operator, sublayers
 from ..running_state import mask_of, put_mask, unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
+from .shared import in_inference
 from .torch_definitions import DEFINITIONS
 from .torch_graph import dearer
 from .torch_module import OPERATORS, trace_function
@@ -58,7 +58,6 @@ def trace_call(call, by_user) -> CallCount:
     layer = call.layer
     if not getattr(layer, "built", True):
         raise not_built(call)
-    training = {"training": False} if "training" in signature(layer.call).parameters else {}
     variables = getattr(layer, "variables", ())
 
     def run(recorder, fake):
@@ -72,7 +71,7 @@ def trace_call(call, by_user) -> CallCount:
                     put_mask(tensor, fake_tensor(mask))
             args, kwargs = call.arguments(tensors)
             with recorder.of(variables):
-                outputs = layer(*args, **kwargs | training)
+                outputs = layer(*args, **kwargs | in_inference(layer))
                 flat = keras.tree.flatten(outputs)
                 masks = [mask_of(flat[place]) for place in call.masks_wanted]
                 return flat, masks

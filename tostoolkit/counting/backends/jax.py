@@ -178,7 +178,8 @@ def traced(call):
         held = list(zip(variables, values, strict=True))
         with keras.StatelessScope(held, initialize_variables=False) as scope:
             outputs = layer(*args, **kwargs | ({"training": False} if takes_training else {}))
-        return outputs, [scope.get_current_value(v) for v in variables]
+        returned = call.returned(keras.tree.flatten(outputs))
+        return returned, [scope.get_current_value(v) for v in variables]
 
     with python_errors(call.path):
         return _jaxpr(run, list(map(_spec, variables)), *map(_spec, call.inputs))

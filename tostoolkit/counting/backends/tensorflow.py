@@ -125,7 +125,7 @@ def traced(call):
         args, kwargs = _written_out(call.arguments(tensors[:len(call.inputs)]))
         outputs = layer(*args, **kwargs | ({"training": False} if takes_training else {}))
         flat = keras.tree.flatten(outputs)
-        return outputs, [mask_of(flat[place]) for place in call.masks_wanted]
+        return call.returned(flat), [mask_of(flat[place]) for place in call.masks_wanted]
 
     with (python_errors(call.path, kind=call.kind), unchanged(layer),
           _places(getattr(layer, "variables", ()))):

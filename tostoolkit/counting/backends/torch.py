@@ -75,7 +75,7 @@ def trace_call(call, by_user) -> CallCount:
                 outputs = layer(*args, **kwargs | training)
                 flat = keras.tree.flatten(outputs)
                 masks = [mask_of(flat[place]) for place in call.masks_wanted]
-                return flat, masks
+                return call.returned(flat), masks
 
     with says_how_to_count(call.path, call.kind):
         counts, _, notes = dearer(run)

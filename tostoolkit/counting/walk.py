@@ -115,12 +115,13 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
 
 
 def _needed(calls, outputs):
-    """Return the calls that the outputs depend on: no other branch is run."""
+    """Return the calls that the outputs depend on, and on which of theirs: no more is run."""
     needed, kept = set(outputs), []
     for call in reversed(calls):
-        if not call.writes or not needed.isdisjoint(call.writes):
+        wanted = tuple(i for i, n in enumerate(call.writes) if n in needed)
+        if wanted or not call.writes:
             needed.update(call.reads)
-            kept.append(call)
+            kept.append(replace(call, wanted=wanted) if len(wanted) < len(call.writes) else call)
     return kept[::-1]
 
 

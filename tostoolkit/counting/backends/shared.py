@@ -25,7 +25,7 @@ from ..running_state import mask_of, put_mask
 def run_call(call, tensors, masks, arguments=None):
     """Run a call in inference, on tensors with the masks that Keras finds on them, None without.
 
-    Returns its outputs, flat, and the masks of those that a later call looks at. `arguments` are
+    Returns those of its outputs that are wanted, and the masks of those that a later call looks at. `arguments` are
     those of the call, where they are not as it says.
     """
     import keras
@@ -35,7 +35,7 @@ def run_call(call, tensors, masks, arguments=None):
             put_mask(tensor, mask)
     args, kwargs = call.arguments(tensors) if arguments is None else arguments
     flat = keras.tree.flatten(call.layer(*args, **kwargs | in_inference(call.layer)))
-    return flat, [mask_of(flat[place]) for place in call.masks_wanted]
+    return call.returned(flat), [mask_of(flat[place]) for place in call.masks_wanted]
 
 
 def masked(call):

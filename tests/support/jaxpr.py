@@ -376,6 +376,7 @@ def _define():
 
     for definition in (moments, batch_normalization, leaky_relu, softplus):
         setattr(nn, definition.__name__, definition)
+    _learn()
     resize = jax.image.resize
 
     def resized(image, shape, method, antialias=True, **kwargs):
@@ -389,6 +390,20 @@ def _define():
         return jax.jit(function)(image)
 
     jax.image.resize = resized
+
+
+def _learn():
+    """Have a Normalization read what it learnt from its weights in each call.
+
+    Keras keeps it as a constant beside them, and zeros and ones where nothing is learnt yet.
+    """
+    call = keras.layers.Normalization.call
+
+    def learnt(self, inputs):
+        self.finalize_state()
+        return call(self, inputs)
+
+    keras.layers.Normalization.call = learnt
 
 
 _define()

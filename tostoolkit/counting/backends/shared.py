@@ -25,8 +25,8 @@ from ..running_state import mask_of, put_mask
 def run_call(call, tensors, masks, arguments=None):
     """Run a call in inference, on tensors with the masks that Keras finds on them, None without.
 
-    Returns those of its outputs that are wanted, and the masks of those that a later call looks at. `arguments` are
-    those of the call, where they are not as it says.
+    Returns those of its outputs that are wanted, flat, and the masks of those that a later call
+    looks at. `arguments` are those of the call, where they are not as it says.
     """
     import keras
 

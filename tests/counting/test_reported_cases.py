@@ -81,6 +81,16 @@ class Scanning(layers.Layer):
         return ops.scan(step, x, length=10)[0]
 
 
+class Weighted(layers.Layer):
+    def call(self, x, w=None):
+        return ops.matmul(x, ops.tanh(w))
+
+
+def weighted():
+    x, w = keras.Input((4,)), keras.Variable(np.ones((4, 5), F))
+    return keras.Model(x, Weighted()(x, w=w))
+
+
 def looking():
     x, context = keras.Input((3, 4)), keras.Input((9, 6))
     return keras.Model([x, context], Looking()(x, context=context))
@@ -138,6 +148,7 @@ CASES = {
     # biases 3 x 4 and 9 x 4, a sum of 9 for each of 4, and that to 3 x 4
     "a context by keyword": (looking, {"mac": 3 * 4 * 4 + 9 * 6 * 4,
                                        "add": 3 * 4 + 9 * 4 + 8 * 4 + 3 * 4}),
+    "a variable by keyword": (weighted, {"mac": 4 * 5, "tanh": 4 * 5}),  # weights are data
     "b and not a": (branching, {"sin": 4, "add": 4, "exp": 0, "tanh": 0}),
     "x // 2": (lambda: bare(lambda x: x // 2.0, (4,)), {"div": 4, "round": 4}),
     "convolution by a constant": (lambda: bare(lambda x: ops.conv(x, KERNEL), (8, 2)),

@@ -152,6 +152,8 @@ def _written_out(arguments):
     import keras
     import tensorflow as tf
 
+    def is_array(x):
+        return tf.is_tensor(x) and hasattr(x, "numpy") and not isinstance(x, keras.Variable)
+
     return keras.tree.map_structure(
-        lambda x: tf.constant(x.numpy()) if tf.is_tensor(x) and hasattr(x, "numpy") else x,
-        arguments)
+        lambda x: tf.constant(x.numpy()) if is_array(x) else x, arguments)

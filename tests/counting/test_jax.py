@@ -6,6 +6,7 @@ Keras runs on JAX in a process of its own, in which TensorFlow cannot be importe
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -468,10 +469,23 @@ def test_arguments_that_are_no_arrays_are_handed_on():
      "the primitive lgamma at 'the top' has no counter"),
     (lambda: tos.layer_calls(jnp.tanh), TypeError, "tos.count_ops"),
     (lambda: tos.count_ops(object()), TypeError, "pass a keras.Model"),
+    (lambda: tos.count_ops(Counter, input_shape=8), TypeError, "model: Counter is a class"),
+    (lambda: tos.count_ops(jnp.tanh, input_shape=(-8,)), ValueError, "input_shape: (-8,)"),
+    (lambda: tos.count_ops(lambda x: 1 / 0, input_shape=8), TraceError, "ZeroDivisionError"),
+    (lambda: tos.count_ops(lambda x: x[x > 0], input_shape=8), TraceError, "boolean indices"),
+    (lambda: tos.count_ops(lambda x, w: x @ w, input_shape=[8, spec(9, 4)]), TraceError,
+     "got (8,) and (9,)"),
 ])
 def test_what_cannot_be_counted_says_why(count, error, text):
-    with pytest.raises(error, match=text.replace("(", r"\(")):
+    with pytest.raises(error, match=re.escape(text)):
         count()
+
+
+def test_no_count_and_no_byte_wraps():
+    table = tos.count_ops(jnp.tanh, 10**13, input_shape=(10**7,))
+    assert table[F, "tanh"].sum() == 10**20
+    moved = tos.count_bytes(jnp.tanh, 10**13, input_shape=(10**7,))
+    assert moved["read_bytes"].sum() == moved["written_bytes"].sum() == 4 * 10**20
 
 
 def test_without_jax_a_function_says_what_to_install(monkeypatch):

@@ -21,6 +21,7 @@ from ..calls import (
 from ..compiled import optimizers_of
 from ..introspection import is_operator
 from ..running_state import mask_of, put_mask
+from ..trace import TraceError
 
 
 def run_call(call, tensors, masks, arguments=None):
@@ -74,6 +75,19 @@ def put_learnt(known, values):
     """Put values in the place of what `learnt` has found."""
     for (layer, name, _), value in zip(known, values, strict=True):
         object.__setattr__(layer, name, value)
+
+
+@contextmanager
+def code_of(title, what_holds):
+    """Turn what a function or module raises under tracing into a `TraceError`."""
+    try:
+        yield
+    except TraceError:
+        raise
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise TraceError(f"{title!r} cannot be traced: its code raised {type(error).__name__}"
+                         f"{': ' + text[0] if text else ''}; {what_holds}") from error
 
 
 @contextmanager

@@ -305,6 +305,34 @@ def test_a_tensorflow_op(extended):
     assert totals(given)[F, "log"] == 6
 
 
+def test_a_primitive_of_jax(extended):
+    jax = pytest.importorskip("jax")
+    gamma = jax.scipy.special.gammaln
+    with pytest.raises(TraceError, match=r"the primitive lgamma at .* is an entry of PRIMITIVES"):
+        tos.count_ops(gamma, 2, input_shape=(3,))
+    x = extended("a primitive of JAX", """
+    "lgamma": _per_output({"log": 1}),""")
+    assert totals(x.count_ops(gamma, 2, input_shape=(3,))) == {(F, "log"): 6}
+    mapped = jax.jit(jax.vmap(gamma))
+    assert totals(x.count_ops(mapped, 2, input_shape=(3,))) == {(F, "log"): 6}
+
+
+def test_an_op_of_pytorch(extended):
+    torch = pytest.importorskip("torch")
+
+    class LogGamma(torch.nn.Module):
+        def forward(self, x):
+            return torch.lgamma(x)
+
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), LogGamma())
+    with pytest.raises(TraceError, match=r"lgamma.default has no counter; .* of TORCH_COUNTERS"):
+        tos.count_ops(module, 2, input_shape=(4,))
+    x = extended("an op of PyTorch", """
+    "lgamma": per_output({"log": 1}),""")
+    assert totals(x.count_ops(module, 2, input_shape=(4,))) == {
+        (F, "mac"): 24, (F, "add"): 6, (F, "log"): 6}
+
+
 # Costs --------------------------------------------------------------------------------------
 
 TABLE = "\n".join([

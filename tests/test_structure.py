@@ -41,7 +41,7 @@ def test_no_modules_import_one_another():
 
 #: Most stations of what a user hands over. A model's graph, masks, inputs, step and targets are
 #: read in a module each, to which it comes more than once.
-MOST = {"model": 30, "runs": 10}
+MOST = {"model": 45, "runs": 10}
 
 
 @pytest.mark.parametrize(("function", "parameter"), JOURNEYS)

@@ -234,6 +234,18 @@ print(int(counts["float32", "mac"].sum()), int(counts["float32", "tanh"].sum()))
     assert run.stdout.split() == ["64", "4"]
 
 
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+def test_a_module_is_counted_where_tensorflow_is_loaded():
+    """PyTorch's Triton and TensorFlow end a process that loads both, so the one is not loaded."""
+    code = """
+import tensorflow, torch, tostoolkit as tos
+counts = tos.count_ops(torch.nn.Linear(4, 3), 2, input_shape=(4,))
+print(int(counts["float32", "mac"].sum()))
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == ["24"]
+
+
 # --- against TensorFlow
 
 #: What differs by kind of op, and why: kind of layer -> phase -> columns. A `*` is all phases.

@@ -1,8 +1,8 @@
 """The counts of all of a model's trace, by ``"dtype op"``, on whichever backend Keras runs.
 
 ``python tests/support/whole.py`` prints them as JSON, of `layer_cases` and of small applications,
-or of those that are named. Under another backend than TensorFlow, that cannot be imported then, so
-that it is seen not to be needed.
+or of those kinds of layer and applications that are named. Under another backend than TensorFlow,
+that cannot be imported then, so that it is seen not to be needed.
 """
 
 import json
@@ -65,12 +65,14 @@ def application(name):
         return getattr(keras.applications, name)(weights=None, input_shape=(32, 32, 3))
 
 
-def all_cases():
+def layer_kinds(names=None):
     """Return what is counted of the layer cases: kind -> phase -> [counts of a case, ...]."""
     from layer_cases import CASES, model_of
 
     found = {}
     for kind, cases in CASES.items():
+        if names is not None and kind not in names:
+            continue
         models = [model_of(kind, *case) for case in cases]
         found[kind] = {phase: [whole(model, phase) for model in models]
                        for phase in ("inference", "training")}
@@ -79,7 +81,7 @@ def all_cases():
 
 def applications(names):
     """Return what is counted of applications: name -> phase -> [counts]."""
-    models = {name: application(name) for name in names}
+    models = {name: application(name) for name in names if hasattr(keras.applications, name)}
     return {name: {phase: [whole(model, phase)] for phase in ("inference", "training")}
             for name, model in models.items()}
 
@@ -89,4 +91,4 @@ if __name__ == "__main__":
         assert "tensorflow" not in sys.modules
         sys.meta_path.insert(0, NotInstalled())
     named = sys.argv[1:]
-    print(json.dumps(applications(named) if named else all_cases() | applications(SMALL)))
+    print(json.dumps(layer_kinds(named or None) | applications(named or SMALL)))

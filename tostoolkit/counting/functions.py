@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 
 from .calls import LEVELS, Tensor
+from .integers import integer_table
 from .trace import TraceError
 from .walk import check_batch_size
 
@@ -90,10 +91,10 @@ def _bytes(model, arguments, made):
     else:
         kind, weights = "function", 0
     read = _tensors(arguments)
-    return pd.DataFrame(
+    return integer_table(
         [[weights, sum(t.nbytes for t in read), sum(t.nbytes for t in made)]],
-        columns=["weight_bytes", "read_bytes", "written_bytes"], dtype="int64",
-        index=pd.MultiIndex.from_tuples([(name_of(model), kind)], names=LEVELS["inference"]))
+        pd.MultiIndex.from_tuples([(name_of(model), kind)], names=LEVELS["inference"]),
+        ["weight_bytes", "read_bytes", "written_bytes"])
 
 
 def _is_of_torch(model):
@@ -147,10 +148,13 @@ def _read(value, batch_size):
     if isinstance(value, dict):
         return {key: _read(v, batch_size) for key, v in value.items()}
     if isinstance(value, int) and not isinstance(value, bool):
-        return Tensor((batch_size, value))
+        return _read((value,), batch_size)
     if isinstance(value, (list, tuple)):
         if all(isinstance(d, int) and not isinstance(d, bool) for d in value) and (
                 value or isinstance(value, tuple)):
+            if min(value, default=0) < 0:
+                raise ValueError(f"input_shape: {tuple(value)} has a dimension below 0; give the "
+                                 "shape of one sample, without the batch")
             return Tensor((batch_size, *value))
         read = [_read(v, batch_size) for v in value]
         return type(value)(*read) if hasattr(value, "_fields") else type(value)(read)

@@ -55,6 +55,9 @@ def inspect(model) -> Inspected:
     """Return what stands in a Keras model or layer; TypeError where it is neither."""
     import keras
 
+    if isinstance(model, type):
+        raise TypeError(f"model: {model.__name__} is a class; pass what it makes, an instance: "
+                        f"{model.__name__}(...)")
     if not isinstance(model, keras.Layer):
         raise TypeError(
             f"model: {type(model).__name__!r} object is not a Keras model or layer; "

@@ -5,7 +5,7 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 """
 
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial, wraps
 
 from ..calls import UPDATE_SCOPE, CallCount, Tensor
@@ -16,7 +16,18 @@ from ..running_state import unchanged, with_places
 from ..targets import trials
 from ..trace import TraceError, not_built, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
-from .shared import counted_by_hand, learnt, masked, needed_of, put_learnt, rows, run_call
+from .shared import (
+    code_of,
+    counted_by_hand,
+    learnt,
+    masked,
+    needed_of,
+    put_learnt,
+    rows,
+    run_call,
+)
+
+_SHAPES_ALONE = "JAX must be able to trace it on shapes alone, as jax.make_jaxpr does"
 
 
 def trace_call(call, by_user) -> CallCount:
@@ -56,7 +67,7 @@ def trace_function(f, arguments, made=None) -> dict:
     ``("function", CallCount(Counter({("float32", "tanh"): 6}), "trace", ()))``.
     """
     title, (run, specs) = name_of(f), _of_arrays(f, arguments)
-    with _code_of(title):
+    with code_of(title, _SHAPES_ALONE):
         jaxpr = _jaxpr(run, *specs)
     if made is not None:
         made += [Tensor(aval.shape, str(aval.dtype)) for aval in jaxpr.out_avals]
@@ -80,21 +91,9 @@ def results(f, arguments) -> list:
     import jax
 
     run, specs = _of_arrays(f, arguments)
-    with _code_of(name_of(f)):
+    with code_of(name_of(f), _SHAPES_ALONE):
         made = jax.tree.leaves(jax.eval_shape(run, *specs))
     return [Tensor(t.shape, str(t.dtype)) for t in made]
-
-
-@contextmanager
-def _code_of(title):
-    """Turn what a function raises under tracing into a `TraceError`."""
-    try:
-        yield
-    except Exception as error:
-        text = str(error).strip().splitlines()
-        raise TraceError(f"{title!r} cannot be traced: its code raised {type(error).__name__}"
-                         f"{': ' + text[0] if text else ''}; JAX must be able to trace it on "
-                         "shapes alone, as jax.make_jaxpr does") from error
 
 
 def _of_arrays(f, arguments):

@@ -20,6 +20,7 @@ from ..calls import (
 from ..compiled import optimizers_of
 from ..introspection import is_operator
 from ..running_state import mask_of, put_mask
+from ..trace import TraceError
 
 
 def run_call(call, tensors, masks, arguments=None):
@@ -84,6 +85,19 @@ def in_inference(layer) -> dict:
     ({'training': False}, {'training': False})
     """
     return {} if is_operator(layer) else {"training": False}
+
+
+@contextmanager
+def code_of(title, what_holds):
+    """Turn what a function or module raises under tracing into a `TraceError`."""
+    try:
+        yield
+    except TraceError:
+        raise
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        raise TraceError(f"{title!r} cannot be traced: its code raised {type(error).__name__}"
+                         f"{': ' + text[0] if text else ''}; {what_holds}") from error
 
 
 @contextmanager

@@ -7,12 +7,13 @@ import torch
 from torch.nn.modules import module as hooks
 
 from ..calls import CallCount
-from ..trace import python_errors
+from .shared import code_of
 from .torch_runs import dearer
 from .torch_tensors import fake_tensor
 
 #: Where ops stand that no layer or module inside ran.
 OPERATORS = "(operators)"
+_SHAPES_ALONE = "PyTorch must be able to run it on shapes alone, as torch.export does"
 
 
 def trace_function(module, arguments) -> dict:
@@ -54,7 +55,7 @@ def trace_function(module, arguments) -> dict:
     given, named = ((), arguments) if isinstance(arguments, dict) else (arguments, {})
 
     def run(recorder, fake):
-        with python_errors(kind), torch.no_grad(), _unfused(), fake:
+        with code_of(kind, _SHAPES_ALONE), torch.no_grad(), _unfused(), fake:
             state = {name: fake_tensor(t) for name, t in (*module.named_parameters(),
                                                     *module.named_buffers())}
             args = [_argument(value) for value in given]

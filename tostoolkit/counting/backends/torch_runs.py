@@ -1,5 +1,6 @@
 """A run on PyTorch's fake tensors, recorded: twice where a condition on the data decides it."""
 
+import sys
 from collections import Counter
 from contextlib import contextmanager
 
@@ -22,6 +23,22 @@ def _constants():
         fake_tensor.CONSTANT_NUMEL_LIMIT = limit
 
 
+@contextmanager
+def _without_triton():
+    """Return a context in which PyTorch does not load Triton where TensorFlow is loaded.
+
+    Both hold an LLVM of their own, and the second of them to be loaded ends the process.
+    """
+    clash = "tensorflow" in sys.modules and "triton" not in sys.modules
+    if clash:
+        sys.modules["triton"] = None  # as if it were not installed
+    try:
+        yield
+    finally:
+        if clash:
+            del sys.modules["triton"]
+
+
 def dearer(run):
     """Return the `Found` of what runs; `run` takes a recorder and a mode of fake tensors.
 
@@ -32,7 +49,7 @@ def dearer(run):
     for choice in (True, False):
         recorder = Recorder(current_scope, choice)
         try:
-            with _constants():
+            with _constants(), _without_triton():
                 outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
             found.append(recorder.counts(outputs))
         except TraceError as error:

@@ -484,6 +484,23 @@ def test_branches_that_no_output_needs_are_not_counted():
     assert count(chain((8,), Around(model))).counts.sum()[F, "mac"] == 1280
 
 
+class Three(layers.Layer):
+    def call(self, x):
+        return {"a": keras.ops.tanh(x), "b": (keras.ops.exp(x), x * 2.0)}
+
+
+@pytest.mark.parametrize(("used", "right"), [
+    (lambda made: made["a"], {"tanh": 4}),
+    (lambda made: made["b"][1] + made["a"], {"tanh": 4, "mul": 4, "add": 4}),
+    (lambda made: [made["b"][0], made["a"]], {"exp": 4, "tanh": 4})])
+def test_of_what_a_layer_returns_that_which_is_used_is_counted(used, right):
+    """Each of three outputs takes one op for each of 4 elements."""
+    x = keras.Input((4,))
+    model = keras.Model(x, used(Three()(x)))
+    right = {(F, op): n for op, n in right.items()}
+    assert nonzero(count(model).counts) == nonzero(trace_ops(model)) == right
+
+
 class Around(layers.Layer):
     def __init__(self, inner):
         super().__init__()

@@ -41,9 +41,6 @@ DIFFERENCES = {
     # where the slope is not 1, Keras on TensorFlow chooses once more
     "ELU": {"inference": {"float32 max", "float32 select"},
             "training": {"float32 max", "float32 select"}},
-    # constants of the layer, which TensorFlow's graph takes for inputs
-    "Normalization": {"inference": {"float32 max", "float32 sqrt"},
-                      "training": {"float32 max", "float32 sqrt"}},
     # indices made positive: index arithmetic, which is data movement; a gradient is dense on JAX
     "Embedding": {"inference": {"int add", "int max", "int select"}, "training": {"float32 add"}},
     "ReversibleEmbedding": {"inference": {"int add", "int max", "int select"},
@@ -60,24 +57,20 @@ DIFFERENCES = {
     "GroupQueryAttention": {"training": SOFTMAX | SEEDS | {"float32 add"}},
     **dict.fromkeys(("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
                     {"training": SEEDS | {"float32 div", "float32 mul"}}),
-    # TensorFlow's uniform numbers are scaled by their range
-    **dict.fromkeys(("AlphaDropout", "RandomFlip"), {"training": SEEDS | {"float32 mul"}}),
     **dict.fromkeys(("RandomContrast", "RandomBrightness"),
                     {"training": SEEDS | {"float32 add", "float32 mul"}}),
-    **dict.fromkeys(("GaussianDropout", "GaussianNoise"), {"training": SEEDS}),
+    **dict.fromkeys(("AlphaDropout", "GaussianDropout", "GaussianNoise", "RandomFlip"),
+                    {"training": SEEDS}),
     # an image is resampled by Keras on JAX, and by one kernel of TensorFlow's
     **dict.fromkeys(("RandomRotation", "RandomZoom", "RandomTranslation"),
                     {"training": SEEDS | AFFINE}),
     # a gradient goes through what a variable is assigned, which it does not on TensorFlow
     "SpectralNormalization": {"training": {
         "float32 add", "float32 div", "float32 mac", "float32 mul", "float32 neg"}},
-    # groups and dilation: closed forms below; TensorFlow's trace is of other shapes
-    "Conv1D": {"training": {"float32 mac"}}, "Conv2D": {"training": {"float32 mac"}},
     # a division that is guarded against zero is written out
     "Masking": {"training": {"float32 max", "float32 select"}},
-    "Dot": {"training": {"float32 div"}},
-    # its outputs' shape is open
-    "EinsumDense": {"training": {"cannot be traced"}},
+    # TensorFlow adds up the kernel's gradients of a batch, which JAX has as one product
+    "EinsumDense": {"training": {"float32 add"}},
 }
 #: Applications: as batch normalisation; a mean of one value divides by one; a normalisation's
 #: constants; and, in training, differences are negated before they are summed, means are

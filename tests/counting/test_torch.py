@@ -247,9 +247,6 @@ INDICES = {f"{dtype} {op}" for dtype in ("int32", "int64") for op in ("add", "ma
 #: by one; PyTorch adds the gradients of slices, of which each is zero but for its own.
 LOOPS = {"float32 add", "float32 mac", "float32 mul"}
 DIFFERENCES = {
-    # TensorFlow's trace counts the unneeded gradient of a grouped convolution's input, and that of
-    # a dilated one where TensorFlow pads; as many MACs as forward is right, which is below
-    **dict.fromkeys(("Conv1D 1", "Conv2D 1", "Conv2D 2"), {"training": {"float32 mac"}}),
     "ConvLSTM1D 0": {"training": LOOPS}, "SimpleRNN 0": {"training": LOOPS - {"float32 mul"}},
     **dict.fromkeys(("GRU 0", "GRU 1", "GRU 2", "LSTM 0", "LSTM 2"), {"training": LOOPS}),
     "LSTM 1": {"training": {"float32 add"}},

@@ -180,3 +180,22 @@ def test_a_layer_that_a_lambda_only_closes_over_is_counted():
         inner.build((None, 5))
         model = keras.Sequential([keras.Input((5,)), layers.Lambda(lambda x, f=inner: f(x))])
         assert tos.count_ops(model, 2).sum()["float32", "mac"] == 30
+
+
+def test_a_layer_that_takes_no_training_is_traced_in_inference():
+    """Resizing's `training` is True when nobody says, and it would be handed on to what follows."""
+    class Head(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.norm = layers.BatchNormalization()
+
+        def build(self, shape):
+            self.norm.build(shape)
+
+        def call(self, x):
+            return self.norm(layers.Resizing(4, 4, interpolation="nearest")(x))
+
+    counts = tos.count_ops(keras.Sequential([keras.Input((8, 8, 3)), Head()])).sum()
+    assert counts.to_dict() == {  # x * inv + (beta - mean * inv), inv = gamma * rsqrt(var + eps)
+        ("float32", "mul"): 4 * 4 * 3 + 2 * 3, ("float32", "add"): 4 * 4 * 3 + 2 * 3,
+        ("float32", "rsqrt"): 3}

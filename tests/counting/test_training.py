@@ -123,6 +123,16 @@ def test_branches_shared_and_nested_layers():
     check(model, optimizer="adam")
 
 
+def test_weights_of_a_branch_that_nobody_uses_are_not_updated():
+    """fit updates weights that have a gradient: 4 x 3 + 3, each by one `mul` and one `add`."""
+    x, i = keras.Input((4,)), keras.Input((4,))
+    inner = keras.Model(x, [layers.Dense(3)(x), layers.Dense(5)(x)])
+    model = keras.Model(i, inner(i)[0])
+    check(model, optimizer="adam")
+    counts = count(model, phase="training", loss="mse", optimizer="sgd").counts
+    assert counts.loc["optimizer", "update"]["float32"][["mul", "add"]].tolist() == [15, 15]
+
+
 def test_what_nothing_trained_stands_before_has_no_gradient():
     check(sequential((3,), layers.Activation("tanh"), layers.Dense(2)))
 

@@ -72,7 +72,7 @@ def models(which):
     if which == "applications":
         for name in APPLICATIONS:
             yield name, getattr(keras.applications, name)(
-                weights=None, input_shape=(32, 32, 3), classes=10), 1
+                weights=None, input_shape=(32, 32, 3), classes=10), 2
         return
     for kind in KINDS:
         for i, (kwargs, shapes) in enumerate(CASES[kind]):

@@ -6,10 +6,10 @@ line of JSON for each model that `kerashub_models.build` knows, ``{"name": ..., 
 
 The conventions are those at the top of ``tostoolkit/counting/count.py``. Four things a jaxpr says
 in its own way, and they are read as these say: the gradient of a convolution multiplies what its
-forward pass did, not the zeros that JAX inserts around and between; a whole power above the second
-is one ``pow``, however it is multiplied out; a draw is one op, however its bits become a number;
-and what Keras' JAX backend writes as a formula of its own is computed by its definition here
-(`_define`).
+forward pass did, not the zeros that JAX inserts around and between; a whole power is multiplied out
+by repeated squaring, whatever primitive says it; a draw is one op, however its bits become a
+number; and what Keras' JAX backend writes as a formula of its own is computed by its definition
+here (`_define`).
 """
 
 import json
@@ -32,7 +32,7 @@ ELEMENTWISE = {
     "add": ["add"], "sub": ["add"], "add_any": ["add"], "mul": ["mul"], "square": ["mul"],
     "div": ["div"], "rem": ["rem"], "sqrt": ["sqrt"], "rsqrt": ["rsqrt"], "cbrt": ["cbrt"],
     "exp": ["exp"], "exp2": ["exp"], "expm1": ["exp"], "log": ["log"], "log1p": ["log"],
-    "tanh": ["tanh"], "logistic": ["sigmoid"], "erf": ["erf"], "erfc": ["erf"], "pow": ["pow"],
+    "tanh": ["tanh"], "logistic": ["sigmoid"], "erf": ["erf"], "erfc": ["erf"],
     **dict.fromkeys(["sin", "cos", "tan", "asin", "acos", "atan", "atan2"], ["sin"]),
     **dict.fromkeys(["max", "min", "sign", "eq", "ne", "lt", "le", "gt", "ge", "is_finite"],
                     ["max"]),
@@ -246,7 +246,10 @@ def _ops(eqn, values):
     source = eqn.invars[0].aval if eqn.invars else None
     if name in MOVEMENT or _changes_nothing(name, values):
         return
-    if name in ELEMENTWISE and not (name == "ne" and _is_cast(eqn)):
+    if name == "pow":
+        for op, n in _power(_uniform(values[1])):
+            yield _dtype(eqn.invars[0]), op, n * out.size
+    elif name in ELEMENTWISE and not (name == "ne" and _is_cast(eqn)):
         typed = eqn.invars[-1] if name == "select_n" else eqn.invars[1 if name == "clamp" else 0]
         for op in ELEMENTWISE[name]:
             yield _dtype(typed), op, out.size
@@ -258,8 +261,8 @@ def _ops(eqn, values):
         if _dtype(eqn.invars[0]) != _dtype(eqn.outvars[0]):
             yield _dtype(eqn.invars[0]), "convert", out.size
     elif name == "integer_pow":
-        power = {2: "mul", -1: "div"}.get(eqn.params["y"], "pow")
-        yield _dtype(eqn.invars[0]), power, out.size
+        for op, n in _power(eqn.params["y"]):
+            yield _dtype(eqn.invars[0]), op, n * out.size
     elif name == "dot_general":
         (contracted, _), _ = eqn.params["dimension_numbers"]
         yield _dtype(eqn.invars[0]), "mac", out.size * prod(source.shape[d] for d in contracted)
@@ -272,19 +275,36 @@ def _ops(eqn, values):
                eqn.invars[2].aval.size)
     elif name in ("scatter-max", "scatter-min", "scatter_max", "scatter_min"):
         yield _dtype(eqn.invars[0]), "max", eqn.invars[2].aval.size
-    elif name in ("sort", "top_k"):  # merge sort of each row (Knuth, TAOCP 3, 5.2.4)
-        row = source.shape[eqn.params["dimension"] if name == "sort" else -1]
+    elif name == "sort":  # merge sort of each row (Knuth, TAOCP 3, 5.2.4)
+        row = source.shape[eqn.params["dimension"]]
         yield _dtype(eqn.invars[0]), "max", source.size * (row - 1).bit_length()
+    elif name == "top_k":  # a heap of the k largest of each row (Knuth, TAOCP 3, 5.2.3)
+        yield _dtype(eqn.invars[0]), "max", source.size * max(eqn.params["k"] - 1, 1).bit_length()
     else:
         raise NotCounted(f"primitive {name!r}")
 
 
+def _power(exponent):
+    """Return (op, how many an element) of a power: a known whole one is multiplied out.
+
+    >>> _power(3), _power(-2), _power(0.5), _power(1.5), _power(None)
+    ([('mul', 2)], [('mul', 1), ('div', 1)], [('sqrt', 1)], [('pow', 1)], [('pow', 1)])
+    """
+    if exponent is None or (exponent != int(exponent) and abs(exponent) != 0.5):
+        return [("pow", 1)]
+    if abs(exponent) == 0.5:
+        return [("sqrt" if exponent > 0 else "rsqrt", 1)]
+    bits = f"{abs(int(exponent)):b}"  # squared once a bit after the first, multiplied at each one
+    ops = [("mul", len(bits) - 1 + bits.count("1") - 1), ("div", int(exponent < 0))]
+    return [(op, n) for op, n in ops if n > 0]
+
+
 def _is_cast(eqn):
-    """Whether a comparison with 0 is how JAX's logical operators take a number for a bool."""
+    """Whether a comparison with 0 is how JAX makes a bool of a number."""
     traceback = eqn.source_info.traceback
     names = {frame.function_name for frame in (traceback.frames if traceback else ())[:20]}
     return eqn.invars[0].aval.dtype != bool and any(
-        n.startswith(("logical_", "where")) for n in names)
+        n.startswith(("logical_", "where", "astype")) for n in names)
 
 
 def _reduced(name, params, source, out):

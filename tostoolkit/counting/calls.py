@@ -72,6 +72,8 @@ class LayerCall:
         The mask that Keras finds on each of the inputs; empty where there is none.
     masks_wanted : tuple of int
         Places of the outputs whose masks a later call looks at.
+    wanted : tuple of int, or None
+        Places of the outputs that a later call reads or the model returns; None of all of them.
 
     Examples
     --------
@@ -95,6 +97,11 @@ class LayerCall:
     bind: Callable | None = field(default=None, compare=False, repr=False)
     masks: tuple[Tensor | None, ...] = ()
     masks_wanted: tuple[int, ...] = ()
+    wanted: tuple[int, ...] | None = None
+
+    def returned(self, outputs) -> list:
+        """Return of what a call returns, in a flat list, what somebody wants."""
+        return outputs if self.wanted is None else [outputs[place] for place in self.wanted]
 
     def arguments(self, tensors) -> tuple[tuple, dict]:
         """Return the positional and keyword arguments of the call, on these tensors."""

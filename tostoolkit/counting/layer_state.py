@@ -141,6 +141,16 @@ def run_on_shapes(function, tensors):
         function, *(keras.KerasTensor(t.shape, t.dtype) for t in tensors))
 
 
+def outputs_on_shapes(operation, args, kwargs):
+    """Return the specs of what a layer or operator makes of arguments, as it is called.
+
+    Tensors among the arguments are KerasTensors. What the backend keeps for one trace is set aside.
+    """
+    from keras.src import backend
+
+    return backend.compute_output_spec(operation, *args, **kwargs)
+
+
 def build_parts(model, structure, tensors):
     """Build what of a model is built when it is first called, as Keras' own first call does.
 

@@ -17,6 +17,7 @@ from warnings import catch_warnings, simplefilter
 from .calls import CallCount, Tensor
 from .layer_state import makes_masks, run_on_shapes
 from .running_state import mask_of, put_mask
+from .shapes import there_of
 
 
 def find_masks(inspected, inputs) -> list[tuple]:
@@ -45,7 +46,8 @@ def _run(graph, tensors, found):
     for node in graph.nodes:
         args, kwargs = node.arguments.fill_in(known)
         if node.graph is None:
-            found.append(tuple(_spec(mask_of(known[id(t)])) for t in node.inputs))
+            found.append(tuple(_spec(mask_of(known[id(t)]))
+                               for t in there_of(node.inputs, known)))
             outputs = node.operation(*args, **kwargs)
         else:
             inside = keras.tree.flatten(args[0] if args else kwargs["inputs"])
@@ -53,7 +55,8 @@ def _run(graph, tensors, found):
                 for tensor, mask in zip(inside, keras.tree.flatten(kwargs["mask"]), strict=True):
                     put_mask(tensor, mask)
             outputs = _run(node.graph, inside, found)
-        known.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
+        known.update(dict.fromkeys(map(id, node.outputs)))  # None where it makes fewer than it said
+        known.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=False))
     return [known[id(t)] for t in graph.outputs]
 
 

@@ -47,8 +47,8 @@ def call_key(call) -> tuple:
     """Return what two calls have in common where they run the same ops."""
     arguments = call.arguments([_Place(i) for i in range(len(call.inputs))])
     seen = {}
-    return (call.kind, call.inputs, call.masks, call.masks_wanted, _key(call.layer, seen),
-            _key(arguments, seen))
+    return (call.kind, call.inputs, call.masks, call.masks_wanted, call.wanted,
+            _key(call.layer, seen), _key(arguments, seen))
 
 
 def _key(value, seen):

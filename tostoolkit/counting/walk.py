@@ -8,7 +8,7 @@ stand beside the layers. Nothing is executed and no weight is read.
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, count
+from itertools import count
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from .calls import LEVELS, LayerCall, Tensor, call_signature
 from .inputs import read_inputs
 from .introspection import inspect
 from .masks import find_masks
-from .trace import python_errors
+from .shapes import bind, graph_shapes, propagate, there_of
 
 if TYPE_CHECKING:
     import keras
@@ -115,12 +115,13 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
 
 
 def _needed(calls, outputs):
-    """Return the calls that the outputs depend on: no other branch is run."""
+    """Return the calls that the outputs depend on, and on which of theirs: no more is run."""
     needed, kept = set(outputs), []
     for call in reversed(calls):
-        if not call.writes or not needed.isdisjoint(call.writes):
+        wanted = tuple(i for i, n in enumerate(call.writes) if n in needed)
+        if wanted or not call.writes:
             needed.update(call.reads)
-            kept.append(call)
+            kept.append(replace(call, wanted=wanted) if len(wanted) < len(call.writes) else call)
     return kept[::-1]
 
 
@@ -163,23 +164,20 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
 
     Inputs and outputs are known by number: `sources` are those of the inputs.
     """
-    recorded = {
-        id(t): Tensor(_with_batch(t.shape, batch_size), t.dtype)
-        for t in chain(graph.inputs, *(node.outputs for node in graph.nodes))}
-    as_built = _recorded_shapes_hold(graph, inputs, recorded)
-    known = recorded if as_built else _propagate_graph(graph, inputs)
+    known = graph_shapes(graph, inputs, batch_size)
     number = {id(t): n for t, n in zip(graph.inputs, sources, strict=True)}
     calls = []
     for node in graph.nodes:
-        reads = tuple(number[id(t)] for t in node.inputs)
-        node_inputs = tuple(known[id(t)] for t in node.inputs)
+        there = there_of(node.inputs, known)
+        reads = tuple(number[id(t)] for t in there)
+        node_inputs = tuple(known[id(t)] for t in there)
         if node.graph is None:
-            node_outputs = tuple(known[id(t)] for t in node.outputs)
+            node_outputs = tuple(known[id(t)] for t in there_of(node.outputs, known))
             writes = tuple(next(numbers) for _ in node.outputs)
             calls.append(LayerCall(
                 prefix + node.operation.name, node.kind, node.operation, node_inputs, node_outputs,
                 node.dtype or (node_outputs[0].dtype if node_outputs else "float32"),
-                node.arguments.kwargs, reads, writes, partial(_bind, node)))
+                node.arguments.kwargs, reads, writes, partial(bind, node, there=there)))
         else:
             places = _places_of_inputs(node)  # not of a mask that the nested model is called with
             inside, writes = _walk(
@@ -194,83 +192,13 @@ def _places_of_inputs(node):
     """Return which of the tensors that a nested model is called with are its inputs."""
     import keras
 
-    args, kwargs = _bind(node, range(len(node.inputs)))
+    args, kwargs = bind(node, range(len(node.inputs)))
     return keras.tree.flatten(args[0] if args else kwargs["inputs"])
-
-
-def _bind(node, tensors):
-    """Return the arguments of a node's call, with `tensors` in the place of its inputs."""
-    return node.arguments.fill_in(dict(zip(map(id, node.inputs), tensors, strict=True)))
-
-
-def _with_batch(shape, batch_size):
-    return tuple(batch_size if d is None and axis == 0 else d for axis, d in enumerate(shape))
-
-
-def _recorded_shapes_hold(graph, inputs, recorded):
-    """Whether the shapes recorded when the graph was built are those of this call.
-
-    They are not where an input differs or is open beyond the batch, and not where a bare
-    operator may move the batch dimension; then the shapes are computed anew, which is exact
-    and slower.
-    """
-    if [recorded[id(t)].shape for t in graph.inputs] != [t.shape for t in inputs]:
-        return False
-    if any(None in t.shape for t in recorded.values()):
-        return False
-    for node in graph.nodes:
-        if node.dtype is None:  # a bare operator
-            before = [tuple(t.shape) for t in node.inputs]
-            if any(tuple(t.shape) not in before for t in node.outputs):
-                return False
-    return True
-
-
-def _propagate_graph(graph, inputs):
-    """Return id(recorded tensor) -> Tensor, shapes computed node by node from `inputs`."""
-    import keras
-
-    specs = {
-        id(built): keras.KerasTensor(asked.shape, asked.dtype)
-        for built, asked in zip(graph.inputs, inputs, strict=True)}
-    for node in graph.nodes:
-        args, kwargs = node.arguments.fill_in(specs)
-        outputs = _output_spec(node.operation, node.kind, args, kwargs)
-        specs.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
-    return {key: Tensor(tuple(map(int, t.shape)), t.dtype) for key, t in specs.items()}
-
-
-def _output_spec(operation, kind, args, kwargs):
-    """Return the KerasTensors that a layer, model or operator makes of its arguments.
-
-    What a layer says of its shapes goes first; where it leaves one open, its code is asked.
-    """
-    import keras
-
-    def is_open(specs):
-        return [t.shape for t in keras.tree.flatten(specs) if t is not None and None in t.shape]
-
-    with python_errors(operation.name, kind=kind):
-        specs = operation.compute_output_spec(*args, **kwargs)
-        if is_open(specs):
-            specs = keras.Operation.compute_output_spec(operation, *args, **kwargs)
-    for shape in is_open(specs):
-        raise ValueError(
-            f"model: the output shape {tuple(shape)} of {operation.name!r} "
-            "depends on the data, so its work is unknown; count the model up to there")
-    return specs
 
 
 def _propagate(layer, *args, **kwargs):
     """Return the Tensors that a layer or model makes of its arguments, in its own structure."""
-    import keras
-
-    args, kwargs = keras.tree.map_structure(
-        lambda x: keras.KerasTensor(x.shape, x.dtype) if isinstance(x, Tensor) else x,
-        (args, kwargs))
-    return keras.tree.map_structure(
-        lambda t: Tensor(tuple(map(int, t.shape)), t.dtype),
-        _output_spec(layer, type(layer).__name__, args, kwargs))
+    return propagate(layer, type(layer).__name__, args, kwargs)
 
 
 def _tensors(structure):

@@ -6,17 +6,17 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from functools import wraps
-from inspect import signature
+from functools import partial, wraps
 
 from ..calls import UPDATE_SCOPE, CallCount, Tensor
 from ..compiled import as_compiled
 from ..functions import name_of
 from ..introspection import sublayers
-from ..running_state import with_places
-from ..trace import TraceError, python_errors, says_how_to_count
+from ..running_state import unchanged, with_places
+from ..targets import trials
+from ..trace import TraceError, not_built, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
-from .shared import counted_by_hand, rows
+from .shared import counted_by_hand, learnt, masked, needed_of, put_learnt, rows, run_call
 
 
 def trace_call(call, by_user) -> CallCount:
@@ -25,7 +25,9 @@ def trace_call(call, by_user) -> CallCount:
         jaxpr = traced(call)
     with says_how_to_count(call.path, call.kind):
         ops = JaxprCounts(_with_sizes(by_hand)).add(jaxpr)
-    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes))
+    given = len(call.inputs) + len(masked(call))
+    needs = needed_of(call, ops.needed[len(ops.needed) - given:])
+    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs)
 
 
 def trace_step(read, step, by_user) -> dict:
@@ -33,7 +35,7 @@ def trace_step(read, step, by_user) -> dict:
     with _by_hand(read.layers, by_user) as by_hand:
         jaxpr, notes = _traced_step(read, step)
     ops = JaxprCounts(_with_sizes(by_hand), notes=list(notes))
-    with says_how_to_count(read.model.name, type(read.model).__name__):
+    with says_how_to_count(read.model.name, type(read.model).__name__, step=True):
         ops.add(jaxpr)
     named = {}
     for name, counts in ops.counts.items():
@@ -145,6 +147,10 @@ def _spec(thing):
     return jax.ShapeDtypeStruct(tuple(thing.shape), keras.backend.standardize_dtype(thing.dtype))
 
 
+def _specs(things):
+    return list(map(_spec, things))
+
+
 def _place(shape, dtype, trainable):
     """Return what stands for the value of a variable that has none."""
     import jax
@@ -163,58 +169,61 @@ def _jaxpr(run, *specs):
 
 
 def traced(call):
-    """Return the jaxpr of one call in inference, on shapes alone."""
+    """Return the jaxpr of one call in inference, on shapes alone.
+
+    Its inputs end with those of the call, and their masks.
+    """
     import keras
 
     layer = call.layer
     if not getattr(layer, "built", True):
-        raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
-                         "inputs, or layer.build(shape), first")
-    takes_training = "training" in signature(layer.call).parameters
+        raise not_built(call)
     variables = list(getattr(layer, "variables", ()))
+    known = learnt([layer, *(x for _, x in sublayers(layer))])
 
-    def run(values, *tensors):
-        args, kwargs = call.arguments(tensors)
+    def run(values, stands, tensors, masks):
+        put_learnt(known, stands)
         held = list(zip(variables, values, strict=True))
         with keras.StatelessScope(held, initialize_variables=False) as scope:
-            outputs = layer(*args, **kwargs | ({"training": False} if takes_training else {}))
-        return outputs, [scope.get_current_value(v) for v in variables]
+            made = run_call(call, tensors, masks)
+        return made, [scope.get_current_value(v) for v in variables]
 
-    with python_errors(call.path):
-        return _jaxpr(run, list(map(_spec, variables)), *map(_spec, call.inputs))
+    with python_errors(call.path, kind=call.kind), unchanged(layer):
+        return _jaxpr(run, _specs(variables), _specs(t for _, _, t in known), _specs(call.inputs),
+                      [mask and _spec(mask) for mask in call.masks])
 
 
 def _traced_step(read, step):
     """Return the jaxpr of one training step, and what a reader should know of it."""
-    import keras
+    model, losses, worst = read.model, [], None
 
-    model, losses, errors = read.model, [], []
-
-    def run(state, x, y):
+    def run(data, own_step, known, state, stands, tensors):
+        put_learnt(known, stands)
         losses.clear()
-        (logs, new), _ = own_step(state, (read.structure(x), y))
+        (logs, new), _ = own_step(state, data(tensors))
         return logs, new, list(losses)
 
     with python_errors(model.name, step=True):
-        candidates = list(step.targets_of(read.output_tensors()))
-        with (with_places(model.variables, _place), as_compiled(model, step) as own_step,
-              ExitStack() as stack):
-            trained = own_step.model
-            trained.built = True
-            optimizer = trained.optimizer
-            for metric in trained.metrics:  # it watches the loss, which is what the step returns
-                _put(stack, metric, update_state=_keeper(losses))
-            _put(stack, optimizer, stateless_apply=_updating(optimizer.stateless_apply))
-            state = tuple(list(map(_spec, variables)) for variables in (
-                trained.trainable_variables, trained.non_trainable_variables,
-                optimizer.variables, trained.metrics_variables))
-            for targets, notes in candidates:
-                x, y = list(map(_spec, read.inputs)), keras.tree.map_structure(_spec, targets)
+        for tensors, data, notes in trials(step, read, (read.output_tensors,)):
+            with (with_places(model.variables, _place), as_compiled(model, step) as own_step,
+                  ExitStack() as stack):
+                trained = own_step.model
+                trained.built = True
+                optimizer = trained.optimizer
+                for metric in trained.metrics:  # it watches the loss, which the step returns
+                    _put(stack, metric, update_state=_keeper(losses))
+                _put(stack, optimizer, stateless_apply=_updating(optimizer.stateless_apply))
+                known = learnt(layer for _, layer in read.layers)
+                state = tuple(_specs(variables) for variables in (
+                    trained.trainable_variables, trained.non_trainable_variables,
+                    optimizer.variables, trained.metrics_variables))
                 try:
-                    return _jaxpr(run, state, x, y), notes
+                    return _jaxpr(partial(run, data, own_step, known), state,
+                                  _specs(t for _, _, t in known), _specs(tensors)), notes
                 except Exception as error:
-                    errors.append(error)
-        raise errors[0]
+                    if worst is None or len(tensors) > len(read.inputs):
+                        worst = error  # what goes wrong with targets says more
+        raise worst
 
 
 def _put(stack, thing, **attributes):

@@ -73,7 +73,8 @@ class JaxprCounts:
 
     `by_hand` holds, by the number of a mark, a function that returns the op counts of one run of
     what is marked and the number of elements of its first input, or raises NoRule: then the jaxpr
-    counts. `counted_by_hand` are those of the names that are marks.
+    counts. `counted_by_hand` are those of the names that are marks. `needed` says of each input
+    whether the outputs need it.
     """
 
     by_hand: dict = field(default_factory=dict)
@@ -81,12 +82,14 @@ class JaxprCounts:
     counted_by_hand: set = field(default_factory=set)
     taken: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
+    needed: list = field(default_factory=list)
 
     def add(self, closed):
         """Count a closed jaxpr whose inputs are all data; return self."""
         from jax.interpreters.partial_eval import dce_jaxpr
 
-        jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
+        wanted = [True] * len(closed.jaxpr.outvars)
+        jaxpr, self.needed = dce_jaxpr(closed.jaxpr, wanted, instantiate=False)
         self.walk(jaxpr, opened(closed)[1], [data() for _ in jaxpr.invars], 1, "")
         return self
 

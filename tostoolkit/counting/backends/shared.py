@@ -1,4 +1,4 @@
-"""What the backends share: layers that the user counts by hand, and the rows of a training step."""
+"""What the backends share: how a call runs, layers that the user counts by hand, a step's rows."""
 
 import re
 from collections import Counter, defaultdict
@@ -17,7 +17,73 @@ from ..calls import (
     LayerCall,
     Tensor,
 )
+from ..compiled import optimizers_of
 from ..introspection import is_operator
+from ..running_state import mask_of, put_mask
+
+
+def run_call(call, tensors, masks, arguments=None):
+    """Run a call in inference, on tensors with the masks that Keras finds on them, None without.
+
+    Returns those of its outputs that are wanted, flat, and the masks of those that a later call
+    looks at. `arguments` are those of the call, where they are not as it says.
+    """
+    import keras
+
+    for tensor, mask in zip(tensors, masks, strict=False):
+        if mask is not None:
+            put_mask(tensor, mask)
+    args, kwargs = call.arguments(tensors) if arguments is None else arguments
+    flat = keras.tree.flatten(call.layer(*args, **kwargs | in_inference(call.layer)))
+    return call.returned(flat), [mask_of(flat[place]) for place in call.masks_wanted]
+
+
+def masked(call):
+    """Return (place of an input, its mask) of those inputs of a call that have one."""
+    return [(i, mask) for i, mask in enumerate(call.masks) if mask is not None]
+
+
+def needed_of(call, needed) -> frozenset:
+    """Return what a CallCount says in `needs`; `needed` is of each input, then of each mask."""
+    places = [*range(len(call.inputs)), *(("mask", i) for i, _ in masked(call))]
+    return frozenset(place for place, is_needed in zip(places, needed, strict=True) if is_needed)
+
+
+def variables_of(model, step) -> list:
+    """Return the variables of a model and of the optimizers of its step."""
+    optimizers = [*optimizers_of(model), *([step.optimizer] if step.optimizer else [])]
+    return [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
+
+
+def learnt(layers) -> list:
+    """Return (layer, attribute, Tensor) of what normalisation layers have learnt.
+
+    It is a weight, which Keras keeps as a constant.
+    """
+    import keras
+
+    return [(layer, name, Tensor(tuple(held.shape), keras.backend.standardize_dtype(held.dtype)))
+            for layer in layers if isinstance(layer, keras.layers.Normalization) and layer.variables
+            for name, held in (("mean", layer.mean), ("variance", layer.variance))]
+
+
+def put_learnt(known, values):
+    """Put values in the place of what `learnt` has found."""
+    for (layer, name, _), value in zip(known, values, strict=True):
+        object.__setattr__(layer, name, value)
+
+
+def in_inference(layer) -> dict:
+    """Return the keyword that a layer is called with in inference, as a model calls it.
+
+    Each layer is told, whether or not its ``call`` takes `training`: else what is in it takes the
+    default of whichever layer was called before, and one of ``Resizing`` is True.
+
+    >>> import keras
+    >>> in_inference(keras.layers.Dense(3)), in_inference(keras.layers.Lambda(abs))
+    ({'training': False}, {'training': False})
+    """
+    return {} if is_operator(layer) else {"training": False}
 
 
 @contextmanager

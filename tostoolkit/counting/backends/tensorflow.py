@@ -5,13 +5,12 @@ What of a graph counts, says `tensorflow_graph`.
 
 from collections import Counter
 from contextlib import contextmanager
-from inspect import signature
 
 from ..calls import CallCount
 from ..introspection import sublayers
-from ..running_state import mask_of, put_mask, unchanged, with_places
+from ..running_state import unchanged, with_places
 from ..trace import check_sizes, not_built, python_errors, says_how_to_count
-from .shared import counted_by_hand
+from .shared import counted_by_hand, learnt, masked, needed_of, put_learnt, run_call
 from .tensorflow_constants import Frame
 from .tensorflow_graph import OpCounts, mark, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
@@ -25,15 +24,9 @@ def trace_call(call, by_user) -> CallCount:
     ops = OpCounts(TRACE_COUNTERS, by_hand)
     with says_how_to_count(call.path, call.kind):
         ops.add_graph(graph)
-    places = [*range(len(call.inputs)), *(("mask", i) for i, _ in _masks(call))]
-    needed = needed_ops(graph)
-    needs = frozenset(p for p, t in zip(places, graph.inputs, strict=False) if t.op in needed)
+    needed, given = needed_ops(graph), len(call.inputs) + len(masked(call))
+    needs = needed_of(call, [t.op in needed for t in graph.inputs[:given]])
     return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs)
-
-
-def _masks(call):
-    """Return (place of an input, its mask) of those that have one."""
-    return [(i, mask) for i, mask in enumerate(call.masks) if mask is not None]
 
 
 def trace_step(read, step, by_user) -> dict:
@@ -82,14 +75,8 @@ def _places(variables):
 
 def learnt_as_weights(layers):
     """Put places for what normalisation layers have learnt, which Keras keeps as constants."""
-    import keras
-
-    for layer in layers:
-        if isinstance(layer, keras.layers.Normalization) and layer.variables:
-            for name in ("mean", "variance"):
-                held = getattr(layer, name)
-                place = _place(held.shape, keras.backend.standardize_dtype(held.dtype), False)
-                object.__setattr__(layer, name, place)
+    known = learnt(layers)
+    put_learnt(known, [_place(held.shape, held.dtype, False) for _, _, held in known])
 
 
 def _graph_of(run, tensors):
@@ -111,26 +98,24 @@ def _graph(run, specs):
 
 
 def traced(call):
-    """Return the graph of one call in inference, on shapes alone."""
-    import keras
+    """Return the graph of one call in inference, on shapes alone.
 
-    layer, masks = call.layer, _masks(call)
+    Its inputs begin with those of the call, and their masks.
+    """
+    layer, with_mask = call.layer, masked(call)
     if not getattr(layer, "built", True):
         raise not_built(call)
-    takes_training = "training" in signature(layer.call).parameters
 
     def run(*tensors):
-        for (place, _), mask in zip(masks, tensors[len(call.inputs):], strict=True):
-            put_mask(tensors[place], mask)
-        args, kwargs = _written_out(call.arguments(tensors[:len(call.inputs)]))
-        outputs = layer(*args, **kwargs | ({"training": False} if takes_training else {}))
-        flat = keras.tree.flatten(outputs)
-        return outputs, [mask_of(flat[place]) for place in call.masks_wanted]
+        n = len(call.inputs)
+        masks = dict(zip((place for place, _ in with_mask), tensors[n:], strict=True))
+        return run_call(call, tensors[:n], [masks.get(i) for i in range(n)],
+                        _written_out(call.arguments(tensors[:n])))
 
     with (python_errors(call.path, kind=call.kind), unchanged(layer),
           _places(getattr(layer, "variables", ()))):
         learnt_as_weights([layer, *(x for _, x in sublayers(layer))])
-        return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in masks))))
+        return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in with_mask))))
 
 
 @contextmanager
@@ -167,6 +152,8 @@ def _written_out(arguments):
     import keras
     import tensorflow as tf
 
+    def is_array(x):
+        return tf.is_tensor(x) and hasattr(x, "numpy") and not isinstance(x, keras.Variable)
+
     return keras.tree.map_structure(
-        lambda x: tf.constant(x.numpy()) if tf.is_tensor(x) and hasattr(x, "numpy") else x,
-        arguments)
+        lambda x: tf.constant(x.numpy()) if is_array(x) else x, arguments)

@@ -191,10 +191,15 @@ def _neutral(value, either=True):
 
 
 def _untested(per_element):
-    """Return the counter of an op whose second operand, a constant, needs no test for zero."""
+    """Return the counter of an op whose second operand, a constant, needs no test for zero.
+
+    One of 1 is nothing at all.
+    """
     def counter(op, known, flow):
         if flow[1]:
             return None
+        if known[1] is not None and (known[1] == 1).all():
+            return Counter()
         return elementwise(dtype_of(op.inputs[0]), size(op.outputs[0]), per_element)
     return counter
 

@@ -10,10 +10,11 @@ from functools import partial, wraps
 from typing import Any
 
 from ..calls import BACKWARD_SCOPE, Tensor
-from ..compiled import as_compiled, optimizers_of
+from ..compiled import as_compiled
 from ..running_state import unchanged
 from ..targets import trials
 from ..trace import TraceError, python_errors
+from .shared import variables_of
 
 #: Scopes of the updates that stand for those of all equal variables, but for their numbers.
 _EQUAL = "tos_equal_"
@@ -38,7 +39,7 @@ def traced_step(read, step, places, graph_of) -> tuple[Any, list, dict]:
     with python_errors(model.name, step=True), _gradients_in_scope():
         for tensors, data, notes in handed:
             times.clear()
-            with (places(_variables(model, step)),
+            with (places(variables_of(model, step)),
                   as_compiled(model, step, update, _scope) as train_step):
                 try:
                     graph = graph_of(
@@ -67,12 +68,6 @@ def _traced_outputs(read, places, graph_of):
     with unchanged(model), places(model.variables):
         graph_of(run, read.inputs)
     return keras.tree.map_structure(lambda t: Tensor(tuple(t.shape), t.dtype.name), made[-1])
-
-
-def _variables(model, step):
-    """Return the variables of a model and of the optimizers of its step."""
-    optimizers = [*optimizers_of(model), *([step.optimizer] if step.optimizer else [])]
-    return [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
 
 
 def _scope(name):

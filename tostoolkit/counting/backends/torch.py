@@ -20,31 +20,21 @@ what is run. It differs in these; `torch_definitions` holds what is counted alik
 """
 
 from collections import Counter, defaultdict
-from contextlib import ExitStack, contextmanager
-from functools import partial, wraps
-from inspect import signature
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 
-from ..calls import (
-    BACKWARD,
-    FORWARD,
-    LOSS,
-    LOSS_SCOPE,
-    UPDATE,
-    UPDATE_SCOPE,
-    CallCount,
-    LayerCall,
-    Tensor,
-)
-from ..compiled import as_compiled, optimizers_of
-from ..introspection import is_operator, sublayers
-from ..running_state import mask_of, put_mask, unchanged, with_functions, with_places
+from ..calls import BACKWARD_SCOPE, UPDATE_SCOPE, CallCount
+from ..compiled import as_compiled
+from ..introspection import sublayers
+from ..running_state import unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
+from .shared import counted_by_hand, learnt, needed_of, put_learnt, rows, run_call, variables_of
 from .torch_definitions import DEFINITIONS
-from .torch_graph import dearer
-from .torch_module import OPERATORS, trace_function
+from .torch_module import trace_function
+from .torch_runs import dearer
 from .torch_tensors import fake_tensor, torch_dtype
 
 #: ``trace_call`` and ``trace_step`` as every backend has them; ``trace_function`` of a module.
@@ -53,52 +43,48 @@ __all__ = ["trace_call", "trace_function", "trace_step"]
 
 def trace_call(call, by_user) -> CallCount:
     """Return the op counts of one call, from its trace; arguments and errors as `trace`."""
-    import keras
-
     layer = call.layer
     if not getattr(layer, "built", True):
         raise not_built(call)
-    training = {"training": False} if "training" in signature(layer.call).parameters else {}
     variables = getattr(layer, "variables", ())
+    known = learnt([layer, *(x for _, x in sublayers(layer))])
 
     def run(recorder, fake):
         with (python_errors(call.path, kind=call.kind), unchanged(layer),
               with_functions(**DEFINITIONS),
               with_places(variables, partial(_place, fake), every=True),
               _by_hand(sublayers(layer), by_user, recorder), torch.no_grad(), fake):
+            put_learnt(known, [fake_tensor(held) for _, _, held in known])
             tensors = list(map(fake_tensor, call.inputs))
-            for tensor, mask in zip(tensors, call.masks, strict=False):
-                if mask is not None:
-                    put_mask(tensor, fake_tensor(mask))
-            args, kwargs = call.arguments(tensors)
-            with recorder.of(variables):
-                outputs = layer(*args, **kwargs | training)
-                flat = keras.tree.flatten(outputs)
-                masks = [mask_of(flat[place]) for place in call.masks_wanted]
-                return flat, masks
+            masks = [mask and fake_tensor(mask) for mask in call.masks]
+            with recorder.of(variables, [*tensors, *(m for m in masks if m is not None)]):
+                return run_call(call, tensors, masks)
 
     with says_how_to_count(call.path, call.kind):
-        counts, _, notes = dearer(run)
-    return CallCount(sum(counts.values(), Counter()), "trace", notes)
+        found = dearer(run)
+    return CallCount(sum(found.counts.values(), Counter()), "trace", found.notes,
+                     needed_of(call, found.needed))
 
 
 def trace_step(read, step, by_user) -> dict:
     """Return (layer, part) -> CallCount of a training step; arguments and errors as `trace`."""
     model, notes = read.model, []
+    known = learnt(layer for _, layer in read.layers)
 
     def run(recorder, fake):
         worst = None
         with python_errors(model.name, step=True), with_functions(**DEFINITIONS):
             for tensors, data, said in trials(step, read, (read.output_tensors,)):
                 recorder.clear()
-                variables = _variables(model, step)
-                with (with_places(variables, partial(_place, fake), every=True),
+                places = with_places(variables_of(model, step), partial(_place, fake), every=True)
+                with (places,
                       as_compiled(model, step) as train_step,
                       _by_hand(read.layers, by_user, recorder), fake):
                     _forget_gradients(train_step.model)
+                    put_learnt(known, [fake_tensor(held) for _, _, held in known])
                     given = data(list(map(fake_tensor, tensors)))
                     try:
-                        with recorder.of(_variables(train_step.model, step)):
+                        with recorder.of(variables_of(train_step.model, step)):
                             outputs = train_step(given)
                     except Exception as error:
                         if recorder.refused:
@@ -111,14 +97,19 @@ def trace_step(read, step, by_user) -> dict:
             raise worst
 
     with says_how_to_count(model.name, type(model).__name__, step=True):
-        counts, by_hand, found = dearer(run)
-    return _by_layer(read, counts, by_hand, (*notes, *found))
+        found = dearer(run)
+    counts = defaultdict(Counter)
+    for scope, ops in found.counts.items():
+        if ops:
+            counts[_name(*scope)] += ops
+    return rows(counts, [_name(*scope) for scope in found.by_hand], (*notes, *found.notes), read)
 
 
-def _variables(model, step):
-    """Return the variables of a model and of the optimizers of its step."""
-    optimizers = [*optimizers_of(model), *([step.optimizer] if step.optimizer else [])]
-    return [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
+def _name(scope, is_backward):
+    """Return the name of an op that ran there as a graph of TensorFlow's has it."""
+    if UPDATE_SCOPE in scope.split("/"):
+        return f"{UPDATE_SCOPE}/op"
+    return f"{BACKWARD_SCOPE}/{scope}/op" if is_backward else f"{scope}/op"
 
 
 def _place(fake, shape, dtype, trainable):
@@ -139,69 +130,10 @@ def _forget_gradients(model):
 
 @contextmanager
 def _by_hand(layers, by_user, recorder):
-    """Return a context in which the user's counters stand for those of the layers that have one."""
-    with ExitStack() as stack:
-        for kind, layer in layers:
-            counter = by_user(layer, kind)
-            names = ("call", *(() if is_operator(layer) else ("quantized_call",)))
-            for name in names if counter else ():
-                marked = _marked(layer, kind, getattr(layer, name), counter, recorder)
-                object.__setattr__(layer, name, marked)  # Keras would track it as state
-                stack.callback(object.__delattr__, layer, name)
+    """Return a context in which the recorder is told of calls of layers that the user counts."""
+    def put_mark(number):
+        return recorder.inside(number), torch.clone
+
+    with counted_by_hand(layers, by_user, put_mark, lambda t: isinstance(t, torch.Tensor)) as found:
+        recorder.by_hand = found
         yield
-
-
-def _marked(layer, kind, call, counter, recorder):
-    """Return the layer's `call`, which tells the recorder where it begins and ends."""
-    import keras
-
-    def tensors(structure):
-        return [t for t in keras.tree.flatten(structure) if isinstance(t, torch.Tensor)]
-
-    def specs(structure):
-        return tuple(Tensor(tuple(t.shape), keras.backend.standardize_dtype(t.dtype))
-                     for t in tensors(structure))
-
-    @wraps(call)
-    def marked(*args, **kwargs):
-        number = recorder.begin()
-        outputs = call(*args, **kwargs)
-        written = specs(outputs)
-        recorder.end(number, tensors((args, kwargs)), tensors(outputs), partial(
-            counter, LayerCall(
-                layer.name, kind, layer, specs((args, kwargs)), written,
-                written[0].dtype if is_operator(layer) else layer.compute_dtype,
-                {k: v for k, v in kwargs.items() if not tensors(v)})))
-        return outputs
-
-    return marked
-
-
-def _by_layer(read, counts, by_hand, notes):
-    """Return (layer, part of the step) -> CallCount; the layer is its path through the model."""
-    layers = {layer.name for _, layer in read.layers if not is_operator(layer)}
-    rows, place = defaultdict(Counter), partial(_row, names=layers, model=read.model.name)
-    for scope, ops in counts.items():
-        rows[place(scope)] += ops
-    given, notes = set(map(place, by_hand)), tuple(dict.fromkeys(notes))
-    return {key: CallCount(ops, "rule" if key in given else "trace", notes)
-            for key, ops in rows.items() if ops}
-
-
-def _row(scope, names, model):
-    """Return (layer, part) of where an op ran."""
-    scopes, part = scope[0].split("/"), BACKWARD if scope[1] else FORWARD
-    if UPDATE_SCOPE in scopes:
-        return "optimizer", UPDATE
-    if scopes[0] == model:
-        scopes.pop(0)
-    path = []
-    for name in scopes:
-        if name in names:
-            path.append(name)
-        elif name == LOSS_SCOPE and not path:
-            path.append(LOSS)
-            break
-        elif path:
-            break
-    return "/".join(path) or OPERATORS, part

@@ -1,9 +1,9 @@
 """What runs on PyTorch, recorded op by op on fake tensors -> op counts, by the scopes of the ops.
 
 What the outputs, and what is written in place, do not need is not counted, and neither is what no
-input reaches. Data are what stood there before: inputs, variables, buffers; a constant is made
-while recording, from nothing or from a shape. Values are known by their storage, so that a view
-and what is written through it are the same value.
+input reaches. Data are the fake tensors that stood there before: inputs, variables, buffers. A
+constant is made while recording, from nothing or from a shape, or is a tensor that has values.
+Values are known by their storage, so that a view and what is written through it are the same value.
 
 Three things are not counted: what a tensor says of itself (its device, its strides), the
 arithmetic on the state of a random generator, whose draws are one ``random`` each, and an op on a
@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch._decomp import decomposition_table
-from torch._subclasses import fake_tensor
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..calls import UPDATE_SCOPE
 from ..rules.layers import NoRule
-from ..running_state import current_scope, global_seed, is_seed
+from ..running_state import global_seed, is_seed
 from ..trace import TraceError
 from .torch_ops import TORCH_COUNTERS, each
 from .torch_tables import FACTORIES, OVERWRITES, RANDOM
@@ -51,6 +50,18 @@ class Node(NamedTuple):
     marks: tuple[int, ...]
 
 
+class Found(NamedTuple):
+    """What is counted: (scope, is backward) -> Counter, and which of these a user's counter gave.
+
+    `needed` says of each input whether the outputs need it, `notes` what to know of the counts.
+    """
+
+    counts: dict
+    by_hand: set
+    needed: list
+    notes: tuple = ()
+
+
 class Recorder(TorchDispatchMode):
     """Records what runs, and counts it.
 
@@ -65,15 +76,21 @@ class Recorder(TorchDispatchMode):
 
     def clear(self):
         """Forget what was recorded."""
-        self.nodes, self.marks = [], []
-        self.by_hand, self.marked_by, self.refused = {}, set(), None
+        self.nodes, self.marks, self.inputs = [], [], 0
+        self.by_hand, self.refused = {}, None
         self._made_by, self._reach, self._filled, self._kept = {}, {}, {}, {}
         self._made, self._written, self._read = set(), set(), set()
         self._scopes = []
         self._first = torch._C._autograd._get_sequence_nr()
 
-    def of(self, variables):
-        """Return the recorder, told which of Keras' variables random numbers come from."""
+    def of(self, variables, inputs=()):
+        """Return the recorder, told which of Keras' variables random numbers come from.
+
+        The `inputs` are those of which `dearer` says whether they are needed.
+        """
+        self.inputs = len(inputs)
+        for tensor in inputs:
+            self._add(Counter(), ("", False), (), [tensor], DATA)
         for variable in (*variables, global_seed()):
             if is_seed(variable):
                 self._reach[self._key(variable.value)] = SEED
@@ -111,6 +128,9 @@ class Recorder(TorchDispatchMode):
         inputs, outputs = list(tensors_in((args, kwargs))), list(tensors_in(result))
         read, written = [self._key(t) for t in inputs], written_by(func, args, kwargs)
         new = [t for t in outputs if self._key(t) not in read]
+        for tensor, key in zip(inputs, read, strict=True):
+            if not isinstance(tensor, FakeTensor):
+                self._reach.setdefault(key, 0)
         if name in _LIFTS:  # a constant
             for tensor in outputs:
                 self._reach[self._key(tensor)] = 0
@@ -232,45 +252,49 @@ class Recorder(TorchDispatchMode):
 
     # --- layers counted by hand
 
-    def begin(self):
-        """Begin the call of a layer counted by hand; return its number."""
-        number = len(self.by_hand)
-        self.by_hand[number] = None
+    @contextmanager
+    def inside(self, number):
+        """Return a context in which the call of a layer counted by hand runs, of this number."""
         self.marks.append(number)
-        return number
-
-    def end(self, number, inputs, outputs, counter):
-        """End the call of a layer counted by hand: `counter` returns its op counts, or NoRule."""
+        yield
         self.marks.pop()
+
+    def _mark_of(self, node):
+        """Return the number of the outermost layer counted by hand that an op is in, or None."""
+        is_backward = node.scope[1]
+        return None if is_backward else next((n for n in node.marks if n in self.by_hand), None)
+
+    def _by_hand(self, number):
+        """Return what a counter of the user's says of a call, None where it says NoRule."""
         try:
-            self.by_hand[number] = counter()
+            return self.by_hand[number]()
         except NoRule:
             del self.by_hand[number]
-            return
-        read = [self._key(t) for t in (*inputs, *outputs)]
-        self.marked_by.add(len(self.nodes))
-        self._add(self.by_hand[number], self._where(), read, outputs, DATA)
+            return None
 
     # --- what is counted
 
-    def counts(self, outputs) -> tuple[dict, set]:
-        """Return (scope, is backward) -> Counter, and those of the scopes counted by hand.
+    def counts(self, outputs) -> "Found":
+        """Return what is counted, and needed for the tensors that what ran returns.
 
-        `outputs` are the tensors that what ran returns. TraceError where an op that they, or what
-        is written in place, need has no counter.
+        TraceError where an op that they, or what is written in place, need has no counter.
         """
-        counts, by_hand = defaultdict(Counter), set()
-        for number in sorted(self._needed(outputs)):
+        counts, by_hand, seen = defaultdict(Counter), set(), set()
+        needed = self._needed(outputs)
+        for number in sorted(needed):
             node = self.nodes[number]
-            is_forward = not node.scope[1]
-            if is_forward and any(mark in self.by_hand for mark in node.marks):
-                continue
-            if isinstance(node.counts, Exception):
-                raise node.counts
-            counts[node.scope] += node.counts
-            if number in self.marked_by:
-                by_hand.add(node.scope)
-        return counts, by_hand
+            while (mark := self._mark_of(node)) is not None:
+                ops = Counter() if mark in seen else self._by_hand(mark)
+                if ops is not None:
+                    counts[node.scope] += ops
+                    by_hand.add(node.scope)
+                    seen.add(mark)
+                    break
+            else:
+                if isinstance(node.counts, Exception):
+                    raise node.counts
+                counts[node.scope] += node.counts
+        return Found(counts, by_hand, [number in needed for number in range(self.inputs)])
 
     def _needed(self, outputs):
         keys = {self._key(t) for t in tensors_in(outputs)}
@@ -282,40 +306,3 @@ class Recorder(TorchDispatchMode):
                 needed.add(number)
                 stack.extend(self.nodes[number].needs)
         return needed
-
-
-@contextmanager
-def _constants():
-    """Return a context in which small constants keep their values, and what is made of them."""
-    limit = fake_tensor.CONSTANT_NUMEL_LIMIT
-    fake_tensor.CONSTANT_NUMEL_LIMIT = 4096
-    try:
-        yield
-    finally:
-        fake_tensor.CONSTANT_NUMEL_LIMIT = limit
-
-
-def dearer(run):
-    """Return the counts of what runs, (scope, is backward) -> Counter, and what to know of them.
-
-    Where it looks at a condition on the data it runs a second time, with all of them false, and
-    the dearer run counts.
-    """
-    found, errors, notes = [], [], ()
-    for choice in (True, False):
-        recorder = Recorder(current_scope, choice)
-        try:
-            with _constants():
-                outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
-            found.append(recorder.counts(outputs))
-        except TraceError as error:
-            if isinstance(recorder.refused, Endless):
-                raise recorder.refused from None
-            errors.append(recorder.refused or error)
-        if not recorder.choices:
-            break
-        notes = ("the dearer of the ways that a condition on the data leads to is counted",)
-    if not found:
-        raise errors[0]
-    counts, by_hand = max(found, key=lambda f: sum(sum(ops.values()) for ops in f[0].values()))
-    return counts, by_hand, notes

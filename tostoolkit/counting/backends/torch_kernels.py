@@ -143,33 +143,34 @@ def max_pool_gradient(op):
 
 
 def average_pool(op):
-    """window - 1 additions and a division per output; padded taps count."""
-    y = op.outputs[0]
-    return ops(dtype_of(y), add=y.numel() * (_window(op, y) - 1), div=y.numel())
+    """window - 1 additions and a division per output, none of one value; padded taps count."""
+    y, window = op.outputs[0], _window(op, op.outputs[0])
+    return ops(dtype_of(y), add=y.numel() * (window - 1), div=y.numel() if window > 1 else 0)
 
 
 def average_pool_gradient(op):
     """A window's share is added to each of its inputs."""
-    y = op.arguments["grad_output"]
-    return ops(dtype_of(y), div=y.numel(), add=y.numel() * _window(op, y))
+    y, window = op.arguments["grad_output"], _window(op, op.arguments["grad_output"])
+    return ops(dtype_of(y), div=y.numel() if window > 1 else 0, add=y.numel() * window)
 
 
 def _adaptive_taps(op, x, y):
-    """Return the inputs of all windows of an adaptive pooling, and its outputs."""
+    """Return the inputs of all windows of an adaptive pooling, its outputs, those of several."""
     dimensions = int(op.name.split("pool")[1][0])
-    taps = prod(x.shape[:-dimensions])
+    taps = alone = prod(x.shape[:-dimensions])
     for n, m in zip(x.shape[-dimensions:], y.shape[-dimensions:], strict=True):
-        taps *= sum(-(-(i + 1) * n // m) - i * n // m for i in range(m))
-    return taps, y.numel()
+        windows = [-(-(i + 1) * n // m) - i * n // m for i in range(m)]
+        taps, alone = taps * sum(windows), alone * windows.count(1)
+    return taps, y.numel(), y.numel() - alone
 
 
 def adaptive_pool(op):
     """A window reaches from floor(i n / m) to ceil((i + 1) n / m)."""
     x, y = op.inputs[0], op.outputs[0]
-    taps, outputs = _adaptive_taps(op, x, y)
+    taps, outputs, means = _adaptive_taps(op, x, y)
     if "max" in op.name:
         return ops(dtype_of(y), max=taps - outputs)
-    return ops(dtype_of(y), add=taps - outputs, div=outputs)
+    return ops(dtype_of(y), add=taps - outputs, div=means)
 
 
 def adaptive_pool_gradient(op):
@@ -177,7 +178,8 @@ def adaptive_pool_gradient(op):
     y, x = op.inputs[0], op.inputs[1]
     if "max" in op.name:
         return ops(dtype_of(y), add=y.numel())
-    return ops(dtype_of(y), div=y.numel(), add=_adaptive_taps(op, x, y)[0])
+    taps, _, means = _adaptive_taps(op, x, y)
+    return ops(dtype_of(y), div=means, add=taps)
 
 
 #: What a pixel's gradient takes to reach the neighbours that it came from: along each axis it is

@@ -8,7 +8,7 @@ from torch.nn.modules import module as hooks
 
 from ..calls import CallCount
 from ..trace import python_errors
-from .torch_graph import dearer
+from .torch_runs import dearer
 from .torch_tensors import fake_tensor
 
 #: Where ops stand that no layer or module inside ran.
@@ -64,15 +64,15 @@ def trace_function(module, arguments) -> dict:
 
     try:
         module.eval()
-        counts, _, notes = dearer(run)
+        found = dearer(run)
     finally:
         for part in trained:
             part.training = True
-    counts = {path: ops for (path, _), ops in counts.items()}
+    counts = {path: ops for (path, _), ops in found.counts.items()}
     holders = {path[:i] for path in called for i, letter in enumerate(path) if letter == "."}
     paths = [path for path in called if path not in holders or counts.get(path)]
     return {path or OPERATORS: (called.get(path, kind),
-                                CallCount(counts.get(path, Counter()), "trace", notes))
+                                CallCount(counts.get(path, Counter()), "trace", found.notes))
             for path in (*paths, *([""] if counts.get("") or not paths else ()))}
 
 

@@ -43,7 +43,8 @@ def _reduced(op):
     if kind in ("max", "logic"):
         like = op.inputs[0]
     counts = ops(dtype_of(like), **{kind: max(n - rows, 0)}) + converted(op.inputs, like)
-    return counts + (ops(dtype_of(like), **{final: rows}) if final else Counter())
+    ends = final and n > rows  # the mean of one value is that value
+    return counts + (ops(dtype_of(like), **{final: rows}) if ends else Counter())
 
 
 def _variance(op):

@@ -140,7 +140,8 @@ def _count_step(read, step, count_call, by_user):
     rows = output.size // output.shape[-1]
     counts[LOSS, FORWARD] += loss.forward(output.size, rows)
     counts[LOSS, BACKWARD] += loss.backward(output.size, rows)
-    sizes = [prod(w.shape) for w in read.model.trainable_variables]
+    reached = {id(w) for call in calls for w in getattr(call.layer, "trainable_variables", ())}
+    sizes = [prod(w.shape) for w in read.model.trainable_variables if id(w) in reached]
     counts["optimizer", UPDATE] += OPTIMIZERS[type(step.optimizer).__name__](
         step.optimizer, sum(sizes), len(sizes))
     return counts

@@ -1,0 +1,49 @@
+"""A run on PyTorch's fake tensors, recorded: twice where a condition on the data decides it."""
+
+from collections import Counter
+from contextlib import contextmanager
+
+from torch._subclasses import fake_tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from ..running_state import current_scope
+from ..trace import TraceError
+from .torch_graph import Endless, Recorder
+
+
+@contextmanager
+def _constants():
+    """Return a context in which small constants keep their values, and what is made of them."""
+    limit = fake_tensor.CONSTANT_NUMEL_LIMIT
+    fake_tensor.CONSTANT_NUMEL_LIMIT = 4096
+    try:
+        yield
+    finally:
+        fake_tensor.CONSTANT_NUMEL_LIMIT = limit
+
+
+def dearer(run):
+    """Return the `Found` of what runs; `run` takes a recorder and a mode of fake tensors.
+
+    Where it looks at a condition on the data it runs a second time, with all of them false, and
+    the dearer run counts.
+    """
+    found, errors, notes = [], [], ()
+    for choice in (True, False):
+        recorder = Recorder(current_scope, choice)
+        try:
+            with _constants():
+                outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
+            found.append(recorder.counts(outputs))
+        except TraceError as error:
+            if isinstance(recorder.refused, Endless):
+                raise recorder.refused from None
+            errors.append(recorder.refused or error)
+        if not recorder.choices:
+            break
+        notes = ("the dearer of the ways that a condition on the data leads to is counted",)
+    if not found:
+        raise errors[0]
+    dear = max(found, key=lambda f: sum(map(Counter.total, f.counts.values())))
+    needed = [any(each) for each in zip(*(f.needed for f in found), strict=True)]
+    return dear._replace(needed=needed, notes=notes)

@@ -16,7 +16,7 @@ from ..introspection import sublayers
 from ..running_state import with_places
 from ..trace import TraceError, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
-from .shared import counted_by_hand, rows
+from .shared import counted_by_hand, rows, variables_of
 
 
 def trace_call(call, by_user) -> CallCount:
@@ -171,7 +171,7 @@ def traced(call):
         raise TraceError(f"{call.path!r} is not built, so it cannot be traced; call it on its "
                          "inputs, or layer.build(shape), first")
     takes_training = "training" in signature(layer.call).parameters
-    variables = list(getattr(layer, "variables", ()))
+    variables = variables_of(call)
 
     def run(values, *tensors):
         args, kwargs = call.arguments(tensors)

@@ -11,7 +11,7 @@ from ..calls import CallCount
 from ..introspection import sublayers
 from ..running_state import mask_of, put_mask, unchanged, with_places
 from ..trace import check_sizes, not_built, python_errors, says_how_to_count
-from .shared import counted_by_hand
+from .shared import counted_by_hand, variables_of
 from .tensorflow_constants import Frame
 from .tensorflow_graph import OpCounts, mark, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
@@ -128,7 +128,7 @@ def traced(call):
         return call.returned(flat), [mask_of(flat[place]) for place in call.masks_wanted]
 
     with (python_errors(call.path, kind=call.kind), unchanged(layer),
-          _places(getattr(layer, "variables", ()))):
+          _places(variables_of(call))):
         learnt_as_weights([layer, *(x for _, x in sublayers(layer))])
         return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in masks))))
 

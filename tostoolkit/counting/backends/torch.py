@@ -42,6 +42,7 @@ from ..introspection import is_operator, sublayers
 from ..running_state import mask_of, put_mask, unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
+from .shared import variables_of
 from .torch_definitions import DEFINITIONS
 from .torch_graph import dearer
 from .torch_module import OPERATORS, trace_function
@@ -59,7 +60,7 @@ def trace_call(call, by_user) -> CallCount:
     if not getattr(layer, "built", True):
         raise not_built(call)
     training = {"training": False} if "training" in signature(layer.call).parameters else {}
-    variables = getattr(layer, "variables", ())
+    variables = variables_of(call)
 
     def run(recorder, fake):
         with (python_errors(call.path, kind=call.kind), unchanged(layer),

@@ -74,6 +74,20 @@ def test_inputs_by_name(shape):
     assert macs(model, shape) == 2 * 4 * 2
 
 
+def test_a_dict_of_one_input_stays_a_dict():
+    class Reads(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2, use_bias=False)
+
+        def call(self, inputs):
+            return self.dense(inputs["x"])
+
+    model = Reads()
+    model({"x": np.zeros((1, 4), "float32")})
+    assert tos.count_ops(model, 3)["float32", "mac"].sum() == 3 * 4 * 2
+
+
 def test_integers_are_said_by_a_dtype():
     for ids in (keras.Input((6,), dtype="int32"), tf.TensorSpec((None, 6), "int32"),
                 np.zeros((1, 6), "int32")):

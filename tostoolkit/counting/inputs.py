@@ -64,13 +64,11 @@ def _recorded(model, graph):
             f"model: {model.name!r} is not built, so its shapes are unknown; call model.build("
             "(None, 784)) with your input's shape, or start it with keras.Input(shape)")
     shapes = (model.get_build_config() or {}) if model.built else {}
-    shapes = shapes.get("shapes_dict", shapes.get("input_shape"))
+    by_argument = shapes.get("shapes_dict")  # else of one argument, in the structure it has
+    shapes = {re.sub(".shape$", "", name): shape for name, shape in by_argument.items()} if (
+        by_argument) else shapes.get("input_shape")
     if not shapes:
         return None, None
-    if isinstance(shapes, dict):
-        shapes = {re.sub(".shape$", "", name): shape for name, shape in shapes.items()}
-        if len(shapes) == 1:
-            (shapes,) = shapes.values()
     return _leaves(shapes, "model")
 
 

@@ -25,6 +25,7 @@ from .shared import (
     put_learnt,
     rows,
     run_call,
+    variables_in,
 )
 
 _SHAPES_ALONE = "JAX must be able to trace it on shapes alone, as jax.make_jaxpr does"
@@ -177,7 +178,7 @@ def traced(call):
     layer = call.layer
     if not getattr(layer, "built", True):
         raise not_built(call)
-    variables = list(getattr(layer, "variables", ()))
+    variables = variables_in(call)
     known = learnt([layer, *(x for _, x in sublayers(layer))])
 
     def run(values, stands, tensors, masks):

@@ -100,6 +100,16 @@ def code_of(title, what_holds):
                          f"{': ' + text[0] if text else ''}; {what_holds}") from error
 
 
+def variables_in(call) -> list:
+    """Return the variables of a call: those of its layer, and those that it is handed."""
+    import keras
+
+    held = list(getattr(call.layer, "variables", ()))
+    given = [v for v in keras.tree.flatten(call.arguments(call.inputs))
+             if isinstance(v, keras.Variable)]
+    return list({id(v): v for v in held + given}.values())
+
+
 @contextmanager
 def counted_by_hand(layers, by_user, put_mark, is_tensor):
     """Return a context in which the user's counters stand for those of the layers that have one.

@@ -10,7 +10,7 @@ from ..calls import CallCount
 from ..introspection import sublayers
 from ..running_state import unchanged, with_places
 from ..trace import check_sizes, not_built, python_errors, says_how_to_count
-from .shared import counted_by_hand, learnt, masked, needed_of, put_learnt, run_call
+from .shared import counted_by_hand, learnt, masked, needed_of, put_learnt, run_call, variables_in
 from .tensorflow_constants import Frame
 from .tensorflow_graph import OpCounts, mark, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
@@ -113,7 +113,7 @@ def traced(call):
                         _written_out(call.arguments(tensors[:n])))
 
     with (python_errors(call.path, kind=call.kind), unchanged(layer),
-          _places(getattr(layer, "variables", ()))):
+          _places(variables_in(call))):
         learnt_as_weights([layer, *(x for _, x in sublayers(layer))])
         return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in with_mask))))
 

@@ -31,7 +31,16 @@ from ..introspection import sublayers
 from ..running_state import unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
-from .shared import counted_by_hand, learnt, needed_of, put_learnt, rows, run_call, variables_of
+from .shared import (
+    counted_by_hand,
+    learnt,
+    needed_of,
+    put_learnt,
+    rows,
+    run_call,
+    variables_in,
+    variables_of,
+)
 from .torch_definitions import DEFINITIONS
 from .torch_module import trace_function
 from .torch_runs import dearer
@@ -46,7 +55,7 @@ def trace_call(call, by_user) -> CallCount:
     layer = call.layer
     if not getattr(layer, "built", True):
         raise not_built(call)
-    variables = getattr(layer, "variables", ())
+    variables = variables_in(call)
     known = learnt([layer, *(x for _, x in sublayers(layer))])
 
     def run(recorder, fake):

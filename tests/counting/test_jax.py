@@ -269,6 +269,9 @@ scaled = count(half, 2, phase="training", loss="mse",
                optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()))
 found["update"] = row(scaled.counts.xs("update", level="part"))
 found["notes"] = scaled.notes
+words = keras.Input((6,), dtype="int32")
+found["masked"] = row(tos.count_ops(keras.Model(
+    words, keras.layers.LSTM(4)(keras.layers.Embedding(10, 3, mask_zero=True)(words)))))
 found["values"] = [v.value is not None if v._value is not None else None for v in large.variables]
 print(json.dumps(found))
 """
@@ -291,6 +294,8 @@ def test_custom_layers_own_counters_and_steps_on_jax():
     assert found["Twice is as before"]
     assert found["update"]["float32 sqrt"] == 5 * 3 + 3 + 2  # Adam: one a weight, one a variable
     assert any("dearer branch" in note for note in found["notes"])  # steps that are left out
+    assert found["masked"]["float32 mac"] == 6 * (3 + 4) * 16
+    assert found["masked"]["float32 select"] == 6 * 3 * 4  # of each step's output, and both states
     assert found["values"] == [None] * 4  # no weight was allocated
 
 

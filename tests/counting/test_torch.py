@@ -120,7 +120,8 @@ def test_elementwise_ops(torch_counts):
 def test_what_no_input_reaches_and_what_nothing_needs_does_not_count(torch_counts):
     assert torch_counts["reach"] == {
         "a view": f32(sin=8, tanh=4), "overwritten": f32(tanh=4), "dead": f32(tanh=4),
-        "a mask made of shapes": f32(select=16), "a constant": f32(mul=4), "like": f32(mul=4)}
+        "a mask made of shapes": f32(select=16), "a constant": f32(mul=4), "like": f32(mul=4),
+        "like what nothing needs": f32(mul=4)}
 
 
 def test_kernels_count_by_their_definition(torch_counts):

@@ -200,7 +200,8 @@ def reach():
     return {"a view": of(written), "overwritten": of(overwritten), "dead": of(dead),
             "a mask made of shapes": of(of_shapes, tensor(4, 4)),
             "a constant": of(lambda x: x * torch.arange(4.0).exp()),
-            "like": of(lambda x: x * torch.full_like(x, 2.0).exp())}
+            "like": of(lambda x: x * torch.full_like(x, 2.0).exp()),
+            "like what nothing needs": of(lambda x: x * torch.zeros_like(x.tanh()).exp())}
 
 
 @case

@@ -142,6 +142,8 @@ class Recorder(TorchDispatchMode):
             gone = {self._key(t) for t in written}
             read = [self._key(t) for t in inputs[len(written):]] if written else read
             read = [key for key in read if key not in gone]
+        if name in FACTORIES and not written:
+            read = []  # made like a tensor, whose values are not looked at
         reach = self._reached(name.removesuffix("_"), read)
         counts = Counter()
         if reach == DATA:

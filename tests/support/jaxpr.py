@@ -304,7 +304,7 @@ def _is_cast(eqn):
     traceback = eqn.source_info.traceback
     names = {frame.function_name for frame in (traceback.frames if traceback else ())[:20]}
     return eqn.invars[0].aval.dtype != bool and any(
-        n.startswith(("logical_", "where", "astype")) for n in names)
+        n.lstrip("_").startswith(("logical_", "where", "astype")) for n in names)
 
 
 def _reduced(name, params, source, out):

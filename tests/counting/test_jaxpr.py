@@ -88,6 +88,7 @@ DERIVED = {
     "add": "JAX derives an average pooling by a sum over windows, TensorFlow adds each share",
     "max": "TensorFlow looks for a window's maximum again in the gradient of a max pooling",
     "sigmoid": "TensorFlow computes a SiLU's again in its gradient, JAX keeps it",
+    "logic": "TensorFlow's gradient of ReLU6 is one kernel of floats, JAX joins two bools",
     **dict.fromkeys(["rem", "convert"], (
         "TensorFlow reduces and converts a dropout's seed, which is no data to a jaxpr")),
 }

@@ -80,14 +80,15 @@ def _integers_have_one_width(monkeypatch):
 
 #: Kind of op -> why its number in a training step is the backend's own.
 DERIVED = {
-    **dict.fromkeys(["div", "pow", "neg", "mul", "select"], (
-        "JAX derives softmax and every quotient from x / y, as g / y and -g x y^-2, TensorFlow "
-        "softmax as (g - sum(g s)) s and a quotient as -g (x / y) / y; JAX turns a difference's "
-        "sign by one neg an element")),
-    **dict.fromkeys(["add", "max"], (
-        "JAX derives an average pooling as a sum over windows, TensorFlow as a spread; TensorFlow "
-        "looks for a window's maximum again, JAX selects and scatters")),
+    "div": "TensorFlow divides a mean's gradient for each element, JAX once for each mean",
+    "neg": "JAX turns a difference's sign for each element, TensorFlow after their sum",
+    **dict.fromkeys(["mul", "pow", "select"], (
+        "JAX derives softmax as a quotient, g / y and -g x y^-2, TensorFlow as (g - sum(g s)) s; "
+        "JAX guards a loss by one select")),
+    "add": "JAX derives an average pooling by a sum over windows, TensorFlow adds each share",
+    "max": "TensorFlow looks for a window's maximum again in the gradient of a max pooling",
     "sigmoid": "TensorFlow computes a SiLU's again in its gradient, JAX keeps it",
+    "logic": "TensorFlow's gradient of ReLU6 is one kernel of floats, JAX joins two bools",
     **dict.fromkeys(["rem", "convert"], (
         "TensorFlow reduces and converts a dropout's seed, which is no data to a jaxpr")),
 }

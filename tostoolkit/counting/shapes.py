@@ -145,7 +145,7 @@ def _output_spec(operation, kind, args, kwargs):
         if is_open(specs):
             specs = run() if ran is None else ran
     for shape in is_open(specs):
-        raise ValueError(
+        raise TraceError(
             f"model: the output shape {tuple(shape)} of {operation.name!r} "
             "depends on the data, so its work is unknown; count the model up to there")
     return specs

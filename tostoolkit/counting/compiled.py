@@ -13,7 +13,7 @@ from typing import Any
 from .calls import LOSS_SCOPE, UPDATE_SCOPE
 from .introspection import is_of_keras, is_operator, replaced_methods, sublayers
 from .running_state import has_loss_weights, is_built_for, unchanged
-from .targets import BY_TARGETS, targets_of
+from .targets import BY_TARGETS
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,6 @@ class Compiled:
     is_plain: bool = False
     notes: tuple[str, ...] = ()
     output_names: tuple[str, ...] | None = None
-
-    def targets_of(self, outputs) -> Iterator[tuple[Any, list]]:
-        """Yield the targets that a step may take, as `targets.targets_of`."""
-        return targets_of(self, outputs)
 
 
 def compiled(model, loss=None, optimizer=None, targets=None) -> Compiled:

@@ -78,6 +78,7 @@ def _integers_have_one_width(monkeypatch):
 
     monkeypatch.setitem(TRACE_COUNTERS, "Cast", cast)
 
+
 #: Kind of op -> why its number in a training step is the backend's own.
 DERIVED = {
     "div": "TensorFlow divides a mean's gradient for each element, JAX once for each mean",
@@ -181,6 +182,8 @@ def test_macs_of_a_training_step_by_rule_by_trace_and_by_jaxpr(name):
         step = {"phase": "training", "loss": "mse", "optimizer": "adam", "input_shape": inputs}
         by_rule, by_trace = of(tos.count_ops(model, **step)), of(trace_ops(model, **step))
         assert compared(by_rule) == compared(by_trace) == want
-        assert by_rule == by_trace or name not in APPLICATIONS
+        if name in APPLICATIONS:  # in all kinds, but for the casts that only the trace leaves out
+            casts = ("int32", "convert")
+            assert {**by_rule, casts: 0} == {**by_trace, casts: 0}
 
     strictly(name, DIFFERENT_IN_TRAINING, compare)

@@ -1,6 +1,7 @@
 """Rule against trace for every layer, and training steps against derivatives by hand."""
 
 import keras
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -414,3 +415,58 @@ def test_counted_says_how():
     model = keras.Sequential([keras.Input((5,)), layers.Dense(3), layers.Dropout(0.5),
                               layers.Lambda(lambda x: x * 2.0)])
     assert [counted(call)[1] for call in tos.layer_calls(model)] == ["rule", "zero", "trace"]
+
+
+# --- what is no data, and what nothing needs
+
+class Positions(layers.Layer):
+    """x sin(f): f is made when the layer is built, so that sin(f) is a constant."""
+
+    def build(self, shape):
+        self.f = keras.ops.arange(shape[-1], dtype="float32")
+        self.built = True
+
+    def call(self, x):
+        return x * keras.ops.sin(self.f)
+
+
+@pytest.mark.parametrize(("layer", "shape", "right"), [
+    (Positions(), (3,), {"mul": 3}),
+    (layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0]), (4, 3),
+     {"add": 12, "div": 12}),
+    (layers.Normalization(), (4, 3), {"add": 12, "div": 12, "sqrt": 3, "max": 3}),  # learnt
+    (layers.AveragePooling2D(1, strides=2), (8, 8, 3), {}),  # the mean of one value is that value
+    (layers.GlobalAveragePooling2D(), (1, 1, 5), {}),
+    (layers.AveragePooling1D(2), (4, 3), {"add": 6, "div": 6}),
+])
+def test_constants_and_means_of_one_value(layer, shape, right):
+    model = keras.Sequential([keras.Input(shape), layer])
+    right = {("float32", op): n for op, n in right.items()}
+    assert nonzero(tos.count_ops(model).sum()) == nonzero(trace_ops(model).sum()) == right
+
+
+@pytest.mark.parametrize(("layer", "taps", "outputs"), [
+    (layers.Conv2D(6, 3, groups=2), 9 * 2, 6 * 7 * 6),            # of 8 x 9 x 4, half a group each
+    (layers.Conv1D(4, 3, dilation_rate=2), 3 * 4, 5 * 4),         # of 9 x 4
+    (layers.Conv2D(4, (2, 3), dilation_rate=2), 6 * 4, 6 * 5 * 4),
+    (layers.Conv3D(2, 2, dilation_rate=2), 8 * 4, 3 * 3 * 3 * 2),  # of 5 x 5 x 5 x 4
+])
+def test_a_gradient_has_the_macs_of_forward_for_the_kernel_and_for_the_input(layer, taps, outputs):
+    """The first convolution, 1 x 1 of 4 channels, has no gradient of its input."""
+    rank = layer.rank
+    shape = {1: (9, 4), 2: (8, 9, 4), 3: (5, 5, 5, 4)}[rank]
+    first = getattr(layers, f"Conv{rank}D")(4, 1)
+    model = keras.Sequential([keras.Input(shape), first, layer])
+    step = trace_ops(model, 2, "training", loss="mse", optimizer="sgd")["float32", "mac"]
+    before, own = 2 * int(np.prod(shape)) * 4, 2 * taps * outputs
+    assert step.groupby("part").sum().to_dict() == {
+        "forward": before + own, "backward": before + 2 * own, "update": 0}
+
+
+def test_a_gradient_that_nobody_takes_is_not_counted():
+    """Of the image, of which a grouped convolution's gradient is computed in the same function."""
+    model = keras.Sequential([keras.Input((8, 9, 4)), layers.Conv2D(6, 3, groups=2)])
+    step = trace_ops(model, 2, "training", loss="mse", optimizer="sgd")["float32", "mac"]
+    forward = 2 * 6 * 7 * 6 * 9 * 2
+    assert step.groupby("part").sum().to_dict() == {
+        "forward": forward, "backward": forward, "update": 0}

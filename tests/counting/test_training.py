@@ -187,8 +187,6 @@ def test_a_rule_knows_every_argument_or_leaves_the_layer_to_the_trace(kind):
         for value in OTHERWISE[name]:
             if name == "padding" and kind.startswith("ZeroPadding"):
                 value = 2
-            if (kind, name) == ("Conv3D", "dilation_rate"):
-                continue  # by rule as Conv2D; TensorFlow computes zeros between the pixels
             layer = cls(**needed | {name: value})
             model = sequential(shape, layers.Dense(shape[-1]), layer, layers.Dense(2))
             step = {"batch_size": 2, "phase": "training", "loss": "mse", "optimizer": "sgd"}

@@ -25,9 +25,9 @@ class Compiled:
     there is none. `given` are the arguments to compile the model with, empty where it is compiled.
     `own` names the methods by which the model's class, not Keras, says what a step is. `targets`
     is a structure of what has a shape, the batch first, and a dtype, as ``fit`` takes it; None
-    where the targets are like the outputs, or labels of these. `output_names` are the names by
-    which losses may be given. `is_plain` says that a step is no
-    more than the loss of the outputs, its gradient and the optimizer's update.
+    where the targets are like the outputs, or labels of these. `is_plain` says that a step is no
+    more than the loss of the outputs, its gradient and the optimizer's update. `output_names` are
+    the names by which losses may be given.
     """
 
     loss: Any
@@ -85,9 +85,9 @@ def compiled_optimizer(model, optimizer=None):
         _refuse(model, "optimizer")
     optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
     replaced = replaced_methods(optimizer)
-    if replaced:  # a copy is counted, from its configuration
+    if replaced:  # equal variables take equal updates only as Keras' class has them
         raise ValueError(f"optimizer: {replaced[0]!r} of this {type(optimizer).__name__} was "
-                         "replaced, which a copy of it does not know; override it in a subclass")
+                         "replaced, of which its class says nothing; override it in a subclass")
     return optimizer
 
 

@@ -8,14 +8,16 @@ Conventions
   one op, never silently one or two FLOPs: the ``flops`` cost table says 2, ``macs`` says 1.
 * A bias is one ``add`` per output.
 * With ``same`` padding the padded taps count: a convolution is outputs x taps x channels.
-* A reduction over n values is n - 1 ops per output; a mean adds one ``div``.
+* A reduction over n values is n - 1 ops per output; a mean of more than one adds one ``div``.
 * ``max`` is every comparison-based choice: max, min, compare, ReLU, pooling, sign.
 * Batch normalisation in inference takes its reciprocal root once per channel.
 * What a kernel fuses counts by its definition: softmax is, per element, a subtraction, an
   exponential and a division, and per row of n, n - 1 comparisons and n - 1 additions.
 * The dtype is part of the op: that in which the layer computes; a comparison's is that of its
   operands, a conversion's that of its source.
-* A constant that changes nothing (x 1, x + 0) does not count.
+* A constant that changes nothing (x 1, x + 0) does not count, nor does what is computed of
+  constants alone: numbers, and what a layer made when it was built. Weights are no constants, nor
+  is what a normalisation layer has learnt.
 * Where a layer computes in another dtype than it stores (mixed precision) or is quantised, it is
   counted from its traced graph, conversions and scaling included, and so is a layer without a rule.
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4
@@ -83,6 +85,7 @@ from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:
     import keras
+
 
 @dataclass(frozen=True)
 class Counted:

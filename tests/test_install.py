@@ -186,5 +186,8 @@ def test_the_core_alone(wheel, tmp_path):
             "tos.fit_scaling_law needs statsmodels: pip install 'tostoolkit[study]'",
     }.items():
         assert message in run("-c", f"import tostoolkit as tos; {statement}", fails=True)
-    assert run("-m", "tostoolkit", "count", "model.keras", fails=True).startswith(
-        "python -m tostoolkit needs a backend of Keras")
+    count = ("-m", "tostoolkit", "count", "model.keras")
+    assert "there is no file or folder 'model.keras'" in run(*count, fails=True)
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    assert run(*count, fails=True).startswith("python -m tostoolkit needs a backend of Keras")

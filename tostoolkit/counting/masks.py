@@ -15,22 +15,18 @@ from dataclasses import replace
 from warnings import catch_warnings, simplefilter
 
 from .calls import CallCount, Tensor
-from .layer_state import makes_masks, run_on_shapes
-from .running_state import mask_of, put_mask
-from .shapes import there_of
+from .running_state import mask_of, put_mask, run_on_shapes
 
 
 def find_masks(inspected, inputs) -> list[tuple]:
     """Return for each call of a model's graph, nested ones opened in place, the masks it finds."""
-    graph = inspected.graph
-    if not any(node.masked for node in graph.nodes) and not any(
-            makes_masks(layer) for _, layer in inspected.layers):
+    if not inspected.may_mask:
         return []
     found = []
 
     def run(*tensors):
         found.clear()
-        _run(graph, tensors, found)
+        _run(inspected.graph, tensors, found)
 
     with catch_warnings():
         simplefilter("ignore")  # of masks that a layer does not support
@@ -46,8 +42,7 @@ def _run(graph, tensors, found):
     for node in graph.nodes:
         args, kwargs = node.arguments.fill_in(known)
         if node.graph is None:
-            found.append(tuple(_spec(mask_of(known[id(t)]))
-                               for t in there_of(node.inputs, known)))
+            found.append(tuple(_spec(mask_of(known[id(t)])) for t in node.there(known)))
             outputs = node.operation(*args, **kwargs)
         else:
             inside = keras.tree.flatten(args[0] if args else kwargs["inputs"])

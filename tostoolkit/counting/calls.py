@@ -70,6 +70,9 @@ class LayerCall:
         the model makes it; None of a call that was made by hand.
     masks : tuple of Tensor or None
         The mask that Keras finds on each of the inputs; empty where there is none.
+    mask_reads : tuple of int or None
+        The number of each of these masks that another call returns, or the model takes, as a
+        tensor; None of those that a layer leaves on what it returns.
     masks_wanted : tuple of int
         Places of the outputs whose masks a later call looks at.
     wanted : tuple of int, or None
@@ -96,6 +99,7 @@ class LayerCall:
     writes: tuple[int, ...] = ()
     bind: Callable | None = field(default=None, compare=False, repr=False)
     masks: tuple[Tensor | None, ...] = ()
+    mask_reads: tuple[int | None, ...] = ()
     masks_wanted: tuple[int, ...] = ()
     wanted: tuple[int, ...] | None = None
 

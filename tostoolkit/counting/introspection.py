@@ -25,7 +25,7 @@ class Node:
     outputs: tuple
     arguments: Any     # .kwargs, and .fill_in(tensors) -> args, kwargs
     graph: "Graph | None" = None  # that of a nested model
-    masked: bool = False  # whether a mask was made for what it returns, when the graph was built
+    masked: bool = False  # whether masks are in play: made as the graph was built, or handed over
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,9 @@ def _node(node):
     operation = node.operation
     nested = _graph(operation) if isinstance(operation, keras.Model) else None
     dtype = None if is_operator(operation) else operation.compute_dtype
-    masked = (any(inside.masked for inside in nested.nodes) if nested else
-              any(mask_of(t) is not None for t in node.outputs))
+    masked = any(mask_of(t) is not None for t in node.outputs) or nested is not None and (
+        any(inside.masked for inside in nested.nodes)
+        or len(node.input_tensors) > len(nested.inputs))  # it is called with masks
     return Node(operation, kind_of(operation), dtype, tuple(node.input_tensors),
                 tuple(node.outputs), node.arguments, nested, masked)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .calls import LEVELS, LayerCall, Tensor, call_signature
 from .inputs import read_inputs
 from .introspection import inspect
-from .masks import find_masks
+from .masks import with_masks
 from .shapes import bind, graph_shapes, propagate, there_of
 
 if TYPE_CHECKING:
@@ -107,10 +107,7 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     numbers = count()
     sources = tuple(next(numbers) for _ in inputs)
     calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
-    for i, masks in enumerate(find_masks(inspected, inputs)):
-        if any(masks):
-            calls[i] = replace(calls[i], masks=masks)
-    calls = _needed(_number_repeats(calls), outputs)
+    calls = _needed(_number_repeats(with_masks(inspected, inputs, calls)), outputs)
     return ModelCalls(model, inputs, tuple(calls), outputs, inspected.layers, template)
 
 
@@ -121,6 +118,7 @@ def _needed(calls, outputs):
         wanted = tuple(i for i, n in enumerate(call.writes) if n in needed)
         if wanted or not call.writes:
             needed.update(call.reads)
+            needed.update(n for n in call.mask_reads if n is not None)
             kept.append(replace(call, wanted=wanted) if len(wanted) < len(call.writes) else call)
     return kept[::-1]
 
@@ -179,7 +177,7 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
                 node.dtype or (node_outputs[0].dtype if node_outputs else "float32"),
                 node.arguments.kwargs, reads, writes, partial(bind, node, there=there)))
         else:
-            places = _places_of_inputs(node)  # not of a mask that the nested model is called with
+            places = _places_of_inputs(node)  # a mask that it is called with is found as it runs
             inside, writes = _walk(
                 node.graph, [node_inputs[i] for i in places], batch_size,
                 f"{prefix}{node.operation.name}/", [reads[i] for i in places], numbers)

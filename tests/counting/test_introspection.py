@@ -8,7 +8,7 @@ import pytest
 from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.counting.introspection import inspect, kind_of, sublayers
+from tostoolkit.counting.introspection import cast_to, inspect, kind_of, sublayers
 
 PACKAGE = Path(tos.__file__).parent
 #: All that knows Keras' private names; those of the second are tested in test_layer_state.
@@ -152,6 +152,13 @@ def test_sublayers_are_those_at_any_depth():
 
 
 # --- keras.src modules, where the classes of operators stand
+
+def test_a_cast_is_the_operator_of_keras():
+    x = keras.Input((2,), dtype="int32")
+    within = inspect(keras.Model(x, keras.ops.cast(x, "float16"))).graph.nodes[0].operation
+    assert type(cast_to("float16")) is type(within)
+    assert cast_to("float16").dtype == within.dtype
+
 
 def test_kind_is_decided_by_the_class_itself():
     class Exp(keras.Operation):

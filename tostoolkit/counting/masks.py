@@ -19,7 +19,7 @@ from warnings import catch_warnings, simplefilter
 from .calls import CallCount, Tensor
 from .layer_state import makes_masks, run_on_shapes
 from .running_state import in_place_of_graph, mask_of
-from .shapes import there_of
+from .shapes import taken_inside, there_of
 
 
 def with_masks(inspected, inputs, calls) -> list:
@@ -72,11 +72,19 @@ class _Run:
                 outputs = node.operation(*args, **kwargs)
                 self._number(keras.tree.flatten(outputs), call.writes)
             else:
-                with in_place_of_graph(node.operation, partial(self.graph, node.graph)):
+                run = partial(self._nested, node, [known[id(t)] for t in node.inputs])
+                with in_place_of_graph(node.operation, run):
                     outputs = node.operation(*args, **kwargs)
             known.update(dict.fromkeys(map(id, node.outputs)))  # None where it makes fewer
             known.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=False))
         return [known[id(t)] for t in graph.outputs]
+
+    def _nested(self, node, given, inputs):
+        """Run the graph of a nested model, which has made `inputs` of what it is given."""
+        for (place, taken), tensor in zip(taken_inside(node, given), inputs, strict=True):
+            if taken.dtype != _spec(given[place]).dtype:
+                self._number([tensor], self._found([given[place]]).writes)
+        return self.graph(node.graph, inputs)
 
     def _found(self, inputs):
         """Write down the masks of the next call, and return it."""
@@ -94,12 +102,12 @@ class _Run:
             self.tensors.setdefault(id(tensor), (tensor, number))
 
 
-def _spec(mask):
+def _spec(tensor):
     import keras
 
-    if mask is None:
+    if tensor is None:
         return None
-    return Tensor(tuple(mask.shape), keras.backend.standardize_dtype(mask.dtype))
+    return Tensor(tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
 
 
 def counted_with_masks(calls, outputs, count_call) -> list[CallCount]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from .calls import LEVELS, LayerCall, Tensor, call_signature
 from .inputs import read_inputs
-from .introspection import inspect
+from .introspection import cast_to, inspect
 from .masks import with_masks
-from .shapes import bind, graph_shapes, propagate, there_of
+from .shapes import bind, graph_shapes, propagate, taken_inside, there_of
 
 if TYPE_CHECKING:
     import keras
@@ -177,21 +177,25 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers):
                 node.dtype or (node_outputs[0].dtype if node_outputs else "float32"),
                 node.arguments.kwargs, reads, writes, partial(bind, node, there=there)))
         else:
-            places = _places_of_inputs(node)  # a mask that it is called with is found as it runs
-            inside, writes = _walk(
-                node.graph, [node_inputs[i] for i in places], batch_size,
-                f"{prefix}{node.operation.name}/", [reads[i] for i in places], numbers)
+            path = prefix + node.operation.name
+            taken, numbers_inside = taken_inside(node, node_inputs), []
+            for place, tensor in taken:
+                given, number_given = node_inputs[place], reads[place]
+                if tensor.dtype != given.dtype:
+                    calls.append(_cast(path, given, tensor, number_given, next(numbers)))
+                    number_given = calls[-1].writes[0]
+                numbers_inside.append(number_given)
+            inside, writes = _walk(node.graph, [tensor for _, tensor in taken], batch_size,
+                                   f"{path}/", numbers_inside, numbers)
             calls += inside
         number.update(zip(map(id, node.outputs), writes, strict=True))
     return calls, tuple(number[id(t)] for t in graph.outputs)
 
 
-def _places_of_inputs(node):
-    """Return which of the tensors that a nested model is called with are its inputs."""
-    import keras
-
-    args, kwargs = bind(node, range(len(node.inputs)))
-    return keras.tree.flatten(args[0] if args else kwargs["inputs"])
+def _cast(path, given, taken, reads, writes):
+    """Return the call that makes of what a nested model is given the dtype that its graph takes."""
+    return LayerCall(f"{path}/cast", "ops.Cast", cast_to(taken.dtype), (given,), (taken,),
+                     taken.dtype, reads=(reads,), writes=(writes,))
 
 
 def _propagate(layer, *args, **kwargs):

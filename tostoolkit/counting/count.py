@@ -75,7 +75,7 @@ from .functions import function_parts, is_function
 from .integers import integer_table, keyed_index
 from .introspection import inspect, sublayers
 from .layer_state import build_parts
-from .masks import counted_with_masks
+from .reach import counted_by_reach, needed_calls, of_constants_alone
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
@@ -237,8 +237,12 @@ def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
     """Return the op counts of a call and how they were found; NoRule unless there is a `trace`."""
     counter = find_counter(call.layer, call.kind, counters)
     by_user = user_counter(call.layer, call.kind, counters)
+    if not by_user and of_constants_alone(call):
+        return CallCount(Counter(), "zero", reached=frozenset())
     try:
         if not by_user:
+            if call.constants:
+                raise NoRule(f"{call.path!r} ({call.kind}): an input that no data reach")
             rule_of(counter).check(call)
             _check_holds_no_user_counted(call, counter, counters)
         row = _by_rule(call, counter, counters, trace)
@@ -255,11 +259,8 @@ def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
 def _count_calls(read, count_one):
     """Return (path, kind) -> CallCount of the calls of a forward pass."""
     keys = [(call.path, call.kind) for call in read.calls]
-    if any(call.masks for call in read.calls):
-        rows = counted_with_masks(read.calls, read.outputs, count_one)
-    else:
-        rows = map(count_one, read.calls)
-    return dict(zip(keys, rows, strict=True))
+    calls = needed_calls(read.calls, read.outputs, count_one)
+    return dict(zip(keys, counted_by_reach(calls, count_one), strict=True))
 
 
 def _check_holds_no_user_counted(call, counter, counters):

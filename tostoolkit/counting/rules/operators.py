@@ -42,8 +42,7 @@ WITH_NUMBERS = {"Add": (0,), "Subtract": (0,), "Multiply": (1,), "Divide": (1,),
 MOVEMENT = (
     "BroadcastTo", "Copy", "Diagonal", "ExpandDims", "Flip", "GetItem", "Moveaxis", "Pad", "Ravel",
     "Repeat", "Reshape", "Roll", "Slice", "Split", "Squeeze", "StopGradient", "Swapaxes", "Take",
-    "TakeAlongAxis", "Tile", "Transpose", "Unstack", "DepthToSpace", "SpaceToDepth", "ZerosLike",
-    "OnesLike",
+    "TakeAlongAxis", "Tile", "Transpose", "Unstack", "DepthToSpace", "SpaceToDepth",
 )
 JOINS = ("Concatenate", "Hstack", "Stack", "Vstack")
 

@@ -37,7 +37,9 @@ Conventions
   infinities, the division of each by the scale, and the update, which a test of the data guards.
 * Dropout and noise layers are nothing in inference. Copies, reshapes and the arithmetic of shapes
   and addresses are data movement. What a layer computes of indices that are data counts as Keras
-  runs it: a lookup wraps a negative index, an int32 ``add``, ``max`` and ``select`` each.
+  runs it: a lookup wraps a negative index, an int32 ``add``, ``max`` and ``select`` each, once for
+  each index that it is given (TensorFlow's backend wraps copies of it where it looks up several
+  values along an axis; they count once there too).
 * A mixture of experts counts as Keras runs it: KerasHub's layers run every expert on every token
   and weight the results, so E experts cost E feed-forward parts a token. A kernel that sends each
   token to its top k experts alone would do k of E of those MACs; the router's work is the same.

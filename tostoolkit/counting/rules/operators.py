@@ -217,6 +217,9 @@ def _moved(call):
     _dtype(call)
     if len(call.inputs) != 1:
         _no_rule(call, "several tensors")
+    args, kwargs = call.arguments(call.inputs)
+    if not isinstance((*args, *kwargs.values())[0], Tensor):
+        _no_rule(call, "a tensor that says where constants go")
     return Counter()
 
 

@@ -77,6 +77,9 @@ class LayerCall:
         Places of the outputs whose masks a later call looks at.
     wanted : tuple of int, or None
         Places of the outputs that a later call reads or the model returns; None of all of them.
+    constants : tuple
+        Places of the inputs that no data reach, ``("mask", i)`` for the mask of one: what an
+        earlier call made of shapes alone.
 
     Examples
     --------
@@ -102,6 +105,7 @@ class LayerCall:
     mask_reads: tuple[int | None, ...] = ()
     masks_wanted: tuple[int, ...] = ()
     wanted: tuple[int, ...] | None = None
+    constants: tuple = ()
 
     def returned(self, outputs) -> list:
         """Return of what a call returns, in a flat list, what somebody wants."""
@@ -144,10 +148,11 @@ class CallCount(NamedTuple):
 
     `method` is ``rule``, ``trace`` or ``zero``; `notes` say what a reader should know of a trace.
     `needs` are the places of the inputs that the outputs depend on, ``("mask", i)`` for the mask of
-    one; None for all of them.
+    one; `reached` are the places of the outputs that data reach, likewise; None for all of them.
     """
 
     counts: Counter
     method: str
     notes: tuple[str, ...] = ()
     needs: frozenset | None = None
+    reached: frozenset | None = None

@@ -6,17 +6,15 @@ that. None of it need be shown by a node. Where a mask was made when a graph was
 in it makes one, the graph is run once on shapes, layer by layer as Keras does, and what stands on
 the tensors is written down.
 
-A mask is computed where a layer makes it, and only where a later one looks at it:
-`counted_with_masks` goes from the last call to the first and asks of each what it needs.
+A mask is computed where a layer makes it, and only where a later one looks at it (`reach`).
 """
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
-from .calls import CallCount, Tensor
+from .calls import Tensor
 from .layer_state import makes_masks, run_on_shapes
 from .running_state import in_place_of_graph, mask_of
 from .shapes import taken_inside, there_of
@@ -108,31 +106,3 @@ def _spec(tensor):
     if tensor is None:
         return None
     return Tensor(tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
-
-
-def counted_with_masks(calls, outputs, count_call) -> list[CallCount]:
-    """Return the count of each call, where masks are handed on; each mask is counted once, if used.
-
-    `outputs` are the numbers of the tensors that are wanted, `count_call` counts a call.
-    """
-    wanted, masks_wanted, rows = set(outputs), set(), []
-    for call in reversed(calls):
-        handed_on = tuple(i for i, n in enumerate(call.writes) if n in masks_wanted)
-        if handed_on or not wanted.isdisjoint(call.writes):
-            row = count_call(replace(call, masks_wanted=handed_on))
-            wanted.update(n for i, n in enumerate(call.reads) if _needs(row.needs, i))
-            for i, mask in enumerate(call.masks):
-                if mask and _needs(row.needs, ("mask", i)):
-                    made = call.mask_reads[i]
-                    if made is None:
-                        masks_wanted.add(call.reads[i])
-                    else:
-                        wanted.add(made)
-        else:  # a mask that is handed over, and that nobody looks at
-            row = CallCount(Counter(), "zero")
-        rows.append(row)
-    return rows[::-1]
-
-
-def _needs(needs, what):
-    return needs is None or what in needs

@@ -7,7 +7,6 @@ functions and anything else by identity. Names do not matter.
 
 from types import MethodType
 
-from .calls import CallCount
 from .layer_state import held_by, is_held_by_value
 from .trace import trace_call
 
@@ -36,7 +35,7 @@ class Traces:
         if key not in self.made:
             self.made[key] = trace_call(call, by_user)
         row = self.made[key]
-        return CallCount(row.counts.copy(), row.method, row.notes, row.needs)
+        return row._replace(counts=row.counts.copy())
 
 
 class _Place(int):
@@ -47,7 +46,7 @@ def call_key(call) -> tuple:
     """Return what two calls have in common where they run the same ops."""
     arguments = call.arguments([_Place(i) for i in range(len(call.inputs))])
     seen = {}
-    return (call.kind, call.inputs, call.masks, call.masks_wanted, call.wanted,
+    return (call.kind, call.inputs, call.masks, call.masks_wanted, call.wanted, call.constants,
             _key(call.layer, seen), _key(arguments, seen))
 
 

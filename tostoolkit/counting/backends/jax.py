@@ -7,6 +7,7 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 from collections import Counter
 from contextlib import ExitStack
 from functools import partial, wraps
+from itertools import count
 
 from ..calls import UPDATE_SCOPE, CallCount, Tensor
 from ..compiled import as_compiled
@@ -17,12 +18,14 @@ from ..targets import trials
 from ..trace import TraceError, not_built, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
 from .shared import (
+    are_data,
     code_of,
     counted_by_hand,
+    given_to,
     learnt,
-    masked,
     needed_of,
     put_learnt,
+    reached_of,
     rows,
     run_call,
     variables_in,
@@ -34,12 +37,13 @@ _SHAPES_ALONE = "JAX must be able to trace it on shapes alone, as jax.make_jaxpr
 def trace_call(call, by_user) -> CallCount:
     """Return the op counts of one call, from its jaxpr; arguments and errors as `trace`."""
     with _by_hand(sublayers(call.layer), by_user) as by_hand:
-        jaxpr = traced(call)
+        jaxpr, outputs = traced(call)
     with says_how_to_count(call.path, call.kind):
-        ops = JaxprCounts(_with_sizes(by_hand)).add(jaxpr)
-    given = len(call.inputs) + len(masked(call))
+        ops = JaxprCounts(_with_sizes(by_hand)).add(jaxpr, are_data(call))
+    given = len(given_to(call))
     needs = needed_of(call, ops.needed[len(ops.needed) - given:])
-    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs)
+    reached = reached_of(call, outputs, lambda place: place is not None and ops.reached[place])
+    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs, reached)
 
 
 def trace_step(read, step, by_user) -> dict:
@@ -169,10 +173,12 @@ def _jaxpr(run, *specs):
 
 
 def traced(call):
-    """Return the jaxpr of one call in inference, on shapes alone.
+    """Return the jaxpr of one call in inference, on shapes alone, and what the call returns.
 
-    Its inputs end with those of the call, and their masks.
+    Its inputs end with those of the call, and their masks. What is returned is as of `run_call`,
+    each array as its place among the results of the jaxpr.
     """
+    import jax
     import keras
 
     layer = call.layer
@@ -186,11 +192,16 @@ def traced(call):
         held = list(zip(variables, values, strict=True))
         with keras.StatelessScope(held, initialize_variables=False) as scope:
             made = run_call(call, tensors, masks)
+        places = count()
+        outputs[:] = [[next(places) if isinstance(x, jax.Array) else None for x in flat]
+                      for flat in made]
         return made, [scope.get_current_value(v) for v in variables]
 
+    outputs = []
     with python_errors(call.path, kind=call.kind), unchanged(layer):
-        return _jaxpr(run, _specs(variables), _specs(t for _, _, t in known), _specs(call.inputs),
-                      [mask and _spec(mask) for mask in call.masks])
+        jaxpr = _jaxpr(run, _specs(variables), _specs(t for _, _, t in known),
+                       _specs(call.inputs), [mask and _spec(mask) for mask in call.masks])
+    return jaxpr, outputs
 
 
 def _traced_step(read, step):

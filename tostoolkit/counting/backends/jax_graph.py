@@ -74,7 +74,7 @@ class JaxprCounts:
     `by_hand` holds, by the number of a mark, a function that returns the op counts of one run of
     what is marked and the number of elements of its first input, or raises NoRule: then the jaxpr
     counts. `counted_by_hand` are those of the names that are marks. `needed` says of each input
-    whether the outputs need it.
+    whether the outputs need it, `reached` of each output whether data reach it.
     """
 
     by_hand: dict = field(default_factory=dict)
@@ -83,14 +83,19 @@ class JaxprCounts:
     taken: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
     needed: list = field(default_factory=list)
+    reached: list = field(default_factory=list)
 
-    def add(self, closed):
-        """Count a closed jaxpr whose inputs are all data; return self."""
+    def add(self, closed, are_data=()):
+        """Count a closed jaxpr whose inputs are data, or the last of them as said; return self."""
         from jax.interpreters.partial_eval import dce_jaxpr
 
         wanted = [True] * len(closed.jaxpr.outvars)
         jaxpr, self.needed = dce_jaxpr(closed.jaxpr, wanted, instantiate=False)
-        self.walk(jaxpr, opened(closed)[1], [data() for _ in jaxpr.invars], 1, "")
+        are_data = [*[True] * (len(self.needed) - len(are_data)), *are_data]
+        inputs = [data(is_data) for is_data, used in zip(are_data, self.needed, strict=True)
+                  if used]
+        made = self.walk(jaxpr, opened(closed)[1], inputs, 1, "")
+        self.reached = [value.reached for value in made]
         return self
 
     def total(self):

@@ -44,10 +44,33 @@ def masked(call):
     return [(i, mask) for i, mask in enumerate(call.masks) if mask is not None]
 
 
+def given_to(call) -> list:
+    """Return the places of what a trace of a call is given: its inputs, then their masks."""
+    return [*range(len(call.inputs)), *(("mask", i) for i, _ in masked(call))]
+
+
+def are_data(call) -> list[bool]:
+    """Return of each of the inputs of a call, then of their masks, whether data reach it."""
+    return [place not in call.constants for place in given_to(call)]
+
+
 def needed_of(call, needed) -> frozenset:
     """Return what a CallCount says in `needs`; `needed` is of each input, then of each mask."""
-    places = [*range(len(call.inputs)), *(("mask", i) for i, _ in masked(call))]
-    return frozenset(place for place, is_needed in zip(places, needed, strict=True) if is_needed)
+    return frozenset(
+        place for place, is_needed in zip(given_to(call), needed, strict=True) if is_needed)
+
+
+def reached_of(call, outputs, reached) -> frozenset:
+    """Return what a CallCount says in `reached`.
+
+    `outputs` is what `run_call` returns, of which `reached` says of a tensor whether data reach it.
+    """
+    made, masks = outputs
+    places = range(len(made)) if call.wanted is None else call.wanted
+    both = [*zip(places, made, strict=True),
+            *((("mask", place), mask) for place, mask in
+              zip(call.masks_wanted, masks, strict=True))]
+    return frozenset(place for place, tensor in both if reached(tensor))
 
 
 def variables_of(model, step) -> list:

@@ -1,8 +1,9 @@
 """What Keras computes by other formulas on PyTorch than on its other backends, by theirs.
 
 Both are the same functions. A trace runs these, so that what is counted of a model does not depend
-on the backend: the variance is the mean of (x - mean)^2, and a batch is normalised by
-x s + (beta - mean s), s = gamma / sqrt(variance + epsilon).
+on the backend: the variance is the mean of (x - mean)^2, a batch is normalised by
+x s + (beta - mean s), s = gamma / sqrt(variance + epsilon), and a lookup along an axis brings each
+index that it is given into range once, not each of its copies a second time.
 """
 
 import numpy as np
@@ -57,6 +58,21 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     return x * inverse + shift
 
 
+def take_along_axis(x, indices, axis=None):
+    """Return the values at indices along an axis, as ``keras.ops.take_along_axis``."""
+    import keras
+
+    x, indices = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(indices).long()
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    axis = axis % x.dim()
+    indices = torch.where(indices < 0, indices + x.shape[axis], indices)
+    around = [1 if i == axis else max(x.shape[i], indices.shape[i]) for i in range(x.dim())]
+    x, indices = (t.expand([*around[:axis], t.shape[axis], *around[axis + 1:]])
+                  for t in (x, indices))
+    return torch.gather(x, axis, indices)
+
+
 def as_number(x):
     """Return a tensor without memory as it is, which has no value to convert; else its values."""
     if isinstance(x, FakeTensor) or not isinstance(x, torch.Tensor):
@@ -67,4 +83,4 @@ def as_number(x):
 
 #: Name of a function of Keras' backend -> its definition.
 DEFINITIONS = {"moments": moments, "batch_normalization": batch_normalization,
-               "convert_to_numpy": as_number}
+               "convert_to_numpy": as_number, "take_along_axis": take_along_axis}

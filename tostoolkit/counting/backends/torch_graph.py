@@ -18,6 +18,7 @@ import torch
 from torch._decomp import decomposition_table
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from ..calls import UPDATE_SCOPE
 from ..rules.layers import NoRule
@@ -53,13 +54,15 @@ class Node(NamedTuple):
 class Found(NamedTuple):
     """What is counted: (scope, is backward) -> Counter, and which of these a user's counter gave.
 
-    `needed` says of each input whether the outputs need it, `notes` what to know of the counts.
+    `needed` says of each input whether the outputs need it, `notes` what to know of the counts;
+    `reached`, in the structure of what ran returns, of each tensor whether data reach it.
     """
 
     counts: dict
     by_hand: set
     needed: list
     notes: tuple = ()
+    reached: Any = None
 
 
 class Recorder(TorchDispatchMode):
@@ -83,14 +86,15 @@ class Recorder(TorchDispatchMode):
         self._scopes = []
         self._first = torch._C._autograd._get_sequence_nr()
 
-    def of(self, variables, inputs=()):
+    def of(self, variables, inputs=(), are_data=()):
         """Return the recorder, told which of Keras' variables random numbers come from.
 
-        The `inputs` are those of which `dearer` says whether they are needed.
+        The `inputs` are those of which `dearer` says whether they are needed; `are_data` says of
+        each whether it is data.
         """
         self.inputs = len(inputs)
-        for tensor in inputs:
-            self._add(Counter(), ("", False), (), [tensor], DATA)
+        for tensor, is_data in zip(inputs, are_data, strict=True):
+            self._add(Counter(), ("", False), (), [tensor], DATA if is_data else 0)
         for variable in (*variables, global_seed()):
             if is_seed(variable):
                 self._reach[self._key(variable.value)] = SEED
@@ -296,7 +300,13 @@ class Recorder(TorchDispatchMode):
                 if isinstance(node.counts, Exception):
                     raise node.counts
                 counts[node.scope] += node.counts
-        return Found(counts, by_hand, [number in needed for number in range(self.inputs)])
+        return Found(counts, by_hand, [number in needed for number in range(self.inputs)],
+                     reached=tree_map(self._is_reached, outputs))
+
+    def _is_reached(self, thing):
+        """Whether data, or the state of a generator, reach what ran returns."""
+        return isinstance(thing, torch.Tensor) and bool(
+            self._reach.get(self._key(thing), isinstance(thing, FakeTensor)))
 
     def _needed(self, outputs):
         keys = {self._key(t) for t in tensors_in(outputs)}

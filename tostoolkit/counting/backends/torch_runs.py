@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_map
 
 from ..running_state import current_scope
 from ..trace import TraceError
@@ -63,4 +64,7 @@ def dearer(run):
         raise errors[0]
     dear = max(found, key=lambda f: sum(map(Counter.total, f.counts.values())))
     needed = [any(each) for each in zip(*(f.needed for f in found), strict=True)]
-    return dear._replace(needed=needed, notes=notes)
+    reached = found[0].reached
+    if len(found) > 1:
+        reached = tree_map(lambda *each: any(each), *(f.reached for f in found))
+    return dear._replace(needed=needed, notes=notes, reached=reached)

@@ -130,7 +130,8 @@ def with_functions(**functions) -> Iterator[None]:
     """Return a context in which functions stand in the place of the backend's of their names."""
     from keras.src import backend
 
-    held = [(module, name, vars(module)[name]) for module in (backend.nn, backend.core)
+    held = [(module, name, vars(module)[name])
+            for module in (backend.nn, backend.core, backend.numpy)
             for name in functions if name in vars(module)]
     try:
         for module, name, _ in held:

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 
 import torch
+
+from ..trace import TraceError
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,21 @@ def torch_dtype(dtype):
 
 def fake_tensor(tensor):
     """Return a tensor without memory, like one, or like what has its shape and dtype."""
-    return torch.empty(tuple(tensor.shape), dtype=torch_dtype(tensor.dtype))
+    shape, dtype = tuple(tensor.shape), torch_dtype(tensor.dtype)
+    if prod(shape) * dtype.itemsize >= 2**63:
+        raise too_large(f"a tensor of shape {shape}")
+    return torch.empty(shape, dtype=dtype)
+
+
+def too_large(what) -> TraceError:
+    """Return the error of a tensor that is larger than PyTorch can say.
+
+    >>> print(too_large("a tensor of shape (9, 9)"))
+    batch_size: a tensor of shape (9, 9) has more bytes than PyTorch can number (2^63); count at a \
+smaller batch_size, batch_size=1 say, and multiply
+    """
+    return TraceError(f"batch_size: {what} has more bytes than PyTorch can number (2^63); count at "
+                      "a smaller batch_size, batch_size=1 say, and multiply")
 
 
 def tensors_in(structure):

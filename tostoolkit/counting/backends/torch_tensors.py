@@ -39,6 +39,17 @@ def dtype_of(tensor):
     return name.removeprefix("u")
 
 
+def parts_of(tensor):
+    """Return the name of the dtype of a number's parts, and how many these are: of a complex two.
+
+    >>> parts_of(torch.zeros(3, dtype=torch.complex64)), parts_of(torch.zeros(3))
+    (('float32', 2), ('float32', 1))
+    """
+    if tensor.is_complex():
+        return str(tensor.dtype.to_real()).removeprefix("torch."), 2
+    return dtype_of(tensor), 1
+
+
 def torch_dtype(dtype):
     """Return a PyTorch dtype, of which some of Keras' are wider than they say."""
     if isinstance(dtype, torch.dtype):

@@ -13,10 +13,11 @@ from ..calls import UPDATE_SCOPE, CallCount, Tensor
 from ..compiled import as_compiled
 from ..functions import name_of
 from ..introspection import sublayers
-from ..running_state import unchanged, with_places
+from ..running_state import unchanged, with_functions, with_places
 from ..targets import trials
-from ..trace import TraceError, not_built, python_errors, says_how_to_count
+from ..trace import not_built, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
+from .jax_places import take
 from .shared import (
     are_data,
     code_of,
@@ -28,6 +29,7 @@ from .shared import (
     reached_of,
     rows,
     run_call,
+    titled,
     variables_in,
 )
 
@@ -72,14 +74,12 @@ def trace_function(f, arguments, made=None) -> dict:
     ``("function", CallCount(Counter({("float32", "tanh"): 6}), "trace", ()))``.
     """
     title, (run, specs) = name_of(f), _of_arrays(f, arguments)
-    with code_of(title, _SHAPES_ALONE):
-        jaxpr = _jaxpr(run, *specs)
+    with titled(title):
+        with code_of(_SHAPES_ALONE):
+            jaxpr = _jaxpr(run, *specs)
+        ops = JaxprCounts().add(jaxpr)
     if made is not None:
         made += [Tensor(aval.shape, str(aval.dtype)) for aval in jaxpr.out_avals]
-    try:
-        ops = JaxprCounts().add(jaxpr)
-    except TraceError as error:
-        raise TraceError(f"{title!r} cannot be traced: {error}") from None
     found, notes = {}, tuple(dict.fromkeys(ops.notes))
     for name, counts in ops.counts.items():
         path, backward = plain(name), "transpose(" in name
@@ -96,7 +96,7 @@ def results(f, arguments) -> list:
     import jax
 
     run, specs = _of_arrays(f, arguments)
-    with code_of(name_of(f), _SHAPES_ALONE):
+    with titled(name_of(f)), code_of(_SHAPES_ALONE):
         made = jax.tree.leaves(jax.eval_shape(run, *specs))
     return [Tensor(t.shape, str(t.dtype)) for t in made]
 
@@ -198,7 +198,7 @@ def traced(call):
         return made, [scope.get_current_value(v) for v in variables]
 
     outputs = []
-    with python_errors(call.path, kind=call.kind), unchanged(layer):
+    with python_errors(call.path, kind=call.kind), unchanged(layer), with_functions(take=take):
         jaxpr = _jaxpr(run, _specs(variables), _specs(t for _, _, t in known),
                        _specs(call.inputs), [mask and _spec(mask) for mask in call.masks])
     return jaxpr, outputs
@@ -214,7 +214,7 @@ def _traced_step(read, step):
         (logs, new), _ = own_step(state, data(tensors))
         return logs, new, list(losses)
 
-    with python_errors(model.name, step=True):
+    with python_errors(model.name, step=True), with_functions(take=take):
         for tensors, data, notes in trials(step, read, (read.output_tensors,)):
             with (with_places(model.variables, _place), as_compiled(model, step) as own_step,
                   ExitStack() as stack):

@@ -20,7 +20,7 @@ from ..calls import (
 from ..compiled import optimizers_of
 from ..introspection import is_operator
 from ..running_state import mask_of, put_mask
-from ..trace import TraceError
+from ..trace import TraceError, cause_of
 
 
 def run_call(call, tensors, masks, arguments=None):
@@ -111,16 +111,26 @@ def in_inference(layer) -> dict:
 
 
 @contextmanager
-def code_of(title, what_holds):
-    """Turn what a function or module raises under tracing into a `TraceError`."""
+def code_of(what_holds):
+    """Turn what a function or module raises under tracing into a `TraceError`.
+
+    It says what a layer's does: the innermost error, and the line of the user's that raised it.
+    """
     try:
         yield
     except TraceError:
         raise
     except Exception as error:
-        text = str(error).strip().splitlines()
-        raise TraceError(f"{title!r} cannot be traced: its code raised {type(error).__name__}"
-                         f"{': ' + text[0] if text else ''}; {what_holds}") from error
+        raise TraceError(f"its code raised {cause_of(error)}; {what_holds}") from error
+
+
+@contextmanager
+def titled(title):
+    """Put the name of a function or module before what a `TraceError` says."""
+    try:
+        yield
+    except TraceError as error:
+        raise TraceError(f"{title!r} cannot be traced: {error}") from error.__cause__
 
 
 def variables_in(call) -> list:

@@ -26,7 +26,15 @@ from ..running_state import global_seed, is_seed
 from ..trace import TraceError
 from .torch_ops import TORCH_COUNTERS, each
 from .torch_tables import FACTORIES, OVERWRITES, RANDOM
-from .torch_tensors import TorchOp, fill_of, is_view, is_whole, tensors_in, written_by
+from .torch_tensors import (
+    TorchOp,
+    fill_of,
+    is_view,
+    is_whole,
+    tensors_in,
+    too_large,
+    written_by,
+)
 
 _LIFTS = ("lift", "lift_fresh", "lift_fresh_copy")
 #: So many choices by the data end in an error: a loop that runs until the data end it.
@@ -114,7 +122,12 @@ class Recorder(TorchDispatchMode):
             if decomposed is not NotImplemented:
                 return decomposed
         scope = self._where()
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError as error:
+            if "calculation overflowed" in str(error):
+                self._refuse(too_large(f"what {func} makes"))
+            raise
         self._record(func, name, args, kwargs, result, scope)
         return result
 

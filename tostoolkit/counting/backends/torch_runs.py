@@ -1,5 +1,6 @@
 """A run on PyTorch's fake tensors, recorded: twice where a condition on the data decides it."""
 
+import logging
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -40,6 +41,17 @@ def _without_triton():
             del sys.modules["triton"]
 
 
+@contextmanager
+def _quiet():
+    """Return a context in which PyTorch does not log an error that is raised as well."""
+    logger = logging.getLogger(fake_tensor.__name__)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def dearer(run):
     """Return the `Found` of what runs; `run` takes a recorder and a mode of fake tensors.
 
@@ -50,7 +62,7 @@ def dearer(run):
     for choice in (True, False):
         recorder = Recorder(current_scope, choice)
         try:
-            with _constants(), _without_triton():
+            with _constants(), _without_triton(), _quiet():
                 outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
             found.append(recorder.counts(outputs))
         except TraceError as error:

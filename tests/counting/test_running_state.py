@@ -13,6 +13,7 @@ from tostoolkit.counting.running_state import (
     current_scope,
     global_seed,
     has_loss_weights,
+    in_place_of_graph,
     is_built_for,
     is_seed,
     mask_of,
@@ -36,6 +37,19 @@ def test_the_scope_is_that_which_keras_is_in():
     model(np.zeros((1, 2), "float32"))
     assert scopes[-1].split("/")[-1] == "inside"
     assert current_scope() == ""
+
+
+def test_a_functional_model_runs_what_stands_in_place_of_its_graph():
+    x = keras.Input((2,))
+    for model in (keras.Model(x, {"a": keras.ops.exp(x)}),
+                  keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])):
+        given = np.ones((1, 2), "float64")
+        before = model(given)
+        with in_place_of_graph(model, lambda inputs: [inputs[0] + 1]):
+            within = keras.tree.flatten(model(given))[0]
+        np.testing.assert_array_equal(within, [[2, 2]])
+        assert keras.backend.standardize_dtype(within.dtype) == "float32"  # made ready
+        keras.tree.map_structure(np.testing.assert_array_equal, model(given), before)
 
 
 def test_places_stand_for_every_variable_and_leave_it_what_it_was():

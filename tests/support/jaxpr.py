@@ -55,7 +55,7 @@ MOVEMENT = {
     "copy_p", "stop_gradient", "bitcast_convert_type", "real", "imag", "optimization_barrier",
     "device_put", "expand_dims", "random_wrap", "random_unwrap", "random_fold_in", "random_seed",
     "random_split", "tile", "stack", "unstack", "reduce_precision", "sharding_constraint", "empty",
-    "create_token",
+    "create_token", "complex",
 }
 #: Function that is traced as one -> counts of one call, from the shapes of arguments and results.
 #: A draw is one op, whatever makes a number of its random bits.
@@ -275,6 +275,9 @@ def _ops(eqn, values):
                eqn.invars[2].aval.size)
     elif name in ("scatter-max", "scatter-min", "scatter_max", "scatter_min"):
         yield _dtype(eqn.invars[0]), "max", eqn.invars[2].aval.size
+    elif name == "fft":
+        for op, n in _transform(eqn.params, source.size):
+            yield _dtype(eqn.invars[0]), op, n
     elif name == "sort":  # merge sort of each row (Knuth, TAOCP 3, 5.2.4)
         row = source.shape[eqn.params["dimension"]]
         yield _dtype(eqn.invars[0]), "max", source.size * (row - 1).bit_length()
@@ -297,6 +300,27 @@ def _power(exponent):
     bits = f"{abs(int(exponent)):b}"  # squared once a bit after the first, multiplied at each one
     ops = [("mul", len(bits) - 1 + bits.count("1") - 1), ("div", int(exponent < 0))]
     return [(op, n) for op, n in ops if n > 0]
+
+
+def _transform(params, size):
+    """Return (op, how many) of a fast Fourier transform of so many complex numbers.
+
+    By Cooley and Tukey (1965) an axis of N is halved log2 N times (rounded up, where N is no power
+    of two), and each time N / 2 pairs (a, b) become a + w b and a - w b: the complex product is 4
+    multiplications and 2 additions, sum and difference are 4 additions. So N = 8 takes 3 x 4 pairs:
+    48 multiplications, 72 additions. The inverse divides by N, which multiplies both parts.
+
+    >>> forward = {"fft_type": jax.lax.FftType.FFT, "fft_lengths": (8,)}
+    >>> _transform(forward, 8), _transform(forward | {"fft_lengths": (2, 4)}, 8)
+    ([('mul', 48), ('add', 72)], [('mul', 48), ('add', 72)])
+    """
+    kind = params["fft_type"].name
+    if kind not in ("FFT", "IFFT"):
+        raise NotCounted(f"a transform of kind {kind}, of real numbers")
+    halvings = sum((int(n) - 1).bit_length() for n in params["fft_lengths"])
+    pairs = size * halvings // 2
+    scaled = 2 * size if kind == "IFFT" else 0
+    return [("mul", 4 * pairs + scaled), ("add", (2 + 4) * pairs)]
 
 
 def _is_cast(eqn):
@@ -474,7 +498,7 @@ def _steps(cond, body, cond_consts, body_consts, start):
 
 
 def _dtype(v):
-    name = str(v.aval.dtype)
+    name = {"complex64": "float32"}.get(str(v.aval.dtype), str(v.aval.dtype))  # that of its parts
     return name.removeprefix("u") if name.startswith("uint") else name
 
 

@@ -37,7 +37,9 @@ Conventions
   infinities, the division of each by the scale, and the update, which a test of the data guards.
 * Dropout and noise layers are nothing in inference. Copies, reshapes and the arithmetic of shapes
   and addresses are data movement. What a layer computes of indices that are data counts as Keras
-  runs it: a lookup wraps a negative index, an int32 ``add``, ``max`` and ``select`` each.
+  runs it: a lookup wraps a negative index, an int32 ``add``, ``max`` and ``select`` each, once for
+  each index that it is given (TensorFlow's backend wraps copies of it where it looks up several
+  values along an axis; they count once there too).
 * A mixture of experts counts as Keras runs it: KerasHub's layers run every expert on every token
   and weight the results, so E experts cost E feed-forward parts a token. A kernel that sends each
   token to its top k experts alone would do k of E of those MACs; the router's work is the same.
@@ -74,7 +76,7 @@ from .data_movement import bytes_table, movement_table
 from .functions import function_parts, is_function
 from .integers import integer_table, keyed_index
 from .introspection import inspect, sublayers
-from .masks import counted_with_masks
+from .reach import counted_by_reach, needed_calls, of_constants_alone
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
@@ -236,8 +238,12 @@ def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
     """Return the op counts of a call and how they were found; NoRule unless there is a `trace`."""
     counter = find_counter(call.layer, call.kind, counters)
     by_user = user_counter(call.layer, call.kind, counters)
+    if not by_user and of_constants_alone(call):
+        return CallCount(Counter(), "zero", reached=frozenset())
     try:
         if not by_user:
+            if call.constants:
+                raise NoRule(f"{call.path!r} ({call.kind}): an input that no data reach")
             rule_of(counter).check(call)
             _check_holds_no_user_counted(call, counter, counters)
         row = _by_rule(call, counter, counters, trace)
@@ -254,11 +260,8 @@ def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
 def _count_calls(read, count_one):
     """Return (path, kind) -> CallCount of the calls of a forward pass."""
     keys = [(call.path, call.kind) for call in read.calls]
-    if any(call.masks for call in read.calls):
-        rows = counted_with_masks(read.calls, read.outputs, count_one)
-    else:
-        rows = map(count_one, read.calls)
-    return dict(zip(keys, rows, strict=True))
+    calls = needed_calls(read.calls, read.outputs, count_one)
+    return dict(zip(keys, counted_by_reach(calls, count_one), strict=True))
 
 
 def _check_holds_no_user_counted(call, counter, counters):

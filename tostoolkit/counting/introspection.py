@@ -24,7 +24,7 @@ class Node:
     outputs: tuple
     arguments: Any     # .kwargs, and .fill_in(tensors) -> args, kwargs
     graph: "Graph | None" = None  # that of a nested model
-    masked: bool = False  # whether a mask was made for what it returns, when the graph was built
+    masked: bool = False  # whether masks are in play: made as the graph was built, or handed over
     says_shapes: bool = True  # see `says_its_shapes`
 
     def there(self, known) -> tuple:
@@ -132,6 +132,13 @@ def kind_of(operation) -> str:
     return f"custom>{cls.__name__}" if borrowed else cls.__name__
 
 
+def cast_to(dtype):
+    """Return the operator by which Keras makes a tensor one of another dtype."""
+    from keras.src.ops.core import Cast
+
+    return Cast(dtype)
+
+
 def is_operator(operation) -> bool:
     """Whether it is a bare operator and not a layer; some have an option that is named weights."""
     import keras
@@ -225,8 +232,9 @@ def _node(node):
     operation = node.operation
     nested = _graph(operation) if isinstance(operation, keras.Model) else None
     dtype = None if is_operator(operation) else operation.compute_dtype
-    masked = (any(inside.masked for inside in nested.nodes) if nested else
-              any(mask_of(t) is not None for t in node.outputs))
+    masked = any(mask_of(t) is not None for t in node.outputs) or (nested is not None and (
+        any(inside.masked for inside in nested.nodes)
+        or len(node.input_tensors) > len(nested.inputs)))  # it is called with masks
     return Node(operation, kind_of(operation), dtype, tuple(node.input_tensors),
                 tuple(node.outputs), node.arguments, nested, masked, says_its_shapes(operation))
 

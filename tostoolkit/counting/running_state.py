@@ -24,6 +24,27 @@ def put_mask(tensor, mask):
     set_keras_mask(tensor, mask)
 
 
+@contextmanager
+def in_place_of_graph(model, run) -> Iterator[None]:
+    """Return a context in which a functional model runs `run` where it would run its graph.
+
+    That is a function of the flat inputs, as the model has made them ready, which returns the flat
+    outputs.
+    """
+    import keras
+
+    functional = getattr(model, "_functional", None) or model  # of a Sequential
+
+    def run_through_graph(inputs, *args, **kwargs):
+        return keras.tree.pack_sequence_as(functional.output, run(keras.tree.flatten(inputs)))
+
+    object.__setattr__(functional, "_run_through_graph", run_through_graph)
+    try:
+        yield
+    finally:
+        object.__delattr__(functional, "_run_through_graph")
+
+
 def compiled_loss(model):
     """Return what a compiled model holds its losses and their weights in, None without one."""
     return getattr(model, "_compile_loss", None)
@@ -130,7 +151,8 @@ def with_functions(**functions) -> Iterator[None]:
     """Return a context in which functions stand in the place of the backend's of their names."""
     from keras.src import backend
 
-    held = [(module, name, vars(module)[name]) for module in (backend.nn, backend.core)
+    held = [(module, name, vars(module)[name])
+            for module in (backend.nn, backend.core, backend.numpy)
             for name in functions if name in vars(module)]
     try:
         for module, name, _ in held:

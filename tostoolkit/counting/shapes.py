@@ -84,6 +84,25 @@ def call_outputs(call) -> list:
     return keras.tree.flatten(propagate(call.layer, call.kind, *call.arguments(call.inputs)))
 
 
+def taken_inside(node, tensors) -> list:
+    """Return (place, Tensor) of each input of a nested model's graph.
+
+    `place` is that of what the model is called with, among `tensors`; it makes of it what its graph
+    takes, in dtype and number of axes.
+    """
+    import keras
+
+    args, kwargs = node.bind(range(len(node.inputs)))
+    places = keras.tree.flatten(args[0] if args else kwargs["inputs"])
+    return [(place, Tensor(_of_rank(tensors[place].shape, len(built.shape)), built.dtype))
+            for place, built in zip(places, node.graph.inputs, strict=True)]
+
+
+def _of_rank(shape, rank):
+    """Return a shape as a nested model makes it where it lacks its last axis, or has one more."""
+    return shape[:-1] if len(shape) > rank else (*shape, 1) if len(shape) < rank else shape
+
+
 def propagate(operation, kind, args, kwargs):
     """Return the Tensors that a layer, model or operator makes of its arguments, structured."""
     import keras

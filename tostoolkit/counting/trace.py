@@ -103,7 +103,7 @@ def python_errors(path, step=False, kind=None):
     except (TraceError, KeyboardInterrupt):
         raise
     except Exception as error:
-        where, what = _place(error, path), _cause(error)
+        where, what = _place(error, path), cause_of(error)
         remedy = ("mend it with keras.ops on tensors, since of a training step each layer must be "
                   "traced (counters= gives a layer's forward pass alone)" if step else
                   "mend it with keras.ops on tensors, or give it a counter of its own. "
@@ -154,8 +154,11 @@ def _by_hand(kind):
             "collections.Counter")
 
 
-def _cause(error):
-    """Return type and text of what went wrong, the innermost of errors that hide one another."""
+def cause_of(error) -> str:
+    """Return type and text of what went wrong, the innermost of errors that hide one another.
+
+    With each stands the line that raised it, in the file of whoever wrote the model.
+    """
     while str(error).lstrip("\"'").startswith(_HIDING) and error.__context__ is not None:
         error = error.__context__
     said = [_said(error)]

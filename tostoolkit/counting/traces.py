@@ -47,7 +47,7 @@ class Traces(OfEqualCalls):
     def __call__(self, call, by_user):
         """Return the count of a call; arguments and errors as `trace_call`."""
         row = super().__call__(call, by_user)
-        return CallCount(row.counts.copy(), row.method, row.notes, row.needs)
+        return CallCount(row.counts.copy(), *row[1:])
 
 
 class _Place(int):
@@ -58,7 +58,7 @@ def call_key(call) -> tuple:
     """Return what two calls have in common where they run the same ops."""
     arguments = call.arguments([_Place(i) for i in range(len(call.inputs))])
     seen = {}
-    return (call.kind, call.inputs, call.masks, call.masks_wanted, call.wanted,
+    return (call.kind, call.inputs, call.masks, call.masks_wanted, call.wanted, call.constants,
             _key(call.layer, seen), _key(arguments, seen))
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from .calls import LEVELS, LayerCall, Tensor, call_signature
 from .inputs import read_inputs
-from .introspection import inspect
-from .masks import find_masks
+from .introspection import cast_to, inspect
+from .masks import with_masks
 from .running_state import build_parts
-from .shapes import call_outputs, graph_shapes, propagate
+from .shapes import call_outputs, graph_shapes, propagate, taken_inside
 from .traces import OfEqualCalls
 
 if TYPE_CHECKING:
@@ -104,10 +104,7 @@ def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
         numbers = count()
         sources = tuple(next(numbers) for _ in inputs)
         calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers, outputs_of)
-        for i, masks in enumerate(find_masks(inspected, inputs)):
-            if any(masks):
-                calls[i] = replace(calls[i], masks=masks)
-        calls = _needed(_number_repeats(calls), outputs)
+        calls = _needed(_number_repeats(with_masks(inspected, inputs, calls)), outputs)
     read = ModelCalls(model, inputs, tuple(calls), outputs, inspected.layers, template)
     build_parts(inspected, read.structure, inputs)
     return read
@@ -133,6 +130,7 @@ def _needed(calls, outputs):
         wanted = tuple(i for i, n in enumerate(call.writes) if n in needed)
         if wanted or not call.writes:
             needed.update(call.reads)
+            needed.update(n for n in call.mask_reads if n is not None)
             kept.append(replace(call, wanted=wanted) if len(wanted) < len(call.writes) else call)
     return kept[::-1]
 
@@ -192,22 +190,25 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers, outputs_of):
                 node.dtype or (node_outputs[0].dtype if node_outputs else "float32"),
                 node.arguments.kwargs, reads, writes, partial(node.bind, there=there)))
         else:
-            places = _places_of_inputs(node)  # not of a mask that the nested model is called with
-            inside, writes = _walk(
-                node.graph, [node_inputs[i] for i in places], batch_size,
-                f"{prefix}{node.operation.name}/", [reads[i] for i in places], numbers,
-                outputs_of)
+            path = prefix + node.operation.name
+            taken, numbers_inside = taken_inside(node, node_inputs), []
+            for place, tensor in taken:
+                given, number_given = node_inputs[place], reads[place]
+                if tensor.dtype != given.dtype:
+                    calls.append(_cast(path, given, tensor, number_given, next(numbers)))
+                    number_given = calls[-1].writes[0]
+                numbers_inside.append(number_given)
+            inside, writes = _walk(node.graph, [tensor for _, tensor in taken], batch_size,
+                                   f"{path}/", numbers_inside, numbers, outputs_of)
             calls += inside
         number.update(zip(map(id, node.outputs), writes, strict=True))
     return calls, tuple(number[id(t)] for t in graph.outputs)
 
 
-def _places_of_inputs(node):
-    """Return which of the tensors that a nested model is called with are its inputs."""
-    import keras
-
-    args, kwargs = node.bind(range(len(node.inputs)))
-    return keras.tree.flatten(args[0] if args else kwargs["inputs"])
+def _cast(path, given, taken, reads, writes):
+    """Return the call that makes of what a nested model is given the dtype that its graph takes."""
+    return LayerCall(f"{path}/cast", "ops.Cast", cast_to(taken.dtype), (given,), (taken,),
+                     taken.dtype, reads=(reads,), writes=(writes,))
 
 
 def _number_repeats(calls):

@@ -43,7 +43,8 @@ class OpCounts:
 
     `counters` holds a function of an op by the op's type; `by_hand`, by the number of a mark, one
     that returns the op counts of one run of what is marked, or raises NoRule: then the graph
-    counts. `counted_by_hand` are those of the names that are marks.
+    counts. `counted_by_hand` are those of the names that are marks; `reached` the references of
+    those of a graph's outputs that data reach.
     """
 
     counters: dict
@@ -51,15 +52,19 @@ class OpCounts:
     counts: dict = field(default_factory=lambda: defaultdict(Counter))
     counted_by_hand: set = field(default_factory=set)
     notes: list = field(default_factory=list)
+    reached: set = field(default_factory=set)
 
-    def add_graph(self, graph):
-        """Count a graph whose inputs are all data; return self.
+    def add_graph(self, graph, are_data=()):
+        """Count a graph whose inputs are all data, or the first of them as said; return self.
 
         What it takes from outside is data where it is a variable, else a constant.
         """
         constants = {t.ref() for outside, t in getattr(graph, "captures", ())
                      if outside.dtype.name not in ("resource", "variant")}
-        self._add(Frame(graph), [t.ref() not in constants for t in graph.inputs], 1)
+        constants |= {t.ref() for t, is_data in zip(graph.inputs, are_data, strict=False)
+                      if not is_data}
+        outputs = self._add(Frame(graph), [t.ref() not in constants for t in graph.inputs], 1)
+        self.reached = {t.ref() for t, r in zip(graph.outputs, outputs, strict=True) if r}
         return self
 
     def total(self):

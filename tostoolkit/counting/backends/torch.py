@@ -32,10 +32,12 @@ from ..running_state import unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
 from .shared import (
+    are_data,
     counted_by_hand,
     learnt,
     needed_of,
     put_learnt,
+    reached_of,
     rows,
     run_call,
     variables_in,
@@ -66,13 +68,14 @@ def trace_call(call, by_user) -> CallCount:
             put_learnt(known, [fake_tensor(held) for _, _, held in known])
             tensors = list(map(fake_tensor, call.inputs))
             masks = [mask and fake_tensor(mask) for mask in call.masks]
-            with recorder.of(variables, [*tensors, *(m for m in masks if m is not None)]):
+            given = [*tensors, *(m for m in masks if m is not None)]
+            with recorder.of(variables, given, are_data(call)):
                 return run_call(call, tensors, masks)
 
     with says_how_to_count(call.path, call.kind):
         found = dearer(run)
     return CallCount(sum(found.counts.values(), Counter()), "trace", found.notes,
-                     needed_of(call, found.needed))
+                     needed_of(call, found.needed), reached_of(call, found.reached, bool))
 
 
 def trace_step(read, step, by_user) -> dict:

@@ -394,9 +394,11 @@ def _define():
         return x * inv - shift if offset is None else x * inv + (offset.reshape(shape) - shift)
 
     def leaky_relu(x, negative_slope=0.2):
+        x = nn.convert_to_tensor(x)
         return jnp.maximum(x, negative_slope * x)
 
     def softplus(x):
+        x = nn.convert_to_tensor(x)
         return jnp.log1p(jnp.exp(x))
 
     for definition in (moments, batch_normalization, leaky_relu, softplus):

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import keras
 import pytest
+from keras import layers
 from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.counting.introspection import cast_to, inspect, kind_of, sublayers
+from tostoolkit.counting.introspection import (
+    cast_to,
+    inspect,
+    kind_of,
+    makes_masks,
+    sublayers,
+)
 
 PACKAGE = Path(tos.__file__).parent
 #: All that knows Keras' private names; those of the second are tested in test_layer_state.
@@ -188,3 +195,13 @@ def test_every_layer_that_keras_ships_is_known_by_its_class():
     assert len(shipped) > 100
     for cls in shipped:
         assert kind_of(object.__new__(cls)) == cls.__name__
+
+
+def test_what_makes_masks():
+    own = type("Own", (layers.Layer,), {"compute_mask": lambda self, x, mask=None: x > 0})
+    for layer in (layers.Masking(), layers.Embedding(3, 2, mask_zero=True), own()):
+        assert makes_masks(layer)
+    x = keras.Input((3,))
+    operator = keras.Model(x, keras.ops.exp(x)).operations[-1]
+    for layer in (layers.Embedding(3, 2), layers.Dense(2), operator):
+        assert not makes_masks(layer)

@@ -4,18 +4,25 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from keras import layers
 from models import small_classifier
 
 import tostoolkit as tos
+from tostoolkit.counting.calls import Tensor
 from tostoolkit.counting.count import count
+from tostoolkit.counting.introspection import inspect
 from tostoolkit.counting.running_state import (
     allocating,
+    build_parts,
     current_scope,
     global_seed,
     has_loss_weights,
     in_place_of_graph,
     is_built_for,
     is_seed,
+    mask_of,
+    put_mask,
+    run_on_shapes,
     unchanged,
     with_functions,
     with_places,
@@ -180,3 +187,35 @@ def test_unchanged_puts_back_what_a_layer_holds():
     assert layer.variables == []
     layer.build((None, 3))
     assert len(layer.variables) == 2
+
+
+def test_masks_stand_on_tensors():
+    x = keras.ops.ones((2, 3))
+    assert mask_of(x) is None
+    put_mask(x, x > 0)
+    assert tuple(mask_of(x).shape) == (2, 3)
+    masked = layers.Masking()(keras.Input((3, 2)))
+    assert tuple(mask_of(masked).shape) == (None, 3)
+
+
+def test_a_function_runs_on_shapes():
+    seen = []
+    run_on_shapes(lambda x, y: seen.append(tuple((x + y).shape)) or x,
+                  [Tensor((2, 3)), Tensor((1, 3))])
+    assert seen[-1] == (2, 3)
+
+
+def test_parts_are_built_and_keep_their_values_or_none():
+    for context in (tos.abstract, None):
+        if context:
+            with context():
+                model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Activation(
+                    layers.PReLU())])
+        else:
+            model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Activation(
+                layers.PReLU())])
+        part = model.layers[1].activation
+        assert not part.built
+        build_parts(inspect(model), lambda tensors: tensors[0], [Tensor((1, 4))])
+        assert part.built
+        assert (part.alpha._value is None) == bool(context)

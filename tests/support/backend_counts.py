@@ -46,7 +46,7 @@ def training(model, loss="mse", optimizer="sgd", batch_size=2, input_shape=None,
              by_user=no_counter):
     """Return (layer, part) -> CallCount of a training step."""
     read = read_calls(inspect(model), batch_size, input_shape)
-    return trace_step(read, compiled(model, loss, optimizer), by_user)
+    return trace_step(read, compiled(inspect(model), loss, optimizer), by_user)
 
 
 def flat(counts):

@@ -72,11 +72,10 @@ import pandas as pd
 from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .compiled import compiled
-from .data_movement import movement_table
+from .data_movement import bytes_table, movement_table
 from .functions import function_parts, is_function
 from .integers import integer_table, keyed_index
 from .introspection import inspect, sublayers
-from .layer_state import build_parts
 from .reach import counted_by_reach, needed_calls, of_constants_alone
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero
@@ -142,18 +141,18 @@ def count(
     check_phase(phase)
     if is_function(model):
         name, rows, moved = function_parts(model, batch_size, phase, input_shape)
-        return _counted(name, rows, lambda: moved, (), phase)
+        return _counted(name, rows, partial(bytes_table, moved), (), phase)
     inspected = inspect(model)
-    step = compiled(model, loss, optimizer, targets) if phase == "training" else None
+    step = compiled(inspected, loss, optimizer, targets) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
-    build_parts(model, read.structure, read.inputs)
     if step:
         by_user = partial(_by_user, counters=counters)
         rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
     else:
         rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
     moved = partial(movement_table, read.calls, step.optimizer if step else None)
-    return _counted(model.name, rows, moved, read.calls, phase, step.notes if step else ())
+    notes = step.notes if step else ()
+    return _counted(inspected.model.name, rows, moved, read.calls, phase, notes)
 
 
 def _counted(name, rows, moved, calls, phase, notes=()):

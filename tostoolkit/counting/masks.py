@@ -15,9 +15,8 @@ from typing import Any
 from warnings import catch_warnings, simplefilter
 
 from .calls import Tensor
-from .layer_state import makes_masks, run_on_shapes
-from .running_state import in_place_of_graph, mask_of
-from .shapes import taken_inside, there_of
+from .running_state import in_place_of_graph, mask_of, run_on_shapes
+from .shapes import taken_inside
 
 
 def with_masks(inspected, inputs, calls) -> list:
@@ -25,15 +24,13 @@ def with_masks(inspected, inputs, calls) -> list:
 
     The calls' numbers of the model's inputs are their places among `inputs`.
     """
-    graph = inspected.graph
-    if not any(node.masked for node in graph.nodes) and not any(
-            makes_masks(layer) for _, layer in inspected.layers):
+    if not inspected.may_mask:
         return calls
     run = _Run(calls)
 
     def run_graph(*tensors):
         run.begin(tensors)
-        run.graph(graph, tensors)
+        run.graph(inspected.graph, tensors)
 
     with catch_warnings():
         simplefilter("ignore")  # of masks that a layer does not support
@@ -66,7 +63,7 @@ class _Run:
         for node in graph.nodes:
             args, kwargs = node.arguments.fill_in(known)
             if node.graph is None:
-                call = self._found([known[id(t)] for t in there_of(node.inputs, known)])
+                call = self._found([known[id(t)] for t in node.there(known)])
                 outputs = node.operation(*args, **kwargs)
                 self._number(keras.tree.flatten(outputs), call.writes)
             else:

@@ -6,7 +6,7 @@ test of its own in ``tests/counting/test_running_state.py``.
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import wraps
 
 
@@ -239,3 +239,36 @@ def allocating() -> Iterator[None]:
         for name, method in getattr(keras.Variable.__init__, "allocating", {}).items():
             _replace(stack, keras.Variable, name, method)
         yield
+
+
+def run_on_shapes(function, tensors):
+    """Run a function of tensors as the backend runs it, on shapes and dtypes alone."""
+    import keras
+    from keras.src import backend
+
+    backend.compute_output_spec(
+        function, *(keras.KerasTensor(t.shape, t.dtype) for t in tensors))
+
+
+def outputs_on_shapes(operation, args, kwargs):
+    """Return the specs of what a layer or operator makes of arguments, as it is called.
+
+    Tensors among the arguments are KerasTensors. What the backend keeps for one trace is set aside.
+    """
+    from keras.src import backend
+
+    return backend.compute_output_spec(operation, *args, **kwargs)
+
+
+def build_parts(inspected, structure, tensors):
+    """Build what of a model is built when it is first called, as Keras' own first call does.
+
+    `structure` packs tensors as the model takes them. Nothing is done where all is built, or where
+    the model's code does not run on shapes: its trace then says why.
+    """
+    model = inspected.model
+    if not model.built or all(getattr(layer, "built", True) for _, layer in inspected.layers):
+        return
+    with (abstract() if any(v._value is None for v in model.variables) else nullcontext(),
+          suppress(Exception)):
+        run_on_shapes(lambda *given: model(structure(given)), tensors)

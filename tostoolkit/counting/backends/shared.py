@@ -17,8 +17,7 @@ from ..calls import (
     LayerCall,
     Tensor,
 )
-from ..compiled import optimizers_of
-from ..introspection import is_operator
+from ..introspection import is_operator, optimizers_of
 from ..running_state import mask_of, put_mask
 from ..trace import TraceError, cause_of
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 from ..calls import Tensor
-from ..introspection import is_as_shipped, kind_of
+from ..introspection import kind_of
 from ..layer_state import (
     argument,
     bound_arguments,
     constructor_arguments,
     hands_mask_on,
+    is_as_shipped,
     parts_of,
     weight_names,
 )

@@ -2,13 +2,17 @@
 
 import keras
 import numpy as np
+import pandas as pd
+import pytest
 from keras import layers
 from models import small_classifier
 
 import tostoolkit as tos
 from tostoolkit.counting.calls import Tensor
+from tostoolkit.counting.count import count
 from tostoolkit.counting.introspection import inspect
 from tostoolkit.counting.running_state import (
+    allocating,
     build_parts,
     current_scope,
     global_seed,
@@ -109,6 +113,22 @@ def test_what_is_made_without_memory_knows_its_shape_and_what_would_fill_it():
     assert tuple(model.layers[0].scale.shape) == (2,)
     assert keras.ops.convert_to_numpy(model.layers[0].scale.value).tolist() == [1.0, 2.0]
     assert keras.Variable(3.0)._value is not None  # outside all is as it was
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adafactor", "muon"])
+def test_a_training_step_is_counted_where_nothing_has_memory(optimizer):
+    """Within the context as after it, bytes included: slots are made to be counted."""
+    with tos.abstract():
+        model = small_classifier()
+        model.compile(optimizer, "mse")
+        within = count(model, 2, "training")
+        moved = within.bytes
+        with allocating():
+            assert keras.Variable(initializer="zeros", shape=(2,))._value is not None
+        assert keras.Variable(initializer="zeros", shape=(2,))._value is None
+    after = count(model, 2, "training")
+    pd.testing.assert_frame_equal(within.counts, after.counts)
+    pd.testing.assert_frame_equal(moved, after.bytes)
 
 
 def test_places_stand_where_there_are_no_values_and_leave_again():

@@ -172,7 +172,8 @@ class Walk:
         nothing = [None] * len(eqn.outvars)
         if name in ("while", "scan", "cond"):
             return getattr(self, f"_{name}")(eqn, flags, values, times)
-        if params.get("name") in DEFINITIONS:
+        if params.get("name") in DEFINITIONS and not (
+                params["name"].startswith("resize") and any(flags[1:])):  # data say where to
             counts = DEFINITIONS[params["name"]](
                 [v.aval for v in eqn.invars], [v.aval for v in eqn.outvars])
             for op, n in counts.items():
@@ -375,7 +376,7 @@ _note_gradients()
 
 def _define():
     """Have Keras' JAX backend compute by their definitions what it has formulas of its own for."""
-    from keras.src.backend.jax import nn
+    from keras.src.backend.jax import nn, numpy
     jnp = jax.numpy
 
     def moments(x, axes, keepdims=False, synchronized=False):
@@ -393,13 +394,17 @@ def _define():
         return x * inv - shift if offset is None else x * inv + (offset.reshape(shape) - shift)
 
     def leaky_relu(x, negative_slope=0.2):
+        x = nn.convert_to_tensor(x)
         return jnp.maximum(x, negative_slope * x)
 
     def softplus(x):
+        x = nn.convert_to_tensor(x)
         return jnp.log1p(jnp.exp(x))
 
     for definition in (moments, batch_normalization, leaky_relu, softplus):
         setattr(nn, definition.__name__, definition)
+    for name in ("logical_and", "logical_or"):
+        setattr(numpy, name, _of_truths(getattr(jnp, name)))
     _learn()
     resize = jax.image.resize
 
@@ -414,6 +419,37 @@ def _define():
         return jax.jit(function)(image)
 
     jax.image.resize = resized
+    translate = jax.image.scale_and_translate
+
+    def translated(image, shape, spatial_dims, scale, translation, method, antialias=True, **kw):
+        def function(image, scale, translation):
+            return translate(image, shape, spatial_dims, scale, translation, method,
+                             antialias=antialias, **kw)
+
+        if method in ("bilinear", "linear", "triangle") and len(spatial_dims) == 2 and (
+                not antialias):
+            function.__name__ = "resize_bilinear"
+            function = jax.jit(function)
+        return function(image, scale, translation)
+
+    jax.image.scale_and_translate = translated
+
+
+def _of_truths(function):
+    """Return a logical function that takes the truth of each operand that is no bool, alone.
+
+    JAX converts both to one dtype first, a bool to a number, and then back.
+
+    >>> both = _of_truths(jax.numpy.logical_and)
+    >>> numbers, bools = (jax.ShapeDtypeStruct((6,), dtype) for dtype in ("int32", "bool"))
+    >>> sorted(count(both, numbers, bools).items())
+    [(('bool', 'logic'), 6), (('int32', 'convert'), 6)]
+    """
+    @wraps(function)
+    def of_truths(*operands):
+        return function(*(keras.ops.cast(x, "bool") for x in operands))
+
+    return of_truths
 
 
 def _learn():

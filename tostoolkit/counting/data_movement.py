@@ -26,7 +26,7 @@ from .functions import function_bytes, is_function
 from .integers import integer_table, keyed_index
 from .introspection import inspect, weights_of
 from .rules import NOISE, OP_COUNTERS
-from .running_state import unchanged
+from .running_state import allocating, unchanged
 from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _slots(optimizer):
     """Return how many tensors of a weight's size an optimizer keeps for each weight."""
     import keras
 
-    with unchanged(optimizer):
+    with unchanged(optimizer), allocating():
         if optimizer.built:
             optimizer = type(optimizer).from_config(optimizer.get_config())
         probe = (7, 11)  # a shape that no state has by chance

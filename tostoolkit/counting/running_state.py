@@ -206,6 +206,8 @@ def abstract() -> Iterator[None]:
 
     cls = keras.Variable
     make = cls.__init__
+    names = ("__init__", "_initialize", "_initialize_with_initializer", "_deferred_initialize")
+    allocating = getattr(make, "allocating", None) or {name: getattr(cls, name) for name in names}
 
     @wraps(make)
     def make_without_value(variable, initializer, *args, **kwargs):
@@ -215,7 +217,7 @@ def abstract() -> Iterator[None]:
                 initializer, dtype)
         variable._value = None
 
-    make_without_value.with_value = make
+    make_without_value.with_value, make_without_value.allocating = make, allocating
     with ExitStack() as stack:
         _replace(stack, cls, "__init__", make_without_value)
         _replace(stack, cls, "_initialize", lambda v, value: setattr(v, "_value", value))
@@ -225,6 +227,17 @@ def abstract() -> Iterator[None]:
         _replace(stack, cls, "_deferred_initialize", lambda v: None)
         if keras.backend.backend() == "torch":  # where a built layer asks for its values
             _replace(stack, keras.Layer, "_post_build", lambda layer: None)
+        yield
+
+
+@contextmanager
+def allocating() -> Iterator[None]:
+    """Return a context in which variables have memory, inside `abstract` too."""
+    import keras
+
+    with ExitStack() as stack:
+        for name, method in getattr(keras.Variable.__init__, "allocating", {}).items():
+            _replace(stack, keras.Variable, name, method)
         yield
 
 

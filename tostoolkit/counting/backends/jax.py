@@ -225,16 +225,28 @@ def _traced_step(read, step):
                     _put(stack, metric, update_state=_keeper(losses))
                 _put(stack, optimizer, stateless_apply=_updating(optimizer.stateless_apply))
                 known = learnt(layer for _, layer in read.layers)
-                state = tuple(_specs(variables) for variables in (
-                    trained.trainable_variables, trained.non_trainable_variables,
-                    optimizer.variables, trained.metrics_variables))
+                step_on = partial(_step_jaxpr, partial(run, data, own_step, known), trained,
+                                  _specs(t for _, _, t in known), _specs(tensors))
+                before = len(trained.metrics_variables)
                 try:
-                    return _jaxpr(partial(run, data, own_step, known), state,
-                                  _specs(t for _, _, t in known), _specs(tensors)), notes
+                    try:
+                        return step_on(), notes
+                    except Exception:
+                        if len(trained.metrics_variables) == before:
+                            raise
+                        return step_on(), notes  # losses of several outputs have made a metric each
                 except Exception as error:
                     if worst is None or len(tensors) > len(read.inputs):
                         worst = error  # what goes wrong with targets says more
         raise worst
+
+
+def _step_jaxpr(run, model, stands, tensors):
+    """Return the jaxpr of a step on the variables that its model and optimizer have now."""
+    state = tuple(_specs(variables) for variables in (
+        model.trainable_variables, model.non_trainable_variables, model.optimizer.variables,
+        model.metrics_variables))
+    return _jaxpr(run, state, stands, tensors)
 
 
 def _put(stack, thing, **attributes):

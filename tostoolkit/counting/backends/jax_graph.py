@@ -66,6 +66,7 @@ class JaxprCounts:
     notes: list = field(default_factory=list)
     needed: list = field(default_factory=list)
     reached: list = field(default_factory=list)
+    choices: dict = field(default_factory=lambda: defaultdict(list))
 
     def add(self, closed, are_data=()):
         """Count a closed jaxpr whose inputs are data, or the last of them as said; return self."""
@@ -78,6 +79,7 @@ class JaxprCounts:
                   if used]
         made = self.walk(jaxpr, opened(closed)[1], inputs, 1, "")
         self.reached = [value.reached for value in made]
+        self._choose()
         return self
 
     def total(self):
@@ -102,8 +104,10 @@ class JaxprCounts:
             drawn = "random" in eqn.primitive.name  # it may be, from a seed that is a constant
             if not (drawn or any(site.reached)):
                 made = self._constants(eqn, given, site.known, name)
-            elif self._is_by_hand(eqn, name, times, marks) or id(eqn) in places:
+            elif self._is_by_hand(eqn, name, times, marks):
                 made = [data() for _ in eqn.outvars]
+            elif id(eqn) in places:
+                _, made = self._taken(eqn, given, [data() for _ in eqn.outvars])
             else:
                 made = self._add_eqn(eqn, given, site, times, name)
             state.update(zip(eqn.outvars, made, strict=True))
@@ -183,7 +187,10 @@ class JaxprCounts:
                               "a library chooses")
 
     def _taken(self, eqn, given, made):
-        """Return whether a part of a mean is there already, and its value, by the same name."""
+        """Return whether a part of a mean is there already, and its value, by the same name.
+
+        So has what hands a value on, as the place of the branch that a condition chooses.
+        """
         kind = eqn.primitive.name
         if kind not in _MEAN and kind not in SAME:
             return False, made
@@ -222,6 +229,7 @@ class JaxprCounts:
         while True:
             trial = JaxprCounts(self.by_hand)
             made = trial.walk(body, constants, given, times, name)
+            trial._choose()
             carried = [v.reached for v in given[carry]]
             merged = [a or b.reached for a, b in zip(carried, made, strict=False)]
             if merged == carried:
@@ -236,14 +244,23 @@ class JaxprCounts:
             inner, constants = opened(branch)
             trials.append(JaxprCounts(self.by_hand))
             trials[-1].walk(inner, constants, given[1:], times, name)
+            trials[-1]._choose()
         if site.known[0] is not None:
             self._merge(trials[int(site.known[0])])
         else:
-            if any(t.counts != trials[0].counts for t in trials):
-                self.notes.append(f"{plain(name) or 'cond'}: the dearer branch of a conditional "
-                                  "is counted")
-            self._merge(max(trials, key=JaxprCounts.total))
+            self.choices[given[0].name].append((trials, plain(name) or "cond"))
         return [data() for _ in eqn.outvars]
+
+    def _choose(self):
+        """Merge the dearer branches of conditionals: the same of all that one value decides."""
+        for conditionals in self.choices.values():
+            branches = list(zip(*(trials for trials, _ in conditionals), strict=True))
+            chosen = max(branches, key=lambda trials: sum(t.total() for t in trials))
+            for trial, (trials, where) in zip(chosen, conditionals, strict=True):
+                if any(t.counts != trials[0].counts for t in trials):
+                    self.notes.append(f"{where}: the dearer branch of a conditional is counted")
+                self._merge(trial)
+        self.choices.clear()
 
     def _merge(self, inner):
         self.notes += inner.notes

@@ -53,12 +53,18 @@ def _is_of_integers(eqn):
 def take(x, indices, axis=None):
     """Return what stands at indices along an axis, as ``keras.ops.take`` on other backends."""
     import keras
-    from jax import named_scope, numpy
+    from jax import lax, named_scope, numpy
 
     x = keras.ops.convert_to_tensor(x)
     indices = keras.ops.convert_to_tensor(indices, sparse=False)
-    if numpy.issubdtype(indices.dtype, numpy.integer):
-        with named_scope(LOOKUP):
-            n = x.size if axis is None else x.shape[axis]
-            indices = numpy.where(indices < 0, indices + n, indices)
-    return numpy.take(x, indices, axis=axis)
+    if not numpy.issubdtype(indices.dtype, numpy.integer):
+        return numpy.take(x, indices, axis=axis)
+    x, axis = (numpy.ravel(x), 0) if axis is None else (x, axis % x.ndim)
+    with named_scope(LOOKUP):
+        indices = numpy.where(indices < 0, indices + x.shape[axis], indices)
+    after = indices.ndim
+    layout = lax.GatherDimensionNumbers(
+        offset_dims=(*range(axis), *range(axis + after, x.ndim - 1 + after)),
+        collapsed_slice_dims=(axis,), start_index_map=(axis,))
+    return lax.gather(x, indices[..., None], layout, mode="fill",
+                      slice_sizes=(*x.shape[:axis], 1, *x.shape[axis + 1:]))

@@ -10,6 +10,7 @@ Where the kernels of Keras' backends differ, this is what counts:
   contracts an ``einsum`` of three operands, and the zero whose sign ``argmax`` looks at.
 * A whole power is the multiplications of repeated squaring, and one division where it is negative;
   a power of a half is a root. Inverse hyperbolic functions are logarithms, as they are defined.
+* Logic on numbers takes the truth of each one, a conversion, and is one op on bools.
 * A running sum over n values is n - 1 additions. What is added at places (a scatter, a segment sum)
   is one addition a value, whatever the places: they may repeat.
 * A resize is the interpolation of its kernel, neighbour by neighbour, not a product with a matrix;

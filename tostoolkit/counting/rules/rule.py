@@ -123,7 +123,8 @@ class Rule:
             if value is not default and not (_absent(value) and _absent(default)) and (
                     type(value) is not type(default) or value != default):
                 return f"its {name} is {value!r}"
-        unknown = weight_names(layer) - weights
+        held = weight_names(layer)
+        unknown = held - weights or {name for name in held if vars(layer).get(name, ...) is None}
         return f"a weight {min(unknown)!r}" if unknown else None
 
     def _unknown_inputs(self, call, dtype):

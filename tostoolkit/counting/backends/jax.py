@@ -6,13 +6,13 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 
 from collections import Counter
 from contextlib import ExitStack
-from functools import partial, wraps
+from functools import cache, partial, wraps
 
 from ..calls import UPDATE_SCOPE, CallCount, Tensor
 from ..compiled import as_compiled
 from ..functions import name_of
 from ..introspection import sublayers
-from ..running_state import unchanged, with_places
+from ..running_state import is_seed, unchanged, with_places
 from ..targets import trials
 from ..trace import TraceError, not_built, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
@@ -36,7 +36,7 @@ def trace_call(call, by_user) -> CallCount:
     with _by_hand(sublayers(call.layer), by_user) as by_hand:
         jaxpr = traced(call)
     with says_how_to_count(call.path, call.kind):
-        ops = JaxprCounts(_with_sizes(by_hand)).add(jaxpr)
+        ops = JaxprCounts(_with_sizes(by_hand)).add(*jaxpr)
     given = len(call.inputs) + len(masked(call))
     needs = needed_of(call, ops.needed[len(ops.needed) - given:])
     return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs)
@@ -48,7 +48,7 @@ def trace_step(read, step, by_user) -> dict:
         jaxpr, notes = _traced_step(read, step)
     ops = JaxprCounts(_with_sizes(by_hand), notes=list(notes))
     with says_how_to_count(read.model.name, type(read.model).__name__, step=True):
-        ops.add(jaxpr)
+        ops.add(*jaxpr)
     named = {}
     for name, counts in ops.counts.items():
         key = f"{scoped(name)}/op"
@@ -69,7 +69,7 @@ def trace_function(f, arguments, made=None) -> dict:
     """
     title, (run, specs) = name_of(f), _of_arrays(f, arguments)
     with code_of(title, _SHAPES_ALONE):
-        jaxpr = _jaxpr(run, *specs)
+        jaxpr, _ = _jaxpr(run, *specs)
     if made is not None:
         made += [Tensor(aval.shape, str(aval.dtype)) for aval in jaxpr.out_avals]
     try:
@@ -151,6 +151,26 @@ def _specs(things):
     return list(map(_spec, things))
 
 
+@cache
+def _seed():
+    """Return the class of the specs of seeds."""
+    import jax
+
+    class Seed(jax.ShapeDtypeStruct):
+        """The state of a generator of random numbers, which is no data."""
+
+    return Seed
+
+
+def _held(variables):
+    """Return the specs of variables, those of seeds as such."""
+    def spec(variable):
+        known = _spec(variable)
+        return _seed()(known.shape, known.dtype) if is_seed(variable) else known
+
+    return list(map(spec, variables))
+
+
 def _place(shape, dtype, trainable):
     """Return what stands for the value of a variable that has none."""
     import jax
@@ -159,17 +179,21 @@ def _place(shape, dtype, trainable):
 
 
 def _jaxpr(run, *specs):
-    """Return the closed jaxpr of a function of arrays; only what are arrays of its results."""
+    """Return the closed jaxpr of a function of arrays, and which of its inputs are data.
+
+    Only what are arrays of its results are results.
+    """
     import jax
 
     def arrays(*args):
         return [leaf for leaf in jax.tree.leaves(run(*args)) if isinstance(leaf, jax.Array)]
 
-    return jax.make_jaxpr(arrays)(*specs)
+    is_data = [not isinstance(spec, _seed()) for spec in jax.tree.leaves(specs)]
+    return jax.make_jaxpr(arrays)(*specs), is_data
 
 
 def traced(call):
-    """Return the jaxpr of one call in inference, on shapes alone.
+    """Return the jaxpr of one call in inference, on shapes alone, and which inputs are data.
 
     Its inputs end with those of the call, and their masks.
     """
@@ -189,12 +213,12 @@ def traced(call):
         return made, [scope.get_current_value(v) for v in variables]
 
     with python_errors(call.path, kind=call.kind), unchanged(layer):
-        return _jaxpr(run, _specs(variables), _specs(t for _, _, t in known), _specs(call.inputs),
+        return _jaxpr(run, _held(variables), _specs(t for _, _, t in known), _specs(call.inputs),
                       [mask and _spec(mask) for mask in call.masks])
 
 
 def _traced_step(read, step):
-    """Return the jaxpr of one training step, and what a reader should know of it."""
+    """Return what `_jaxpr` does of one training step, and what a reader should know of it."""
     model, losses, worst = read.model, [], None
 
     def run(data, own_step, known, state, stands, tensors):
@@ -214,7 +238,7 @@ def _traced_step(read, step):
                     _put(stack, metric, update_state=_keeper(losses))
                 _put(stack, optimizer, stateless_apply=_updating(optimizer.stateless_apply))
                 known = learnt(layer for _, layer in read.layers)
-                state = tuple(_specs(variables) for variables in (
+                state = tuple(_held(variables) for variables in (
                     trained.trainable_variables, trained.non_trainable_variables,
                     optimizer.variables, trained.metrics_variables))
                 try:

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 from ..calls import CallCount
 from ..introspection import sublayers
-from ..running_state import unchanged, with_places
+from ..running_state import seeds_noted, unchanged, with_places
 from ..trace import check_sizes, not_built, python_errors, says_how_to_count
 from .shared import counted_by_hand, learnt, masked, needed_of, put_learnt, run_call, variables_in
 from .tensorflow_constants import Frame
-from .tensorflow_graph import OpCounts, mark, needed_ops
+from .tensorflow_graph import OpCounts, mark, mark_seeds, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
 from .tensorflow_steps import multiply_equals, traced_step
 
@@ -88,8 +88,9 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    with _known_choices():
+    with _known_choices(), seeds_noted() as seeds:
         graph = tf.function(run, autograph=False).get_concrete_function(*specs).graph
+        mark_seeds(graph, seeds)
     if max((t.shape.num_elements() or 0 for t in graph.inputs), default=0) > 2**32:
         check_sizes("a traced graph", (
             t.shape.as_list() for op in graph.get_operations() for t in op.outputs

@@ -6,8 +6,7 @@ It runs on fake tensors, which have a shape and no memory, under a mode that see
 Keras does not run the same arithmetic on PyTorch as on TensorFlow everywhere, and a trace says
 what is run. It differs in these; `torch_definitions` holds what is counted alike all the same:
 
-* dropout is x keep / (1 - rate) on PyTorch and a choice on TensorFlow, where the states of
-  generators count too; here a draw is one ``random``;
+* dropout is x keep / (1 - rate) on PyTorch and a choice on TensorFlow;
 * cross-entropy of integer labels is a log-softmax and a choice on PyTorch, one kernel on
   TensorFlow, which computes its gradient in the forward pass;
 * a recurrent layer is a loop on TensorFlow, whose steps are all alike; on PyTorch the first needs

@@ -41,10 +41,8 @@ DIFFERENCES = {
     # where the slope is not 1, Keras on TensorFlow chooses once more
     "ELU": {"inference": {"float32 max", "float32 select"},
             "training": {"float32 max", "float32 select"}},
-    # indices made positive: index arithmetic, which is data movement; a gradient is dense on JAX
-    "Embedding": {"inference": {"int add", "int max", "int select"}, "training": {"float32 add"}},
-    "ReversibleEmbedding": {"inference": {"int add", "int max", "int select"},
-                            "training": {"float32 add"}},
+    # a gradient is dense on JAX
+    **dict.fromkeys(("Embedding", "ReversibleEmbedding"), {"training": {"float32 add"}}),
     # a scan adds up the gradient of what each step reads, step by step
     **dict.fromkeys(("Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRU", "LSTM",
                      "SimpleRNN", "RNN"), {"training": {"float32 add"}}),

@@ -214,15 +214,20 @@ def _traced_step(read, step):
                     _put(stack, metric, update_state=_keeper(losses))
                 _put(stack, optimizer, stateless_apply=_updating(optimizer.stateless_apply))
                 known = learnt(layer for _, layer in read.layers)
-                state = tuple(_specs(variables) for variables in (
-                    trained.trainable_variables, trained.non_trainable_variables,
-                    optimizer.variables, trained.metrics_variables))
-                try:
-                    return _jaxpr(partial(run, data, own_step, known), state,
-                                  _specs(t for _, _, t in known), _specs(tensors)), notes
-                except Exception as error:
-                    if worst is None or len(tensors) > len(read.inputs):
-                        worst = error  # what goes wrong with targets says more
+                while True:
+                    watched = trained.metrics_variables
+                    state = tuple(_specs(variables) for variables in (
+                        trained.trainable_variables, trained.non_trainable_variables,
+                        optimizer.variables, watched))
+                    try:
+                        return _jaxpr(partial(run, data, own_step, known), state,
+                                      _specs(t for _, _, t in known), _specs(tensors)), notes
+                    except Exception as error:
+                        if len(trained.metrics_variables) > len(watched):
+                            continue  # Keras made a metric of each loss in the step: they are there
+                        if worst is None or len(tensors) > len(read.inputs):
+                            worst = error  # what goes wrong with targets says more
+                    break
         raise worst
 
 

@@ -267,6 +267,12 @@ found["notes"] = scaled.notes
 words = keras.Input((6,), dtype="int32")
 found["masked"] = row(tos.count_ops(keras.Model(
     words, keras.layers.LSTM(4)(keras.layers.Embedding(10, 3, mask_zero=True)(words)))))
+shared = keras.Input((6,))
+hidden = keras.layers.Dense(5)(shared)
+heads = {"a": keras.layers.Dense(3, name="a")(hidden), "b": keras.layers.Dense(4, name="b")(hidden)}
+several = keras.Model(shared, heads)
+several.compile("sgd", loss={"a": "mse", "b": "mae"}, loss_weights={"a": 0.3, "b": 2.0})
+found["several losses"] = macs(several, 2, "training")
 found["values"] = [v.value is not None if v._value is not None else None for v in large.variables]
 print(json.dumps(found))
 """
@@ -291,6 +297,8 @@ def test_custom_layers_own_counters_and_steps_on_jax():
     assert any("dearer branch" in note for note in found["notes"])  # steps that are left out
     assert found["masked"]["float32 mac"] == 6 * (3 + 4) * 16
     assert found["masked"]["float32 select"] == 6 * 3 * 4  # of each step's output, and both states
+    # 2 rows: forward, and each kernel's gradient; those of what goes into the two last layers
+    assert found["several losses"] == 2 * (2 * 6 * 5 + 3 * 5 * (3 + 4))
     assert found["values"] == [None] * 4  # no weight was allocated
 
 

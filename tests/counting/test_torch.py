@@ -275,14 +275,12 @@ DIFFERENCES = {
     "EfficientNetB0": {"training": DROPOUT | {"float32 convert", "float32 mul"}},
 }
 #: Of all cases of all layers, beside those.
-RESAMPLED = SEEDS | {f"int32 {op}" for op in ("abs", "add", "div", "mul", "rem", "round")} | {
+RESAMPLED = {f"int32 {op}" for op in ("abs", "add", "div", "mul", "rem", "round")} | {
     f"float32 {op}" for op in ("add", "convert", "div", "mac", "mul", "round")}
 DIFFERENCES_OF_ALL = DIFFERENCES | {
-    **dict.fromkeys(("AlphaDropout 0", "GaussianDropout 0", "RandomFlip 0", "RandomContrast 0",
-                     "RandomBrightness 0"), {"training": SEEDS}),
     # of a drawn mask of another shape, which is converted
     **dict.fromkeys((f"SpatialDropout{n}D 0" for n in (1, 2, 3)),
-                    {"training": SEEDS | {"float32 convert", "float32 div", "float32 mul"}}),
+                    {"training": {"float32 convert", "float32 div", "float32 mul"}}),
     # Keras on TensorFlow pools all windows of both sizes and picks; PyTorch's kernel takes its own
     **{f"AdaptiveAveragePooling{n}D 0": dict.fromkeys(
         ("inference", "training"), {"float32 add", "float32 div"}) for n in (1, 2, 3)},

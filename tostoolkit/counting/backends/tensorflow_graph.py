@@ -144,9 +144,9 @@ class OpCounts:
             self._merge(body, op)
             return outputs
         if op.type in _LOOPS:
-            return self._add_loop(op, flow, times, frame)
+            return self._add_loop(op, flow, times, frame, used)
         if op.type in _BRANCHES:
-            return self._add_branches(op, flow, times, frame)
+            return self._add_branches(op, flow, times, frame, used)
         if _DATA not in flow and op.type not in DRAWS:
             return [_SEED] * len(op.outputs)
         if op.type not in self.counters:
@@ -176,31 +176,33 @@ class OpCounts:
         for key, n in ops.items():
             self.counts[name][key] += n * times
 
-    def _add_loop(self, op, flow, times, frame):
+    def _add_loop(self, op, flow, times, frame, used):
+        wanted = _carried(op, used)
         steps, earlier = frame.steps(op)
         if steps is None:
             raise _UnknownLoop(f"the loop at {op.name!r} runs until the data end it, so its work "
                                "is unknown")
         if earlier:
             self.notes.append(f"{op.name}: all steps are counted of a loop that the data may end")
-        trial, flow = self._steps(op, flow, [(frame.in_loop(op), times * steps)])
+        trial, flow = self._steps(op, flow, wanted,
+                                  [(frame.in_loop(op), times * steps)])
         states = frame.states(op) if trial is None else None
         if states:  # what a step does depends on its number: each is counted alone
-            trial, flow = self._steps(
-                op, flow, [(frame.at_step(op, state), times) for state in states[:-1]])
+            trial, flow = self._steps(op, flow, wanted, [
+                (frame.at_step(op, state), times) for state in states[:-1]])
         if trial is None:
             raise _UnknownLoop(f"the loop at {op.name!r} holds one that runs until the data end "
                                "it, so its work is unknown")
         self._merge(trial, op)
         return flow
 
-    def _steps(self, op, flow, steps):
+    def _steps(self, op, flow, wanted, steps):
         """Return the counts of a loop's steps and what reaches it, None where one is unknown."""
         while True:  # until no further loop variable turns out to carry data
             trial, merged = self._inside(op), flow
             for frame, times in steps:
                 try:
-                    out = trial._add(frame, flow, times)
+                    out = trial._add(frame, flow, times, wanted)
                 except _UnknownLoop:
                     return None, flow
                 merged = [max(pair) for pair in zip(merged, out, strict=True)]
@@ -208,9 +210,8 @@ class OpCounts:
                 return trial, flow
             flow = merged
 
-    def _add_branches(self, op, flow, times, frame):
-        bodies = ([body_of(op, "then_branch"), body_of(op, "else_branch")] if "If" in op.type else
-                  [graph_of(op.graph, f.name, op.inputs[1:]) for f in op.get_attr("branches")])
+    def _add_branches(self, op, flow, times, frame, used):
+        bodies = _bodies(op)
         chosen = None if flow[0] else frame.value(op.inputs[0])
         if chosen is not None:  # known when traced: no choice
             chosen = (0 if chosen else 1) if "If" in op.type else min(
@@ -219,7 +220,8 @@ class OpCounts:
         trials, reached = [], []
         for body in bodies:
             trial = self._inside(op)
-            reached.append(trial._add(frame.inside(body, op.inputs[1:]), flow[1:], times))
+            reached.append(trial._add(frame.inside(body, op.inputs[1:]), flow[1:], times,
+                                      used))
             trials.append(trial)
         if len({t.total() for t in trials}) > 1:
             self.notes.append(f"{op.name}: the dearer branch of a conditional is counted")
@@ -285,9 +287,41 @@ def _reads(op, place):
     """Return the inputs that an output of an op is made of."""
     if op.type == "IdentityN":  # hands on each of its inputs by itself
         return [op.inputs[place]]
+    used = [i == place for i in range(len(op.outputs))]
+    if op.type in _LOOPS:
+        return [t for t, wanted in zip(op.inputs, _carried(op, used), strict=False) if wanted]
+    if op.type in _BRANCHES:
+        inside = [_taken(body, op.inputs[1:], used) for body in _bodies(op)]
+        return [op.inputs[0], *(t for taken in inside for t in taken)]
     name = function_of(op)
-    if name is None:
-        return op.inputs
-    inner = graph_of(op.graph, name, op.inputs)
-    needed = _needed(inner, [i == place for i in range(len(inner.outputs))])
-    return [t for t, inside in zip(op.inputs, inner.inputs, strict=False) if inside.ref() in needed]
+    return op.inputs if name is None else _taken(
+        graph_of(op.graph, name, op.inputs), op.inputs, used)
+
+
+def _taken(graph, inputs, used):
+    """Return the inputs of a function that those of its outputs which are `used` are made of."""
+    needed = _needed(graph, used)
+    return [t for t, inside in zip(inputs, graph.inputs, strict=False) if inside.ref() in needed]
+
+
+def _carried(loop, used):
+    """Return which of a loop's variables are needed, where those of its results are `used`.
+
+    What a step makes of one is needed where a later step, the loop's end or a user needs it.
+    """
+    cond, body = body_of(loop, "cond"), body_of(loop, "body")
+    for_end = _needed(cond)
+    wanted = [use or t.ref() in for_end for use, t in zip(used, cond.inputs, strict=True)]
+    while True:
+        needed = _needed(body, wanted)
+        more = [w or t.ref() in needed for w, t in zip(wanted, body.inputs, strict=True)]
+        if more == wanted:
+            return wanted
+        wanted = more
+
+
+def _bodies(op):
+    """Return the graphs of a conditional's branches."""
+    if "If" in op.type:
+        return [body_of(op, "then_branch"), body_of(op, "else_branch")]
+    return [graph_of(op.graph, f.name, op.inputs[1:]) for f in op.get_attr("branches")]

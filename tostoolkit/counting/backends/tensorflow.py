@@ -10,7 +10,8 @@ from functools import partial
 from ..calls import CallCount
 from ..introspection import sublayers
 from ..running_state import seeds_noted, unchanged, with_functions, with_places
-from ..trace import check_sizes, not_built, python_errors, says_how_to_count
+from ..shapes import endpoints_on_shapes
+from ..trace import TraceError, check_sizes, not_built, python_errors, says_how_to_count
 from .shared import (
     are_data,
     counted_by_hand,
@@ -58,7 +59,17 @@ def trace_step(read, step, by_user) -> dict:
         graph, notes, times = traced_step(read, step, _places, _graph_of)
     ops = OpCounts(TRACE_COUNTERS, by_hand, notes=notes)
     with says_how_to_count(read.model.name, type(read.model).__name__, step=True):
-        ops.add_graph(graph)
+        try:
+            ops.add_graph(graph)
+        except TraceError as error:
+            saved = [layer.name for kind, layer in read.layers if kind == "TFSMLayer"]
+            if not saved:
+                raise
+            raise TraceError(
+                f"{saved[0]!r} (TFSMLayer) runs a graph that was exported with its batch open, of "
+                "which a forward pass can be counted and a gradient cannot; export it at the batch "
+                "that is counted, model.export(folder, input_signature=[keras.InputSpec(shape=("
+                f"{read.inputs[0].shape[0]}, 784))]): {error}") from None
     multiply_equals(ops.counts, times)
     return ops.by_layer(read)
 
@@ -135,7 +146,7 @@ def traced(call):
         return run_call(call, tensors[:n], [masks.get(i) for i in range(n)],
                         _written_out(call.arguments(tensors[:n])))
 
-    with (python_errors(call.path, kind=call.kind), unchanged(layer),
+    with (python_errors(call.path, kind=call.kind), unchanged(layer), endpoints_on_shapes(layer),
           _places(variables_in(call))):
         learnt_as_weights([layer, *(x for _, x in sublayers(layer))])
         return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in with_mask))))

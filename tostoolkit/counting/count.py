@@ -16,8 +16,8 @@ Conventions
 * The dtype is part of the op: that in which the layer computes; a comparison's is that of its
   operands, what joins comparisons is ``bool``, a conversion's that of its source.
 * A constant that changes nothing (x 1, x + 0) does not count, nor does what is computed of
-  constants alone: numbers, and what a layer made when it was built. Weights are no constants, nor
-  is what a normalisation layer has learnt.
+  constants alone: numbers, what a layer made when it was built, and what it makes of shapes alone,
+  such as positions. Weights are no constants, nor is what a normalisation layer has learnt.
 * Where a layer computes in another dtype than it stores (mixed precision) or is quantised, it is
   counted from its traced graph, conversions and scaling included, and so is a layer without a rule.
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4

@@ -214,12 +214,13 @@ x = (4, 3)
     (lambda x: keras.ops.celu(x, alpha=2.0), (x,),
      {"max": 24, "div": 12, "exp": 12, "mul": 12, "add": 12}),
     (lambda x: keras.ops.top_k(x, 1), (x,), {"max": 12}),
+    # each with each of five, of which any
+    (lambda x: keras.ops.isin(x, np.arange(5.0, dtype="float32"), assume_unique=True), (x,),
+     {"max": 12 * 5, "bool logic": 12 * 4}),
     (lambda x: keras.ops.sort(x, axis=0), (x,), {"neg": 24, "max": 24}),
     (lambda x: keras.ops.take(x, [0, -1], axis=1), (x,), {}),
     (lambda a, b: keras.ops.take(a, b, axis=0), (x, ((4,), "int32")),  # negative ones wrap
      {"int32 max": 4, "int32 add": 4, "int32 select": 4}),
-    (lambda a: keras.ops.einsum("ij,jk,kl->il", a, keras.ops.ones((3, 5)), keras.ops.ones((5, 2))),
-     (x,), {"mac": 4 * 2 * 3}),  # what is constant is multiplied once and for all
     # contracted as TensorFlow orders it: the second and the third, then the first with them
     (lambda a, b, c: keras.ops.einsum("ij,ijk,ikl->il", a, b, c), (x, (4, 3, 5), (4, 5, 2)),
      {"mac": 4 * 3 * 5 * 2 + 4 * 3 * 2}),
@@ -236,6 +237,35 @@ x = (4, 3)
 def test_operator_by_hand(function, shapes, counts):
     for place in ("bare", "layer"):
         assert counted(model_of(function, shapes, place)) == expected(counts), place
+
+
+#: Shapes of the operands of a product of three: TensorFlow (opt_einsum, greedily) joins first those
+#: two whose product is smallest against them. Of the first three, a b has 10 - 6 - 15 = -11
+#: elements more than a and b, b c 12 - 15 - 20 = -23: b c first, 3 5 4 = 60, then 2 3 4 = 24. That
+#: is 84, though (a b) c were 2 3 5 + 2 5 4 = 70; which is what JAX and PyTorch run.
+IN_ROW, ELSEWHERE = ((2, 3), (3, 5), (5, 4)), ((5, 4), (2, 3), (3, 5))
+BATCHED = ((4, 3), (4, 3, 5), (4, 5, 2))  # -24 and -52: b c first, 4 3 5 2 = 120, then 24
+
+
+@pytest.mark.parametrize(("equation", "shapes", "data", "macs"), [
+    # what is constant is multiplied once and for all: of data in a alone there is left a (b c)
+    ("ij,jk,kl->il", IN_ROW, "a", 24), ("ij,jk,kl->il", IN_ROW, "b", 84),
+    ("ij,jk,kl->il", IN_ROW, "c", 84),
+    ("kl,ij,jk->il", ELSEWHERE, "a", 84), ("kl,ij,jk->il", ELSEWHERE, "b", 24),
+    ("kl,ij,jk->il", ELSEWHERE, "c", 84),
+    *(("ij,ijk,ikl->il", BATCHED, data, 24 if data == "a" else 144)
+      for data in ("a", "b", "c", "ab", "ac", "bc", "abc")),
+])
+def test_product_of_three_counts_as_tensorflow_orders_it(equation, shapes, data, macs):
+    def product(*tensors):
+        given = iter(tensors)
+        return keras.ops.einsum(equation, *(
+            next(given) if name in data else np.ones(shape, "float32")
+            for name, shape in zip("abc", shapes, strict=True)))
+
+    of_data = [shape for name, shape in zip("abc", shapes, strict=True) if name in data]
+    for place in ("bare", "layer"):
+        assert counted(model_of(product, of_data, place)) == {("float32", "mac"): macs}, place
 
 
 def test_dilated_convolution_in_mixed_precision_counts_what_it_makes():

@@ -172,8 +172,12 @@ def _window_pairs(eqn, site):
 
 
 def _cumulative(**counts):
-    return lambda eqn, site: ops(_first(eqn), **{
-        op: n * size(eqn.invars[0]) for op, n in counts.items()})
+    """Return the counter of a running sum or the like: the first of a row is as it was."""
+    def count(eqn, site):
+        n, length = size(eqn.invars[0]), eqn.invars[0].aval.shape[eqn.params["axis"]]
+        joined = n - n // max(length, 1)
+        return ops(_first(eqn), **{op: k * joined for op, k in counts.items()})
+    return count
 
 
 def _scatter(kind):

@@ -102,8 +102,13 @@ def _log_softmax_gradient(dtype, n, length):
     return ops(dtype, exp=n, mul=n, add=2 * n - n // length)
 
 
-def _per_input(kind):
-    return lambda op: ops(dtype_of(op.outputs[0]), **{kind: op.inputs[0].numel()})
+def _running(kind):
+    """Return the counter of a running sum or the like: the first of a row is as it was."""
+    def count(op):
+        x = op.inputs[0]
+        length = x.shape[op.get("dim")] if x.dim() else 1
+        return ops(dtype_of(op.outputs[0]), **{kind: x.numel() - x.numel() // max(length, 1)})
+    return count
 
 
 def _scattered(op):
@@ -179,8 +184,8 @@ TORCH_COUNTERS = {
     "_softmax": _rows(softmax), "_log_softmax": _rows(log_softmax),
     "_softmax_backward_data": _rows(softmax_gradient),
     "_log_softmax_backward_data": _rows(_log_softmax_gradient), "_safe_softmax": _rows(softmax),
-    "cumsum": _per_input("add"), "cumprod": _per_input("mul"),
-    **dict.fromkeys(("cummax", "cummin"), _per_input("max")),
+    "cumsum": _running("add"), "cumprod": _running("mul"),
+    **dict.fromkeys(("cummax", "cummin"), _running("max")),
     **dict.fromkeys(("index_put", "_index_put_impl", "_unsafe_index_put", "index_add",
                      "scatter_add", "scatter_reduce", "index_reduce", "scatter"), _scattered),
     "embedding_dense_backward": _embedding_gradient, "_embedding_bag": _embedding_bag,

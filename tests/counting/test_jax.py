@@ -371,6 +371,12 @@ FUNCTIONS = {
     "the largest": (lambda x: jax.lax.top_k(x, 2)[0], [(9,)], {"max": 18}),
     "draws": (lambda x: x + jax.random.normal(jax.random.key(0), (2, 3)), [(3,)],
               {"random": 6, "add": 6}),
+    # (a b) c at 2 3 5 + 2 5 4, as a (b c) takes 3 5 4 + 2 3 4
+    "a product of three": (lambda a, b, c: jnp.einsum("ij,jk,kl->il", a, b, c),
+                           [(3,), spec(3, 5), spec(5, 4)], {"mac": 70}),
+    "a product of two constants": (
+        lambda a: jnp.einsum("kl,ij,jk->il", a, jnp.ones((2, 3)), jnp.ones((3, 5))),
+        [spec(5, 4)], {"mac": 40}),
     "convolution": (conv, [(8, 7, 3), spec(3, 3, 3, 4)], {"mac": 2 * 6 * 5 * 4 * 9 * 3}),
     "taps on padding": (partial(conv, padding="SAME", strides=(2, 2)),
                         [(8, 7, 3), spec(3, 3, 3, 4)], {"mac": 2 * 4 * 4 * 4 * 9 * 3}),

@@ -7,6 +7,8 @@ Conventions
 * ``mac`` is one multiply-accumulate of a contraction; K products per output are K MACs. It is
   one op, never silently one or two FLOPs: the ``flops`` cost table says 2, ``macs`` says 1.
 * A bias is one ``add`` per output.
+* An ``einsum`` of three operands or more is joined two by two in the backend's order, greedily on
+  TensorFlow, at the least cost on JAX and PyTorch: the MACs are those, as far as data reach.
 * With ``same`` padding the padded taps count: a convolution is outputs x taps x channels.
 * A reduction over n values is n - 1 ops per output; a mean of more than one adds one ``div``.
 * ``max`` is every comparison-based choice: max, min, compare, ReLU, pooling, sign.

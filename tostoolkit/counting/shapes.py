@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 
 from .calls import LayerCall, Tensor
-from .introspection import says_its_shapes
+from .introspection import says_its_shapes, sublayers
 from .running_state import outputs_on_shapes, unchanged
 from .trace import TraceError, python_errors
 

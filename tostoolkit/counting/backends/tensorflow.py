@@ -157,11 +157,12 @@ def _known_choices():
     """Return a context in which code that is traced takes the branches that are known.
 
     A conditional on a constant is its branch, and a choice by a bool is what it chooses: shapes
-    that follow from it are known then, as they are when the code runs.
+    that follow from it are known then, as they are when the code runs. So is what code asks of a
+    tensor that is known, its rank say.
     """
     import tensorflow as tf
 
-    cond, where = tf.cond, tf.where
+    cond, where, is_true = tf.cond, tf.where, tf.Tensor.__bool__
 
     def known_cond(pred, true_fn=None, false_fn=None, name=None):
         value = Frame.of(pred)
@@ -174,11 +175,15 @@ def _known_choices():
             return x if condition else y
         return where(condition, x, y, name)
 
-    tf.cond, tf.where = known_cond, known_where
+    def known_bool(tensor):
+        value = Frame.of(tensor)
+        return is_true(tensor) if value is None else bool(value)
+
+    tf.cond, tf.where, tf.Tensor.__bool__ = known_cond, known_where, known_bool
     try:
         yield
     finally:
-        tf.cond, tf.where = cond, where
+        tf.cond, tf.where, tf.Tensor.__bool__ = cond, where, is_true
 
 
 def _written_out(arguments):

@@ -56,6 +56,25 @@ def test_losses(loss, head, shape):
     check(sequential(shape, *(make() for make in head)), loss, batch_size=3)
 
 
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (4, 3)])
+@pytest.mark.parametrize(("loss", "outputs"), [
+    ("mean_squared_error", 1), ("mean_absolute_error", 1), ("mean_squared_error", 5),
+    ("sparse_categorical_crossentropy", 5), ("categorical_crossentropy", 5)])
+def test_means_of_one_value(loss, outputs, shape):
+    """Of one row, or rows of one output, at batch 1."""
+    activation = "softmax" if "crossentropy" in loss else None
+    check(sequential(shape, layers.Dense(outputs, activation=activation)), loss, batch_size=1)
+
+
+def test_the_loss_of_one_output_by_hand():
+    """y = w x + b of 8, (t - y)^2 and its gradient 2 (t - y), turned: no mean divides or weighs."""
+    step = {"phase": "training", "loss": "mse", "optimizer": "sgd"}
+    total = tos.count_ops(sequential((8,), layers.Dense(1)), **step).sum()
+    assert {key: n for key, n in total.items() if n} == {
+        ("float32", "mac"): 8 + 8, ("float32", "add"): 1 + 1 + 9, ("float32", "neg"): 1,
+        ("float32", "mul"): 1 + 1 + 9, ("int64", "add"): 1}
+
+
 @pytest.mark.parametrize("optimizer", [
     "sgd", "adam", keras.optimizers.SGD(momentum=0.9), keras.optimizers.Adam(1e-2, epsilon=1e-3)])
 def test_optimizers(optimizer):

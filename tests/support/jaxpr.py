@@ -60,7 +60,8 @@ MOVEMENT = {
 #: Function that is traced as one -> counts of one call, from the shapes of arguments and results.
 #: A draw is one op, whatever makes a number of its random bits.
 DEFINITIONS = {
-    "_uniform": lambda ins, outs: {"random": outs[0].size},
+    **dict.fromkeys(["_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint"],
+                    lambda ins, outs: {"random": outs[0].size}),
     "_one_hot": lambda ins, outs: {},  # ones set among zeros
     # Three interpolations of two values a result: a + (b - a) t.
     **dict.fromkeys(["resize_bilinear", "resize_linear"],

@@ -14,7 +14,7 @@ Conventions
 * What a kernel fuses counts by its definition: softmax is, per element, a subtraction, an
   exponential and a division, and per row of n, n - 1 comparisons and n - 1 additions.
 * The dtype is part of the op: that in which the layer computes; a comparison's is that of its
-  operands, a conversion's that of its source.
+  operands, what joins comparisons is ``bool``, a conversion's that of its source.
 * A constant that changes nothing (x 1, x + 0) does not count, nor does what is computed of
   constants alone: numbers, and what a layer made when it was built. Weights are no constants, nor
   is what a normalisation layer has learnt.
@@ -35,11 +35,13 @@ Conventions
 * Where gradients accumulate over N steps, the step that has the update counts, and a note says so.
 * A scaled loss (float16) counts as Keras runs it: the scaling, a test of all gradients for
   infinities, the division of each by the scale, and the update, which a test of the data guards.
-* Dropout and noise layers are nothing in inference. Copies, reshapes and the arithmetic of shapes
-  and addresses are data movement. What a layer computes of indices that are data counts as Keras
-  runs it: a lookup wraps a negative index, an int32 ``add``, ``max`` and ``select`` each, once for
-  each index that it is given (TensorFlow's backend wraps copies of it where it looks up several
-  values along an axis; they count once there too).
+* Dropout and noise layers are nothing in inference. A draw is one ``random``; the arithmetic of the
+  seed that it comes from is none.
+* Copies, reshapes and the arithmetic of shapes and addresses are data movement. What a layer
+  computes of indices that are data counts as Keras runs it: a lookup wraps a negative index, an
+  int32 ``add``, ``max`` and ``select`` each, once for each index that it is given (TensorFlow's
+  backend wraps copies of it where it looks up several values along an axis; they count once there
+  too).
 * A mixture of experts counts as Keras runs it: KerasHub's layers run every expert on every token
   and weight the results, so E experts cost E feed-forward parts a token. A kernel that sends each
   token to its top k experts alone would do k of E of those MACs; the router's work is the same.

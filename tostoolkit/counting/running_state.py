@@ -192,6 +192,33 @@ def is_seed(variable) -> bool:
 
 
 @contextmanager
+def seeds_noted() -> Iterator[list]:
+    """Return a context that yields a list of the seeds that random numbers are drawn from in it.
+
+    Each is the variable that is the state of a generator.
+
+    >>> import keras
+    >>> dropout = keras.layers.Dropout(0.5, seed=1)
+    >>> with seeds_noted() as seeds:
+    ...     made = dropout(keras.ops.ones((2, 3)), training=True)
+    >>> [seed is dropout.seed_generator.state for seed in seeds]
+    [True]
+    """
+    from keras.random import SeedGenerator
+
+    seeds, draw = [], SeedGenerator.next
+
+    @wraps(draw)
+    def noted(generator, *args, **kwargs):
+        seeds.append(generator.state)
+        return draw(generator, *args, **kwargs)
+
+    with ExitStack() as stack:
+        _replace(stack, SeedGenerator, "next", noted)
+        yield seeds
+
+
+@contextmanager
 def abstract() -> Iterator[None]:
     """Return a context in which Keras models are built without allocating their weights.
 

@@ -117,6 +117,7 @@ def _alone(inspected, inputs, template, outputs_of):
     call = LayerCall(model.name, inspected.kind, model, inputs, (), model.compute_dtype)
     if isinstance(template, dict) or len(inputs) > 1:
         call = replace(call, bind=partial(_bind_alone, call, template))
+    _check_given(call)
     if type(model).call is keras.Model.call:  # it only trains, as a GAN does
         return call
     return replace(call, outputs=tuple(t for t in outputs_of(call) if isinstance(t, Tensor)))
@@ -139,17 +140,40 @@ def _needed(calls, outputs):
 def _bind_alone(call, template, tensors):
     """Return the arguments of the call of a layer that stands in no graph.
 
-    Where its inputs are known by the names of what `call` takes, these are its arguments; else one
-    argument takes all of them.
+    Where its inputs are known by the names of what `call` takes, these are its arguments; where
+    they are a list and it takes several, each of the list is one; else one takes all of them.
     """
     import keras
 
     taken = call_signature(call.layer).parameters
+    if template is None:
+        return replace(call, bind=None).arguments(tensors)
+    given = keras.tree.pack_sequence_as(template, list(tensors))
     if isinstance(template, dict) and template.keys() <= taken.keys():
-        return (), keras.tree.pack_sequence_as(template, list(tensors))
-    if isinstance(template, dict):
-        return (keras.tree.pack_sequence_as(template, list(tensors)),), {}
-    return replace(call, bind=None).arguments(tensors)
+        return (), given
+    spread = isinstance(template, list) and len(template) > 1 and (
+        len(_required(taken)) > 1 or any(p.kind is p.VAR_POSITIONAL for p in taken.values()))
+    return (tuple(given) if spread else (given,)), {}
+
+
+def _required(parameters):
+    """Return the names of the arguments that a call cannot do without."""
+    return [name for name, p in parameters.items() if p.default is p.empty and p.kind not in (
+        p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def _check_given(call):
+    """Raise ValueError where a call that stands in no graph takes more, or less, than is known."""
+    taken = call_signature(call.layer)
+    args, kwargs = call.arguments(call.inputs)
+    try:
+        taken.bind(*args, **kwargs)
+    except TypeError:
+        required = _required(taken.parameters)
+        raise ValueError(
+            f"input_shape: `call` of {call.path!r} takes {' and '.join(map(repr, required))}, and "
+            f"the shape of {len(args) + len(kwargs)} is known; pass that of each by its name, "
+            f"input_shape={dict.fromkeys(required, (784,))}") from None
 
 
 def check_batch_size(batch_size):

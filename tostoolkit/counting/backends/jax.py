@@ -6,14 +6,14 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 
 from collections import Counter
 from contextlib import ExitStack
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from itertools import count
 
 from ..calls import UPDATE_SCOPE, CallCount, Tensor
 from ..compiled import as_compiled
 from ..functions import name_of
 from ..introspection import sublayers
-from ..running_state import unchanged, with_functions, with_places
+from ..running_state import is_seed, unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
@@ -41,7 +41,7 @@ def trace_call(call, by_user) -> CallCount:
     with _by_hand(sublayers(call.layer), by_user) as by_hand:
         jaxpr, outputs = traced(call)
     with says_how_to_count(call.path, call.kind):
-        ops = JaxprCounts(_with_sizes(by_hand)).add(jaxpr, are_data(call))
+        ops = JaxprCounts(_with_sizes(by_hand)).add(*jaxpr)
     given = len(given_to(call))
     needs = needed_of(call, ops.needed[len(ops.needed) - given:])
     reached = reached_of(call, outputs, lambda place: place is not None and ops.reached[place])
@@ -54,7 +54,7 @@ def trace_step(read, step, by_user) -> dict:
         jaxpr, notes = _traced_step(read, step)
     ops = JaxprCounts(_with_sizes(by_hand), notes=list(notes))
     with says_how_to_count(read.model.name, type(read.model).__name__, step=True):
-        ops.add(jaxpr)
+        ops.add(*jaxpr)
     named = {}
     for name, counts in ops.counts.items():
         key = f"{scoped(name)}/op"
@@ -76,7 +76,7 @@ def trace_function(f, arguments, made=None) -> dict:
     title, (run, specs) = name_of(f), _of_arrays(f, arguments)
     with titled(title):
         with code_of(_SHAPES_ALONE):
-            jaxpr = _jaxpr(run, *specs)
+            jaxpr, _ = _jaxpr(run, *specs)
         ops = JaxprCounts().add(jaxpr)
     if made is not None:
         made += [Tensor(aval.shape, str(aval.dtype)) for aval in jaxpr.out_avals]
@@ -155,6 +155,26 @@ def _specs(things):
     return list(map(_spec, things))
 
 
+@cache
+def _seed():
+    """Return the class of the specs of seeds."""
+    import jax
+
+    class Seed(jax.ShapeDtypeStruct):
+        """The state of a generator of random numbers, which is no data."""
+
+    return Seed
+
+
+def _held(variables):
+    """Return the specs of variables, those of seeds as such."""
+    def spec(variable):
+        known = _spec(variable)
+        return _seed()(known.shape, known.dtype) if is_seed(variable) else known
+
+    return list(map(spec, variables))
+
+
 def _place(shape, dtype, trainable):
     """Return what stands for the value of a variable that has none."""
     import jax
@@ -163,17 +183,21 @@ def _place(shape, dtype, trainable):
 
 
 def _jaxpr(run, *specs):
-    """Return the closed jaxpr of a function of arrays; only what are arrays of its results."""
+    """Return the closed jaxpr of a function of arrays, and which of its inputs are data.
+
+    Only what are arrays of its results are results.
+    """
     import jax
 
     def arrays(*args):
         return [leaf for leaf in jax.tree.leaves(run(*args)) if isinstance(leaf, jax.Array)]
 
-    return jax.make_jaxpr(arrays)(*specs)
+    is_data = [not isinstance(spec, _seed()) for spec in jax.tree.leaves(specs)]
+    return jax.make_jaxpr(arrays)(*specs), is_data
 
 
 def traced(call):
-    """Return the jaxpr of one call in inference, on shapes alone, and what the call returns.
+    """Return what `_jaxpr` does of one call in inference, and what the call returns.
 
     Its inputs end with those of the call, and their masks. What is returned is as of `run_call`,
     each array as its place among the results of the jaxpr.
@@ -199,13 +223,14 @@ def traced(call):
 
     outputs = []
     with python_errors(call.path, kind=call.kind), unchanged(layer), with_functions(take=take):
-        jaxpr = _jaxpr(run, _specs(variables), _specs(t for _, _, t in known),
-                       _specs(call.inputs), [mask and _spec(mask) for mask in call.masks])
-    return jaxpr, outputs
+        jaxpr, is_data = _jaxpr(run, _held(variables), _specs(t for _, _, t in known),
+                                _specs(call.inputs), [mask and _spec(mask) for mask in call.masks])
+    given = are_data(call)
+    return (jaxpr, [*is_data[:len(is_data) - len(given)], *given]), outputs
 
 
 def _traced_step(read, step):
-    """Return the jaxpr of one training step, and what a reader should know of it."""
+    """Return what `_jaxpr` does of one training step, and what a reader should know of it."""
     model, losses, worst = read.model, [], None
 
     def run(data, own_step, known, state, stands, tensors):
@@ -242,8 +267,8 @@ def _traced_step(read, step):
 
 
 def _step_jaxpr(run, model, stands, tensors):
-    """Return the jaxpr of a step on the variables that its model and optimizer have now."""
-    state = tuple(_specs(variables) for variables in (
+    """Return what `_jaxpr` does of a step on the variables that model and optimizer have now."""
+    state = tuple(_held(variables) for variables in (
         model.trainable_variables, model.non_trainable_variables, model.optimizer.variables,
         model.metrics_variables))
     return _jaxpr(run, state, stands, tensors)

@@ -1,9 +1,10 @@
 """A jaxpr -> op counts, by the named scopes of its equations.
 
-What the outputs do not need is not counted, and neither is what no input reaches: constants and
-loop counters. A scan counts as often as it runs, and so does a while loop whose bound is known; of
-a conditional's branches the dearer one counts, with a note that says so. Integers that are only
-used as places to look up are data movement, with the arithmetic that makes them.
+What the outputs do not need is not counted, and neither is what no input reaches: constants, loop
+counters and seeds, of which each draw is one ``random``. A scan counts as often as it runs, and so
+does a while loop whose bound is known; of a conditional's branches the dearer one counts, with a
+note that says so. Integers that are only used as places to look up are data movement, with the
+arithmetic that makes them.
 
 A layer that has a counter of the user's is marked in the jaxpr (`mark`): its forward pass is what
 that counter says, as often as it runs, and its gradient what the jaxpr says.
@@ -68,15 +69,14 @@ class JaxprCounts:
     reached: list = field(default_factory=list)
     choices: dict = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, closed, are_data=()):
-        """Count a closed jaxpr whose inputs are data, or the last of them as said; return self."""
+    def add(self, closed, is_data=None):
+        """Count a closed jaxpr; return self. `is_data` says which inputs are: all, if left out."""
         from jax.interpreters.partial_eval import dce_jaxpr
 
         wanted = [True] * len(closed.jaxpr.outvars)
         jaxpr, self.needed = dce_jaxpr(closed.jaxpr, wanted, instantiate=False)
-        are_data = [*[True] * (len(self.needed) - len(are_data)), *are_data]
-        inputs = [data(is_data) for is_data, used in zip(are_data, self.needed, strict=True)
-                  if used]
+        is_data = is_data or [True] * len(self.needed)
+        inputs = [data(d) for d, n in zip(is_data, self.needed, strict=True) if n]
         made = self.walk(jaxpr, opened(closed)[1], inputs, 1, "")
         self.reached = [value.reached for value in made]
         self._choose()

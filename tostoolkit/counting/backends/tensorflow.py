@@ -9,7 +9,7 @@ from functools import partial
 
 from ..calls import CallCount
 from ..introspection import sublayers
-from ..running_state import unchanged, with_functions, with_places
+from ..running_state import seeds_noted, unchanged, with_functions, with_places
 from ..trace import check_sizes, not_built, python_errors, says_how_to_count
 from .shared import (
     are_data,
@@ -25,7 +25,7 @@ from .shared import (
 )
 from .tensorflow_constants import Frame
 from .tensorflow_definitions import DEFINITIONS
-from .tensorflow_graph import OpCounts, mark, needed_ops
+from .tensorflow_graph import OpCounts, mark, mark_seeds, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
 from .tensorflow_steps import multiply_equals, traced_step
 
@@ -110,8 +110,9 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    with _known_choices(), with_functions(**DEFINITIONS):
+    with _known_choices(), with_functions(**DEFINITIONS), seeds_noted() as seeds:
         graph = tf.function(run, autograph=False).get_concrete_function(*specs).graph
+        mark_seeds(graph, seeds)
     if max((t.shape.num_elements() or 0 for t in graph.inputs), default=0) > 2**32:
         check_sizes("a traced graph", (
             t.shape.as_list() for op in graph.get_operations() for t in op.outputs

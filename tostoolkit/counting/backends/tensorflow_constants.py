@@ -29,6 +29,7 @@ _FOLDED = {
     **dict.fromkeys(("Identity", "StopGradient", "PreventGradient", "EnsureShape"),
                     lambda op, x: x),
     "Cast": lambda op, x: x.astype(op.outputs[0].dtype.as_numpy_dtype),
+    "DivNoNan": lambda op, x, y: np.where(y == 0, np.zeros_like(x), x / np.where(y == 0, 1, y)),
     "Squeeze": lambda op, x: x.reshape(op.outputs[0].shape.as_list()),
     "ExpandDims": lambda op, x, axis: np.expand_dims(x, int(axis)),
     "Pack": lambda op, *x: np.stack(x, op.get_attr("axis")),

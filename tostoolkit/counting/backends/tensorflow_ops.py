@@ -24,7 +24,7 @@ from collections import Counter
 from math import prod
 
 from ..rules.activations import elementwise, log_softmax, ops, softmax
-from .tensorflow_kernels import COMPLEX, CONSTANT_COUNTERS, KERNELS, dtype_of, size
+from .tensorflow_kernels import COMPLEX, CONSTANT_COUNTERS, DRAWS, KERNELS, dtype_of, size
 
 #: Ops per output element; the dtype is that of the first input.
 ELEMENTWISE = {
@@ -62,7 +62,7 @@ ELEMENTWISE = {
     "SqrtGrad": {"mul": 1, "div": 1},          # dy 0.5 / y
     "RsqrtGrad": {"mul": 4},                   # dy (-0.5) y^3
     "ReciprocalGrad": {"mul": 2, "neg": 1}, "InvGrad": {"mul": 2, "neg": 1},  # -dy y^2
-    "ReluGrad": {"max": 1, "select": 1}, "Relu6Grad": {"max": 2, "logic": 1, "select": 1},
+    "ReluGrad": {"max": 1, "select": 1}, "Relu6Grad": {"max": 2, "bool logic": 1, "select": 1},
     "LeakyReluGrad": {"max": 1, "mul": 1, "select": 1},
     "EluGrad": {"max": 1, "add": 1, "mul": 1, "select": 1},
     "SeluGrad": {"max": 1, "add": 1, "mul": 2, "select": 1},
@@ -285,11 +285,7 @@ TRACE_COUNTERS = {
     "Softmax": _softmax, "LogSoftmax": _softmax,
     "SoftmaxCrossEntropyWithLogits": _cross_entropy,
     "SparseSoftmaxCrossEntropyWithLogits": _cross_entropy,
-    **dict.fromkeys(("StatelessRandomUniformV2", "StatelessRandomNormalV2", "RandomUniform",
-                     "StatelessRandomUniform", "StatelessRandomNormal", "RandomStandardNormal",
-                     "StatelessTruncatedNormalV2", "StatelessRandomUniformFullIntV2",
-                     "StatelessRandomUniformIntV2", "StatelessRandomUniformInt",
-                     "StatelessRandomUniformFullInt"), _random),
+    **dict.fromkeys(DRAWS, _random),
     "AddN": _add_n, "AccumulateNV2": _add_n, "L2Loss": _l2_loss,
     **dict.fromkeys(("AssignAddVariableOp", "AssignSubVariableOp"), _assign_sum),
     **dict.fromkeys(("ResourceScatterAdd", "ResourceScatterSub"), _scatter("add")),

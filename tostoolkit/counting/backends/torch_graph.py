@@ -125,7 +125,7 @@ class Recorder(TorchDispatchMode):
         try:
             result = func(*args, **kwargs)
         except RuntimeError as error:
-            if "calculation overflowed" in str(error):
+            if "overflow" in str(error):
                 self._refuse(too_large(f"what {func} makes"))
             raise
         self._record(func, name, args, kwargs, result, scope)

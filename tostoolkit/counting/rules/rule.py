@@ -39,6 +39,9 @@ CHANGE_NOTHING_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
 
 #: Floating-point formats of 16 bits, in which Keras computes parts of some layers in float32.
 HALF = ("bfloat16", "float16")
+#: Attribute that says whether there is a weight -> that weight. Where one of them is changed after
+#: the layer was built they may differ, and which of them counts is for the layer's code to say.
+FLAGS = (("use_bias", "bias"), ("center", "beta"), ("scale", "gamma"), ("use_scale", "scale"))
 #: Dtypes of indices that are looked up as they are.
 INDICES = ("int32", "int64")
 
@@ -125,7 +128,12 @@ class Rule:
                 return f"its {name} is {value!r}"
         held = weight_names(layer)
         unknown = held - weights or {name for name in held if vars(layer).get(name, ...) is None}
-        return f"a weight {min(unknown)!r}" if unknown else None
+        if unknown:
+            return f"a weight {min(unknown)!r}"
+        changed = [flag for flag, weight in FLAGS
+                   if hasattr(layer, flag) and hasattr(layer, weight) and layer.built
+                   and bool(getattr(layer, flag)) != (getattr(layer, weight) is not None)]
+        return f"its {changed[0]} has changed since it was built" if changed else None
 
     def _unknown_inputs(self, call, dtype):
         for t in call.inputs:

@@ -33,32 +33,33 @@ class Loss(NamedTuple):
     spared: Callable | None = None
 
 
-def _means(r):
-    """Divisions of the mean of each row, and of the mean over rows; over one it is that row."""
-    return r + (r > 1)
+def _means(n, r):
+    """Divisions of the mean of each row, and of that over rows; a mean of one value has none."""
+    return r * (n > r) + (r > 1)
 
 
 def _softmax(n, r):
     return softmax(DTYPE, n, n // r)
 
 
-#: Name of a loss function of ``keras.losses`` -> what is known of it.
+#: Name of a loss function of ``keras.losses`` -> what is known of it. The gradient of each value is
+#: multiplied by that of the means, 1/n or 1/r, which of one value is 1 and nothing.
 LOSSES = MappingProxyType({
     "mean_squared_error": Loss(
-        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(r), mul=n),
-        lambda n, r: ops(DTYPE, mul=2 * n, neg=n)),
+        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(n, r), mul=n),
+        lambda n, r: ops(DTYPE, mul=2 * n - (n == 1), neg=n)),
     "mean_absolute_error": Loss(
-        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(r), abs=n),
-        lambda n, r: ops(DTYPE, max=n, mul=n, neg=n)),
+        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(n, r), abs=n),
+        lambda n, r: ops(DTYPE, max=n, mul=n * (n > 1), neg=n)),
     # log(sum(exp(x - max x))) - x[y]; the gradient softmax(x) - y is computed on the way; Keras
     # converts the labels to the loss's float32 and back to integers
     "sparse_categorical_crossentropy": Loss(
         lambda n, r: ops(DTYPE, add=2 * n + 2 * r - 1, div=n + (r > 1), exp=n, log=r, max=n - r)
         + ops("int32", convert=r) + ops(DTYPE, convert=r),
-        lambda n, r: ops(DTYPE, mul=n), _softmax),
+        lambda n, r: ops(DTYPE, mul=n * (r > 1)), _softmax),
     "categorical_crossentropy": Loss(
         lambda n, r: ops(DTYPE, add=5 * n - r - 1, div=n + (r > 1), exp=n, log=r, max=n - r, mul=n),
-        lambda n, r: ops(DTYPE, mul=n), _softmax),
+        lambda n, r: ops(DTYPE, mul=n * (r > 1)), _softmax),
 })
 
 

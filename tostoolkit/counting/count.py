@@ -143,23 +143,21 @@ def count(
     ({'rule': 1}, 'out')
     """
     check_phase(phase)
+    calls, notes = (), ()
     if is_function(model):
-        name, rows, moved = function_parts(model, batch_size, phase, input_shape)
-        return _counted(name, rows, partial(bytes_table, moved), (), phase)
-    inspected = inspect(model)
-    step = compiled(inspected, loss, optimizer, targets) if phase == "training" else None
-    read = read_calls(inspected, batch_size, input_shape)
-    if step:
-        by_user = partial(_by_user, counters=counters)
-        rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
+        name, rows, parts = function_parts(model, batch_size, phase, input_shape)
+        moved = partial(bytes_table, parts)
     else:
-        rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
-    moved = partial(movement_table, read.calls, step.optimizer if step else None)
-    notes = step.notes if step else ()
-    return _counted(inspected.model.name, rows, moved, read.calls, phase, notes)
-
-
-def _counted(name, rows, moved, calls, phase, notes=()):
+        inspected = inspect(model)
+        step = compiled(inspected, loss, optimizer, targets) if phase == "training" else None
+        read = read_calls(inspected, batch_size, input_shape)
+        name, calls = inspected.model.name, read.calls
+        if step:
+            by_user, notes = partial(_by_user, counters=counters), step.notes
+            rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
+        else:
+            rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
+        moved = partial(movement_table, calls, step.optimizer if step else None)
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
         dict(Counter(row.method for row in rows.values())), list(calls),
@@ -317,5 +315,5 @@ def _table(counts, phase):
     kinds = {op: i for i, op in enumerate(OP_KINDS)}
     columns = sorted({key for c in counts.values() for key in c}, key=lambda k: (k[0], kinds[k[1]]))
     return integer_table(
-        [[c[key] for key in columns] for c in counts.values()],
+        [[c.get(key, 0) for key in columns] for c in counts.values()],
         keyed_index(counts, LEVELS[phase]), keyed_index(columns, ["dtype", "op"]))

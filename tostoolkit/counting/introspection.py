@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from .running_state import has_loss_weights, mask_of
+from .running_state import has_loss_weights
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Node:
 
     def there(self, known) -> tuple:
         """Return those of its inputs that are there: a layer may return None for one it said."""
-        return tuple(t for t in self.inputs if known[id(t)] is not None)
+        return tuple([t for t in self.inputs if known[id(t)] is not None])
 
     def bind(self, tensors, there=None) -> tuple[tuple, dict]:
         """Return the arguments of the call, with `tensors` in the place of its inputs.
@@ -230,22 +230,27 @@ def _node(node):
     import keras
 
     operation = node.operation
-    nested = _graph(operation) if isinstance(operation, keras.Model) else None
-    dtype = None if is_operator(operation) else operation.compute_dtype
-    masked = any(mask_of(t) is not None for t in node.outputs) or (nested is not None and (
+    dtype = operation.compute_dtype if isinstance(operation, keras.Layer) else None
+    nested = _graph(operation) if dtype and isinstance(operation, keras.Model) else None
+    masked = any(vars(t).get("_keras_mask") is not None for t in node.outputs) or (nested and (
         any(inside.masked for inside in nested.nodes)
         or len(node.input_tensors) > len(nested.inputs)))  # it is called with masks
     return Node(operation, kind_of(operation), dtype, tuple(node.input_tensors),
-                tuple(node.outputs), node.arguments, nested, masked, says_its_shapes(operation))
+                tuple(node.outputs), node.arguments, nested, bool(masked),
+                says_its_shapes(operation))
 
 
 def says_its_shapes(operation) -> bool:
     """Whether what an operation says of its outputs is right: it, and all in it, is of Keras."""
+    return _says_shapes(type(operation)) and all(
+        _says_shapes(type(layer)) for _, layer in sublayers(operation))
+
+
+@cache
+def _says_shapes(cls):
     import keras
 
-    return is_of_keras(type(operation)) and not isinstance(operation, keras.layers.Lambda) and all(
-        is_of_keras(type(layer)) and not isinstance(layer, keras.layers.Lambda)
-        for _, layer in sublayers(operation))
+    return is_of_keras(cls) and not issubclass(cls, keras.layers.Lambda)
 
 
 def makes_masks(layer) -> bool:
@@ -253,7 +258,9 @@ def makes_masks(layer) -> bool:
     import keras
 
     cls = type(layer)
-    return bool(getattr(layer, "mask_zero", False)) or cls is keras.layers.Masking or not (
+    if cls in shipped_layers():
+        return bool(getattr(layer, "mask_zero", False)) or cls is keras.layers.Masking
+    return bool(getattr(layer, "mask_zero", False)) or not (
         is_of_keras(cls) or getattr(cls, "compute_mask", None) is keras.Layer.compute_mask
         or is_operator(layer))
 

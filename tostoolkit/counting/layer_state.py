@@ -134,12 +134,12 @@ def is_as_shipped(layer) -> bool:
     >>> is_as_shipped(dense)
     False
     """
-    cls = type(layer)
+    cls, held = type(layer), vars(layer)
     if cls not in shipped_layers():
         return True
     return (is_of_keras(cls.call) and not getattr(layer, "lora_enabled", False)
-            and not _methods(cls) & vars(layer).keys()
-            and all(_is_wrapped_by_keras(layer, name) for name in _WRAPPED))
+            and _methods(cls).isdisjoint(held)
+            and _is_wrapped_by_keras(layer, "build") and _is_wrapped_by_keras(layer, "quantize"))
 
 
 #: Methods that Keras itself wraps in each layer.
@@ -150,7 +150,7 @@ _WRAPPED = ("build", "quantize")
 def _methods(cls):
     """Names of the methods of a class, but for those that Keras itself wraps in each layer."""
     methods = {name for name in dir(cls) if isfunction(getattr(cls, name, None))}
-    return methods.difference(_WRAPPED)
+    return frozenset(methods.difference(_WRAPPED))
 
 
 def _is_wrapped_by_keras(layer, name):

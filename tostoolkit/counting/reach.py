@@ -23,25 +23,24 @@ def needed_calls(calls, outputs, count_call) -> list[tuple]:
     """
     wanted, masks_wanted, counted = set(outputs), set(), []
     for call in reversed(calls):
-        handed_on = tuple(i for i, n in enumerate(call.writes) if ("mask", n) in masks_wanted)
-        made = tuple(i for i, n in enumerate(call.writes) if n in wanted)
+        handed_on = tuple(i for i, n in enumerate(call.writes) if ("mask", n) in masks_wanted) if (
+            masks_wanted) else ()
+        made = [i for i, n in enumerate(call.writes) if n in wanted]
         if call.writes and not (handed_on or made):
             counted.append((call, None))
             continue
         if handed_on or len(made) < len(call.writes):
-            some = made if len(made) < len(call.writes) else None
+            some = tuple(made) if len(made) < len(call.writes) else None
             call = replace(call, masks_wanted=handed_on, wanted=some)
         row = count_call(call)
-        wanted.update(n for i, n in enumerate(call.reads) if _needs(row.needs, i))
-        for i, made in _sources_of_masks(call):
-            if _needs(row.needs, ("mask", i)):
-                (wanted if isinstance(made, int) else masks_wanted).add(made)
+        needs = row.needs
+        wanted.update(call.reads if needs is None else
+                      [n for i, n in enumerate(call.reads) if i in needs])
+        for i, source in _sources_of_masks(call) if call.masks else ():
+            if needs is None or ("mask", i) in needs:
+                (wanted if isinstance(source, int) else masks_wanted).add(source)
         counted.append((call, row))
     return counted[::-1]
-
-
-def _needs(needs, what):
-    return needs is None or what in needs
 
 
 def counted_by_reach(calls, count_call) -> list[CallCount]:
@@ -108,6 +107,8 @@ def of_constants_alone(call) -> bool:
     >>> of_constants_alone(call), of_constants_alone(replace(call, constants=(0,)))
     (False, True)
     """
+    if not call.constants:
+        return False
     given = {*range(len(call.inputs)),
              *(("mask", i) for i, mask in enumerate(call.masks) if mask is not None)}
     return bool(call.inputs) and given <= set(call.constants) and not (

@@ -7,21 +7,24 @@ test of its own in ``tests/counting/test_running_state.py``.
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from functools import wraps
+from functools import cache, wraps
 
 
 def mask_of(tensor):
     """Return the mask that Keras finds on a tensor, None without one."""
-    from keras.src.backend import get_keras_mask
-
-    return get_keras_mask(tensor)
+    return _backend().get_keras_mask(tensor)
 
 
 def put_mask(tensor, mask):
     """Put a mask on a tensor, where Keras finds it."""
-    from keras.src.backend import set_keras_mask
+    _backend().set_keras_mask(tensor, mask)
 
-    set_keras_mask(tensor, mask)
+
+@cache
+def _backend():
+    from keras.src import backend
+
+    return backend
 
 
 @contextmanager

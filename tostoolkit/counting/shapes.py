@@ -33,7 +33,7 @@ def graph_shapes(graph, inputs, batch_size, outputs_of) -> dict:
 
 
 def _with_batch(shape, batch_size):
-    return tuple(batch_size if d is None and axis == 0 else d for axis, d in enumerate(shape))
+    return (batch_size, *shape[1:]) if shape and shape[0] is None else tuple(shape)
 
 
 def _recorded_shapes_hold(graph, inputs, recorded):

@@ -5,7 +5,6 @@ per call, a nested model is opened in place, and bare operators (``x + y``, ``ke
 stand beside the layers. Nothing is executed and no weight is read.
 """
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -128,11 +127,13 @@ def _needed(calls, outputs):
     """Return the calls that the outputs depend on, and on which of theirs: no more is run."""
     needed, kept = set(outputs), []
     for call in reversed(calls):
-        wanted = tuple(i for i, n in enumerate(call.writes) if n in needed)
+        wanted = [i for i, n in enumerate(call.writes) if n in needed]
         if wanted or not call.writes:
             needed.update(call.reads)
             needed.update(n for n in call.mask_reads if n is not None)
-            kept.append(replace(call, wanted=wanted) if len(wanted) < len(call.writes) else call)
+            if len(wanted) < len(call.writes):
+                call = replace(call, wanted=tuple(wanted))
+            kept.append(call)
     return kept[::-1]
 
 
@@ -203,12 +204,12 @@ def _walk(graph, inputs, batch_size, prefix, sources, numbers, outputs_of):
     calls = []
     for node in graph.nodes:
         there = node.there(known)
-        reads = tuple(number[id(t)] for t in there)
-        node_inputs = tuple(known[id(t)] for t in there)
+        reads = tuple([number[id(t)] for t in there])
+        node_inputs = tuple([known[id(t)] for t in there])
         if node.graph is None:
             node_outputs = tuple(
-                known[id(t)] for t in node.outputs if known[id(t)] is not None)
-            writes = tuple(next(numbers) for _ in node.outputs)
+                [known[id(t)] for t in node.outputs if known[id(t)] is not None])
+            writes = tuple([next(numbers) for _ in node.outputs])
             calls.append(LayerCall(
                 prefix + node.operation.name, node.kind, node.operation, node_inputs, node_outputs,
                 node.dtype or (node_outputs[0].dtype if node_outputs else "float32"),
@@ -237,10 +238,8 @@ def _cast(path, given, taken, reads, writes):
 
 def _number_repeats(calls):
     """Make the paths unique: the second call of a shared layer becomes ``path#2``."""
-    seen = Counter()
-    numbered = []
+    seen, numbered = {}, []
     for call in calls:
-        seen[call.path] += 1
-        n = seen[call.path]
+        n = seen[call.path] = seen.get(call.path, 0) + 1
         numbered.append(call if n == 1 else replace(call, path=f"{call.path}#{n}"))
     return numbered

@@ -56,6 +56,23 @@ def test_text_names_model_table_and_dearest_layer():
     assert dearest in text
 
 
+def test_text_and_plot_of_what_computes_nothing():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Flatten()], name="idle")
+    report = tos.transistor_ops(model)
+    assert "by op\nnothing is computed\n" in str(report)
+    assert ", 1 layer call;" in str(report)
+    left, right = report.plot().axes
+    assert [tick.get_text() for tick in left.get_yticklabels()] == []
+    assert right.get_title() == "1 layer"
+
+
+def test_text_says_how_many_rows_it_shows_of_how_many():
+    """Bytes of a layer that op counts do not tell apart have a row of their own."""
+    report = tos.transistor_ops(MODEL)
+    rows = len(report.per_layer)
+    assert f"dearest layers ({min(rows, 10)} of {rows})" in str(report)
+
+
 def test_html_lists_every_layer():
     html = tos.transistor_ops(MODEL)._repr_html_()
     for layer in MODEL.layers:

@@ -405,6 +405,8 @@ UNKNOWN = {
         d, "build", lambda shape: None)),
     "quantize replaced": lambda: built(layers.Dense(4), (3,), lambda d: object.__setattr__(
         d, "quantize", lambda *args: None)),
+    "a weight taken off": lambda: built(layers.LayerNormalization(), (3,), lambda layer: setattr(
+        layer, "gamma", None)),
     "integers into Dense": lambda: of_int(layers.Dense(4), (3,)),
     "integers into Rescaling": lambda: of_int(layers.Rescaling(2.0), (3,)),
     "integers into ReLU": lambda: of_int(layers.ReLU(), (3,)),

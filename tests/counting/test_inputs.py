@@ -239,3 +239,62 @@ def test_quantised_models_count(mode):
         model.quantize(mode)
         counts = tos.count_ops(model, 3).sum()
         assert counts[:, "mac"].to_dict() == {"int8" if mode == "int8" else "float32": 3 * right}
+
+
+# --- a call that takes several arguments
+
+class Both(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.of_a, self.of_b = layers.Dense(3), layers.Dense(2)
+
+    def call(self, a, b):
+        return self.of_a(a) + keras.ops.sum(self.of_b(b), -1, keepdims=True)
+
+
+class BothInOne(Both):
+    def call(self, pair):
+        return super().call(*pair)
+
+
+class OfAnyNumber(Both):
+    def call(self, *both):
+        return super().call(*both)
+
+
+class ByKeyword(Both):
+    def call(self, a, *, b):
+        return super().call(a, b)
+
+
+class InStructures(Both):
+    def call(self, a, b):
+        return super().call(a[0] + a[1], b["x"])
+
+
+SHAPES = {
+    "a list": (Both, [(4,), (5,)]), "names": (Both, {"b": (5,), "a": (4,)}),
+    "one argument": (BothInOne, [(4,), (5,)]), "any number": (OfAnyNumber, [(4,), (5,)]),
+    "a keyword": (ByKeyword, {"a": (4,), "b": (5,)}),
+    "structures": (InStructures, [[(4,), (4,)], {"x": (5,)}]),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_are_those_of_the_arguments_of_a_call(name):
+    """A sample: 4 x 3 MACs of a and 5 x 2 of b."""
+    cls, shapes = SHAPES[name]
+    model = cls()
+    model.of_a.build((None, 4))
+    model.of_b.build((None, 5))
+    model.built = True
+    assert macs(model, shapes) == 2 * (4 * 3 + 5 * 2)
+
+
+@pytest.mark.parametrize("cls", [Both, ByKeyword])
+@pytest.mark.parametrize("shapes", [(4,), [(4,)], [(4,), (5,), (6,)]])
+def test_arguments_of_a_call_without_a_shape_are_named(cls, shapes):
+    with pytest.raises(ValueError, match=(
+            r"input_shape: `call` of .* takes 'a' and 'b', and the shape of \d is known.*"
+            r"input_shape=\{'a': \(784,\), 'b': \(784,\)\}")):
+        tos.count_ops(cls(), input_shape=shapes)

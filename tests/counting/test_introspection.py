@@ -5,10 +5,17 @@ from pathlib import Path
 
 import keras
 import pytest
+from keras import layers
 from models import shared_and_nested, small_classifier
 
 import tostoolkit as tos
-from tostoolkit.counting.introspection import inspect, kind_of, sublayers
+from tostoolkit.counting.introspection import (
+    cast_to,
+    inspect,
+    kind_of,
+    makes_masks,
+    sublayers,
+)
 
 PACKAGE = Path(tos.__file__).parent
 #: All that knows Keras' private names; those of the second are tested in test_layer_state.
@@ -57,6 +64,7 @@ NOT_KERAS = {
     "torch_graph.py": {"_C", "_autograd", "_cdata", "_current_autograd_node", "_get_sequence_nr",
                        "_foreach_", "_local_scalar_dense", "_schema", "_sequence_nr", "_"},
     "torch_tensors.py": {"_schema", "_"},
+    "torch_module.py": {"_C", "_get_mkldnn_enabled", "_set_mkldnn_enabled"},
     "torch_runs.py": {"_replace"},
 }
 #: Tables of the names of PyTorch's ops, many of which are private to PyTorch.
@@ -153,6 +161,13 @@ def test_sublayers_are_those_at_any_depth():
 
 # --- keras.src modules, where the classes of operators stand
 
+def test_a_cast_is_the_operator_of_keras():
+    x = keras.Input((2,), dtype="int32")
+    within = inspect(keras.Model(x, keras.ops.cast(x, "float16"))).graph.nodes[0].operation
+    assert type(cast_to("float16")) is type(within)
+    assert cast_to("float16").dtype == within.dtype
+
+
 def test_kind_is_decided_by_the_class_itself():
     class Exp(keras.Operation):
         def call(self, x):
@@ -181,3 +196,13 @@ def test_every_layer_that_keras_ships_is_known_by_its_class():
     assert len(shipped) > 100
     for cls in shipped:
         assert kind_of(object.__new__(cls)) == cls.__name__
+
+
+def test_what_makes_masks():
+    own = type("Own", (layers.Layer,), {"compute_mask": lambda self, x, mask=None: x > 0})
+    for layer in (layers.Masking(), layers.Embedding(3, 2, mask_zero=True), own()):
+        assert makes_masks(layer)
+    x = keras.Input((3,))
+    operator = keras.Model(x, keras.ops.exp(x)).operations[-1]
+    for layer in (layers.Embedding(3, 2), layers.Dense(2), operator):
+        assert not makes_masks(layer)

@@ -4,21 +4,15 @@ import keras
 import pytest
 from keras import layers
 
-import tostoolkit as tos
-from tostoolkit.counting.calls import Tensor
-from tostoolkit.counting.introspection import is_as_shipped
 from tostoolkit.counting.layer_state import (
     argument,
-    build_parts,
     constructor_arguments,
     hands_mask_on,
     held_by,
-    makes_masks,
+    is_as_shipped,
     parts_of,
-    run_on_shapes,
     weight_names,
 )
-from tostoolkit.counting.running_state import mask_of, put_mask
 
 
 def built(layer, shape=(None, 4, 6)):
@@ -59,32 +53,6 @@ def test_what_hands_a_mask_on_unseen(cls, expected):
     assert hands_mask_on(cls) is expected
 
 
-def test_what_makes_masks():
-    own = type("Own", (layers.Layer,), {"compute_mask": lambda self, x, mask=None: x > 0})
-    for layer in (layers.Masking(), layers.Embedding(3, 2, mask_zero=True), own()):
-        assert makes_masks(layer)
-    x = keras.Input((3,))
-    operator = keras.Model(x, keras.ops.exp(x)).operations[-1]
-    for layer in (layers.Embedding(3, 2), layers.Dense(2), operator):
-        assert not makes_masks(layer)
-
-
-def test_masks_stand_on_tensors():
-    x = keras.ops.ones((2, 3))
-    assert mask_of(x) is None
-    put_mask(x, x > 0)
-    assert tuple(mask_of(x).shape) == (2, 3)
-    masked = layers.Masking()(keras.Input((3, 2)))
-    assert tuple(mask_of(masked).shape) == (None, 3)
-
-
-def test_a_function_runs_on_shapes():
-    seen = []
-    run_on_shapes(lambda x, y: seen.append(tuple((x + y).shape)) or x,
-                  [Tensor((2, 3)), Tensor((1, 3))])
-    assert seen[-1] == (2, 3)
-
-
 def test_methods_that_keras_wraps_are_told_from_replaced_ones():
     for name in ("build", "quantize"):
         layer = layers.Dense(3)
@@ -101,19 +69,3 @@ def test_what_is_held_leaves_names_and_bookkeeping_out():
     variable = built(layers.Dense(3)).kernel
     assert held_by(variable) == [("shape", (6, 3)), ("dtype", "float32")]
     assert held_by(keras.random.SeedGenerator(1)) == []
-
-
-def test_parts_are_built_and_keep_their_values_or_none():
-    for context in (tos.abstract, None):
-        if context:
-            with context():
-                model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Activation(
-                    layers.PReLU())])
-        else:
-            model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Activation(
-                layers.PReLU())])
-        part = model.layers[1].activation
-        assert not part.built
-        build_parts(model, lambda tensors: tensors[0], [Tensor((1, 4))])
-        assert part.built
-        assert (part.alpha._value is None) == bool(context)

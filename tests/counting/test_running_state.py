@@ -2,15 +2,27 @@
 
 import keras
 import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
 from models import small_classifier
 
 import tostoolkit as tos
+from tostoolkit.counting.calls import Tensor
+from tostoolkit.counting.count import count
+from tostoolkit.counting.introspection import inspect
 from tostoolkit.counting.running_state import (
+    allocating,
+    build_parts,
     current_scope,
     global_seed,
     has_loss_weights,
+    in_place_of_graph,
     is_built_for,
     is_seed,
+    mask_of,
+    put_mask,
+    run_on_shapes,
     unchanged,
     with_functions,
     with_places,
@@ -29,6 +41,19 @@ def test_the_scope_is_that_which_keras_is_in():
     model(np.zeros((1, 2), "float32"))
     assert scopes[-1].split("/")[-1] == "inside"
     assert current_scope() == ""
+
+
+def test_a_functional_model_runs_what_stands_in_place_of_its_graph():
+    x = keras.Input((2,))
+    for model in (keras.Model(x, {"a": keras.ops.exp(x)}),
+                  keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])):
+        given = np.ones((1, 2), "float64")
+        before = model(given)
+        with in_place_of_graph(model, lambda inputs: [inputs[0] + 1]):
+            within = keras.tree.flatten(model(given))[0]
+        np.testing.assert_array_equal(within, [[2, 2]])
+        assert keras.backend.standardize_dtype(within.dtype) == "float32"  # made ready
+        keras.tree.map_structure(np.testing.assert_array_equal, model(given), before)
 
 
 def test_places_stand_for_every_variable_and_leave_it_what_it_was():
@@ -90,6 +115,22 @@ def test_what_is_made_without_memory_knows_its_shape_and_what_would_fill_it():
     assert keras.Variable(3.0)._value is not None  # outside all is as it was
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adafactor", "muon"])
+def test_a_training_step_is_counted_where_nothing_has_memory(optimizer):
+    """Within the context as after it, bytes included: slots are made to be counted."""
+    with tos.abstract():
+        model = small_classifier()
+        model.compile(optimizer, "mse")
+        within = count(model, 2, "training")
+        moved = within.bytes
+        with allocating():
+            assert keras.Variable(initializer="zeros", shape=(2,))._value is not None
+        assert keras.Variable(initializer="zeros", shape=(2,))._value is None
+    after = count(model, 2, "training")
+    pd.testing.assert_frame_equal(within.counts, after.counts)
+    pd.testing.assert_frame_equal(moved, after.bytes)
+
+
 def test_places_stand_where_there_are_no_values_and_leave_again():
     with tos.abstract():
         layer = keras.layers.Dense(2)
@@ -146,3 +187,35 @@ def test_unchanged_puts_back_what_a_layer_holds():
     assert layer.variables == []
     layer.build((None, 3))
     assert len(layer.variables) == 2
+
+
+def test_masks_stand_on_tensors():
+    x = keras.ops.ones((2, 3))
+    assert mask_of(x) is None
+    put_mask(x, x > 0)
+    assert tuple(mask_of(x).shape) == (2, 3)
+    masked = layers.Masking()(keras.Input((3, 2)))
+    assert tuple(mask_of(masked).shape) == (None, 3)
+
+
+def test_a_function_runs_on_shapes():
+    seen = []
+    run_on_shapes(lambda x, y: seen.append(tuple((x + y).shape)) or x,
+                  [Tensor((2, 3)), Tensor((1, 3))])
+    assert seen[-1] == (2, 3)
+
+
+def test_parts_are_built_and_keep_their_values_or_none():
+    for context in (tos.abstract, None):
+        if context:
+            with context():
+                model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Activation(
+                    layers.PReLU())])
+        else:
+            model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Activation(
+                layers.PReLU())])
+        part = model.layers[1].activation
+        assert not part.built
+        build_parts(inspect(model), lambda tensors: tensors[0], [Tensor((1, 4))])
+        assert part.built
+        assert (part.alpha._value is None) == bool(context)

@@ -1,7 +1,7 @@
 """The traces of models on the backend that KERAS_BACKEND names, as JSON: for another process.
 
-``python backend_counts.py layers`` or ``applications`` gives, for each model and phase, what is
-counted in all and in the optimizer's update, as {"float32 mac": 12}.
+``python backend_counts.py layers``, ``all`` (of them) or ``applications`` gives, for each model and
+phase, what is counted in all and in the optimizer's update, as {"float32 mac": 12}.
 """
 
 import json
@@ -46,7 +46,7 @@ def training(model, loss="mse", optimizer="sgd", batch_size=2, input_shape=None,
              by_user=no_counter):
     """Return (layer, part) -> CallCount of a training step."""
     read = read_calls(inspect(model), batch_size, input_shape)
-    return trace_step(read, compiled(model, loss, optimizer), by_user)
+    return trace_step(read, compiled(inspect(model), loss, optimizer), by_user)
 
 
 def flat(counts):
@@ -74,7 +74,7 @@ def models(which):
             yield name, getattr(keras.applications, name)(
                 weights=None, input_shape=(32, 32, 3), classes=10), 2
         return
-    for kind in KINDS:
+    for kind in CASES if which == "all" else KINDS:
         for i, (kwargs, shapes) in enumerate(CASES[kind]):
             yield f"{kind} {i}", model_of(kind, kwargs, shapes), 2
 

@@ -173,15 +173,6 @@ def _activations():
 def _draws():
     from keras.src.backend.jax import random
 
-    draw_seed = random.jax_draw_seed
-
-    def jax_draw_seed(seed):  # SeedGenerator.next and _cast_seed: counted on, and a remainder
-        def drawn_seed(seed):
-            return seed
-
-        seed = draw_seed(seed)
-        return jax.jit(drawn_seed)(seed) if seed.dtype == "uint32" else seed
-
     def dropout(inputs, rate, noise_shape=None, seed=None):  # _dropout: times 1 / (1 - rate)
         if rate in (0.0, 1.0):
             return inputs if rate == 0.0 else jnp.zeros_like(inputs)
@@ -189,7 +180,7 @@ def _draws():
         kept = jax.random.uniform(random.jax_draw_seed(seed), shape, inputs.dtype) >= rate
         return jnp.where(kept, inputs * (1 / (1 - rate)), jnp.zeros_like(inputs))
 
-    random.jax_draw_seed, random.dropout = jax_draw_seed, dropout
+    random.dropout = dropout
 
 
 def _resize():

@@ -57,20 +57,19 @@ MOVEMENT = {
     "copy_p", "stop_gradient", "bitcast_convert_type", "real", "imag", "optimization_barrier",
     "device_put", "expand_dims", "random_wrap", "random_unwrap", "random_fold_in", "random_seed",
     "random_split", "tile", "stack", "unstack", "reduce_precision", "sharding_constraint", "empty",
-    "create_token",
+    "create_token", "complex",
 }
 #: Function that is traced as one -> counts of one call, from the shapes of arguments and results.
 #: A draw is one op, whatever makes a number of its random bits.
 DEFINITIONS = {
-    "_uniform": lambda ins, outs: {"random": outs[0].size},
+    **dict.fromkeys(["_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint"],
+                    lambda ins, outs: {"random": outs[0].size}),
     "_one_hot": lambda ins, outs: {},  # ones set among zeros
     # Three interpolations of two values a result: a + (b - a) t.
     **dict.fromkeys(["resize_bilinear", "resize_linear"],
                     lambda ins, outs: {"add": 6 * outs[0].size, "mul": 3 * outs[0].size}),
     # To four values, in two steps of weighting: g t and g (1 - t), then each in the other axis.
     "shared_bilinearly": lambda ins, outs: {"add": 4 * ins[0].size, "mul": 6 * ins[0].size},
-    # The two numbers of a seed.
-    "drawn_seed": lambda ins, outs: {"add": outs[0].size, "rem": outs[0].size},
 }
 INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr")
 
@@ -178,7 +177,8 @@ class Walk:
         nothing = [None] * len(eqn.outvars)
         if name in ("while", "scan", "cond"):
             return getattr(self, f"_{name}")(eqn, flags, values, times)
-        if params.get("name") in DEFINITIONS:
+        if params.get("name") in DEFINITIONS and not (
+                params["name"].startswith("resize") and any(flags[1:])):  # data say where to
             counts = DEFINITIONS[params["name"]](
                 [v.aval for v in eqn.invars], [v.aval for v in eqn.outvars])
             for op, n in counts.items():
@@ -283,6 +283,9 @@ def _ops(eqn, values):
                eqn.invars[2].aval.size)
     elif name in ("scatter-max", "scatter-min", "scatter_max", "scatter_min"):
         yield _dtype(eqn.invars[0]), "max", eqn.invars[2].aval.size
+    elif name == "fft":
+        for op, n in _transform(eqn.params, source.size):
+            yield _dtype(eqn.invars[0]), op, n
     elif name == "sort":  # merge sort of each row (Knuth, TAOCP 3, 5.2.4)
         row = source.shape[eqn.params["dimension"]]
         yield _dtype(eqn.invars[0]), "max", source.size * (row - 1).bit_length()
@@ -305,6 +308,27 @@ def _power(exponent):
     bits = f"{abs(int(exponent)):b}"  # squared once a bit after the first, multiplied at each one
     ops = [("mul", len(bits) - 1 + bits.count("1") - 1), ("div", int(exponent < 0))]
     return [(op, n) for op, n in ops if n > 0]
+
+
+def _transform(params, size):
+    """Return (op, how many) of a fast Fourier transform of so many complex numbers.
+
+    By Cooley and Tukey (1965) an axis of N is halved log2 N times (rounded up, where N is no power
+    of two), and each time N / 2 pairs (a, b) become a + w b and a - w b: the complex product is 4
+    multiplications and 2 additions, sum and difference are 4 additions. So N = 8 takes 3 x 4 pairs:
+    48 multiplications, 72 additions. The inverse divides by N, which multiplies both parts.
+
+    >>> forward = {"fft_type": jax.lax.FftType.FFT, "fft_lengths": (8,)}
+    >>> _transform(forward, 8), _transform(forward | {"fft_lengths": (2, 4)}, 8)
+    ([('mul', 48), ('add', 72)], [('mul', 48), ('add', 72)])
+    """
+    kind = params["fft_type"].name
+    if kind not in ("FFT", "IFFT"):
+        raise NotCounted(f"a transform of kind {kind}, of real numbers")
+    halvings = sum((int(n) - 1).bit_length() for n in params["fft_lengths"])
+    pairs = size * halvings // 2
+    scaled = 2 * size if kind == "IFFT" else 0
+    return [("mul", 4 * pairs + scaled), ("add", (2 + 4) * pairs)]
 
 
 def _is_cast(eqn):
@@ -370,7 +394,7 @@ _note_gradients()
 
 def _define():
     """Have Keras' JAX backend compute by their definitions what it has formulas of its own for."""
-    from keras.src.backend.jax import nn
+    from keras.src.backend.jax import nn, numpy
     jnp = jax.numpy
 
     def moments(x, axes, keepdims=False, synchronized=False):
@@ -388,13 +412,17 @@ def _define():
         return x * inv - shift if offset is None else x * inv + (offset.reshape(shape) - shift)
 
     def leaky_relu(x, negative_slope=0.2):
+        x = nn.convert_to_tensor(x)
         return jnp.maximum(x, negative_slope * x)
 
     def softplus(x):
+        x = nn.convert_to_tensor(x)
         return jnp.log1p(jnp.exp(x))
 
     for definition in (moments, batch_normalization, leaky_relu, softplus):
         setattr(nn, definition.__name__, definition)
+    for name in ("logical_and", "logical_or"):
+        setattr(numpy, name, _of_truths(getattr(jnp, name)))
     _learn()
     resize = jax.image.resize
 
@@ -409,6 +437,37 @@ def _define():
         return jax.jit(function)(image)
 
     jax.image.resize = resized
+    translate = jax.image.scale_and_translate
+
+    def translated(image, shape, spatial_dims, scale, translation, method, antialias=True, **kw):
+        def function(image, scale, translation):
+            return translate(image, shape, spatial_dims, scale, translation, method,
+                             antialias=antialias, **kw)
+
+        if method in ("bilinear", "linear", "triangle") and len(spatial_dims) == 2 and (
+                not antialias):
+            function.__name__ = "resize_bilinear"
+            function = jax.jit(function)
+        return function(image, scale, translation)
+
+    jax.image.scale_and_translate = translated
+
+
+def _of_truths(function):
+    """Return a logical function that takes the truth of each operand that is no bool, alone.
+
+    JAX converts both to one dtype first, a bool to a number, and then back.
+
+    >>> both = _of_truths(jax.numpy.logical_and)
+    >>> numbers, bools = (jax.ShapeDtypeStruct((6,), dtype) for dtype in ("int32", "bool"))
+    >>> sorted(count(both, numbers, bools).items())
+    [(('bool', 'logic'), 6), (('int32', 'convert'), 6)]
+    """
+    @wraps(function)
+    def of_truths(*operands):
+        return function(*(keras.ops.cast(x, "bool") for x in operands))
+
+    return of_truths
 
 
 def _learn():
@@ -493,7 +552,7 @@ def _steps(cond, body, cond_consts, body_consts, start):
 
 
 def _dtype(v):
-    name = str(v.aval.dtype)
+    name = {"complex64": "float32"}.get(str(v.aval.dtype), str(v.aval.dtype))  # that of its parts
     return name.removeprefix("u") if name.startswith("uint") else name
 
 

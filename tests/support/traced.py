@@ -34,7 +34,7 @@ def trace_ops(model, batch_size=1, phase="inference", *, input_shape=None, loss=
     check_phase(phase)
     read = read_calls(inspect(model), batch_size, input_shape)
     if phase == "training":
-        rows = trace_step(read, compiled(model, loss, optimizer), no_counter)
+        rows = trace_step(read, compiled(inspect(model), loss, optimizer), no_counter)
     else:
         graph = traced(LayerCall(model.name, "", model, read.inputs, (),
                                  bind=lambda tensors: ((read.structure(tensors),), {})))

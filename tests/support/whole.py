@@ -48,7 +48,7 @@ def whole(model, phase, batch_size=2):
                              bind=lambda tensors: ((read.structure(tensors),), {}))
             parts = [trace_call(call, no_counter).counts]
         else:
-            step = trace_step(read, compiled(model, "mse", "sgd"), no_counter)
+            step = trace_step(read, compiled(inspect(model), "mse", "sgd"), no_counter)
             parts = [row.counts for (_, part), row in step.items() if part != "update"]
     except TraceError:
         return {"cannot be traced": 1}

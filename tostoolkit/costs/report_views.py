@@ -31,15 +31,17 @@ _FORMATS = {"macs": si, "cost": si, "share": _SHARE, "nonlinear_share": _SHARE}
 
 def text(report) -> str:
     """Return a report as text: totals, cost by op, the dearest layers."""
-    layers = _rows(report).nlargest(_DEAREST, "cost")
+    rows = _rows(report)
+    layers = rows.nlargest(_DEAREST, "cost")
     ops = report.by_op.reset_index()
     return "\n".join([
         *_head(report),
         "",
         "by op",
-        ops.to_string(index=False, formatters={"count": si, "cost": si, "share": _SHARE}),
+        "nothing is computed" if ops.empty else ops.to_string(
+            index=False, formatters={"count": si, "cost": si, "share": _SHARE}),
         "",
-        f"dearest layers ({len(layers)} of {len(report.counts)})",
+        f"dearest layers ({len(layers)} of {len(rows)})",
         layers.reset_index()[[*layers.index.names, *_columns(layers)]].to_string(
             index=False, formatters=_FORMATS),
     ])
@@ -64,8 +66,10 @@ def _head(report):
 
 
 def _calls(report):
-    calls = "layer calls" if report.phase == "inference" else "parts of layers"
-    return f"{len(report.counts)} {calls}"
+    n = len(report.counts)
+    if report.phase == "inference":
+        return f"{n} layer call{'' if n == 1 else 's'}"
+    return f"{n} parts of layers"
 
 
 def html(report) -> str:

@@ -70,10 +70,16 @@ class LayerCall:
         the model makes it; None of a call that was made by hand.
     masks : tuple of Tensor or None
         The mask that Keras finds on each of the inputs; empty where there is none.
+    mask_reads : tuple of int or None
+        The number of each of these masks that another call returns, or the model takes, as a
+        tensor; None of those that a layer leaves on what it returns.
     masks_wanted : tuple of int
         Places of the outputs whose masks a later call looks at.
     wanted : tuple of int, or None
         Places of the outputs that a later call reads or the model returns; None of all of them.
+    constants : tuple
+        Places of the inputs that no data reach, ``("mask", i)`` for the mask of one: what an
+        earlier call made of shapes alone.
 
     Examples
     --------
@@ -96,8 +102,10 @@ class LayerCall:
     writes: tuple[int, ...] = ()
     bind: Callable | None = field(default=None, compare=False, repr=False)
     masks: tuple[Tensor | None, ...] = ()
+    mask_reads: tuple[int | None, ...] = ()
     masks_wanted: tuple[int, ...] = ()
     wanted: tuple[int, ...] | None = None
+    constants: tuple = ()
 
     def returned(self, outputs) -> list:
         """Return of what a call returns, in a flat list, what somebody wants."""
@@ -140,10 +148,11 @@ class CallCount(NamedTuple):
 
     `method` is ``rule``, ``trace`` or ``zero``; `notes` say what a reader should know of a trace.
     `needs` are the places of the inputs that the outputs depend on, ``("mask", i)`` for the mask of
-    one; None for all of them.
+    one; `reached` are the places of the outputs that data reach, likewise; None for all of them.
     """
 
     counts: Counter
     method: str
     notes: tuple[str, ...] = ()
     needs: frozenset | None = None
+    reached: frozenset | None = None

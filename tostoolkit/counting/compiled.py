@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from inspect import isfunction
 from typing import Any
 
 from .calls import LOSS_SCOPE, UPDATE_SCOPE
-from .introspection import is_of_keras, is_operator, replaced_methods, sublayers
-from .running_state import has_loss_weights, is_built_for, unchanged
+from .introspection import held_of, is_operator, optimizers_of, sublayers
+from .running_state import is_built_for, unchanged
 from .targets import BY_TARGETS
 
 
@@ -40,37 +41,38 @@ class Compiled:
     output_names: tuple[str, ...] | None = None
 
 
-def compiled(model, loss=None, optimizer=None, targets=None) -> Compiled:
-    """Return the loss and optimizer given, or those that the model was compiled with.
+def compiled(inspected, loss=None, optimizer=None, targets=None) -> Compiled:
+    """Return the loss and optimizer given, or those that an inspected model was compiled with.
 
     ValueError where there is none and the model does not bring its own.
     """
     import keras
 
-    own = _own_methods(model)
+    model, known = inspected.model, inspected.training
     given = {name: value for name, value in (("loss", loss), ("optimizer", optimizer))
              if value is not None}
-    weighted = loss is None and has_loss_weights(model)
-    loss = getattr(model, "loss", None) if loss is None else loss
-    if loss is None and not own:
+    weighted = loss is None and known.has_loss_weights
+    loss = known.loss if loss is None else loss
+    if loss is None and not known.own:
         _refuse(model, "loss")
     if isinstance(loss, (list, tuple)) and len(loss) == 1:
         loss = loss[0]
     if not isinstance(loss, (list, tuple, dict)) and loss not in BY_TARGETS:
         loss = keras.losses.get(loss)
-    if optimizer is not None or "train_step" not in own or optimizers_of(model):
-        optimizer = compiled_optimizer(model, optimizer)
+    if optimizer is not None or "train_step" not in known.own or known.optimizers:
+        optimizer = compiled_optimizer(inspected, optimizer)
     if "optimizer" in given:
         given["optimizer"] = optimizer
-    elif given and getattr(model, "optimizer", None) is not None:
-        given["optimizer"] = model.optimizer
+    elif given and known.optimizer is not None:
+        given["optimizer"] = known.optimizer
     policy = getattr(getattr(model, "dtype_policy", None), "name", None)
-    is_plain = not (own or weighted or targets is not None or policy == "mixed_float16")
-    return Compiled(loss, optimizer, given, own, targets, is_plain,
-                    tuple(_notes(model, optimizer)), getattr(model, "output_names", None))
+    is_plain = not (
+        known.own or weighted or targets is not None or policy == "mixed_float16")
+    return Compiled(loss, optimizer, given, known.own, targets, is_plain,
+                    tuple(_notes(known.metrics, optimizer)), known.output_names)
 
 
-def compiled_optimizer(model, optimizer=None):
+def compiled_optimizer(inspected, optimizer=None):
     """Return the Keras optimizer given, or that of the compiled model; errors as `compiled`.
 
     Of a model whose step is its own, the first that it holds beside the one of ``compile``.
@@ -78,34 +80,18 @@ def compiled_optimizer(model, optimizer=None):
     import keras
 
     if optimizer is None:
-        compiled_with = getattr(model, "optimizer", None)
-        held = [o for o in optimizers_of(model) if o is not compiled_with]
-        optimizer = held[0] if held and _own_methods(model) else compiled_with
+        known = inspected.training
+        held = [o for o in known.optimizers if o is not known.optimizer]
+        optimizer = held[0] if held and known.own else known.optimizer
     if optimizer is None:
-        _refuse(model, "optimizer")
+        _refuse(inspected.model, "optimizer")
     optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
-    replaced = replaced_methods(optimizer)
+    cls = type(optimizer)
+    replaced = sorted(name for name in vars(optimizer) if isfunction(getattr(cls, name, None)))
     if replaced:  # equal variables take equal updates only as Keras' class has them
-        raise ValueError(f"optimizer: {replaced[0]!r} of this {type(optimizer).__name__} was "
+        raise ValueError(f"optimizer: {replaced[0]!r} of this {cls.__name__} was "
                          "replaced, of which its class says nothing; override it in a subclass")
     return optimizer
-
-
-def optimizers_of(model) -> list:
-    """Return the optimizers that a model holds, in lists and dicts of its too."""
-    import keras
-
-    return _held(model, keras.optimizers.Optimizer)
-
-
-def _held(thing, cls):
-    """Return the objects of a class among a thing's attributes, in lists and dicts too."""
-    found = []
-    for value in vars(thing).values():
-        inside = (value.values() if isinstance(value, dict) else
-                  value if isinstance(value, (list, tuple)) else (value,))
-        found += [v for v in inside if isinstance(v, cls)]
-    return [*{id(v): v for v in found}.values()]
 
 
 def _refuse(model, name):
@@ -114,22 +100,15 @@ def _refuse(model, name):
         "for example loss='sparse_categorical_crossentropy', optimizer='adam'")
 
 
-def _own_methods(model):
-    """Return by which methods a model or its class, and not Keras, says what a step does."""
-    names = ("train_step", "compute_loss")
-    return tuple(name for name in names if hasattr(model, name) and (
-        name in vars(model) or not is_of_keras(getattr(type(model), name))))
-
-
-def _notes(model, optimizer):
+def _notes(metrics, optimizer):
     """Yield what a reader should know of a step that its counts do not say."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     steps = getattr(inner, "gradient_accumulation_steps", None)
     if steps:
         yield (f"optimizer: the optimizer's update comes every {steps} steps; a step that has it "
                "is counted")
-    watched = ["those of compile" if metric.name == "compile_metrics" else repr(metric.name)
-               for metric in getattr(model, "metrics", ()) if metric.name != "loss"]
+    watched = ["those of compile" if name == "compile_metrics" else repr(name)
+               for name in metrics if name != "loss"]
     if watched:
         yield f"metrics: {', '.join(watched)} are left out, as what a step is watched by"
 
@@ -220,7 +199,7 @@ def _silence(model, stack):
     import keras
 
     layers = [model, *(layer for _, layer in sublayers(model) if not is_operator(layer))]
-    metrics = [*model.metrics, *(m for x in layers for m in _held(x, keras.metrics.Metric))]
+    metrics = [*model.metrics, *(m for x in layers for m in held_of(x, keras.metrics.Metric))]
     for metric in metrics:
         _set(metric, update_state=lambda *args, **kwargs: None, result=lambda: 0.0)
     mean = keras.metrics.Mean  # of those that Keras makes in the step, one for each loss

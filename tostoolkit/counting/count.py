@@ -14,7 +14,7 @@ Conventions
 * What a kernel fuses counts by its definition: softmax is, per element, a subtraction, an
   exponential and a division, and per row of n, n - 1 comparisons and n - 1 additions.
 * The dtype is part of the op: that in which the layer computes; a comparison's is that of its
-  operands, a conversion's that of its source.
+  operands, what joins comparisons is ``bool``, a conversion's that of its source.
 * A constant that changes nothing (x 1, x + 0) does not count, nor does what is computed of
   constants alone: numbers, and what a layer made when it was built. Weights are no constants, nor
   is what a normalisation layer has learnt.
@@ -35,9 +35,13 @@ Conventions
 * Where gradients accumulate over N steps, the step that has the update counts, and a note says so.
 * A scaled loss (float16) counts as Keras runs it: the scaling, a test of all gradients for
   infinities, the division of each by the scale, and the update, which a test of the data guards.
-* Dropout and noise layers are nothing in inference. Copies, reshapes and the arithmetic of shapes
-  and addresses are data movement. What a layer computes of indices that are data counts as Keras
-  runs it: a lookup wraps a negative index, an int32 ``add``, ``max`` and ``select`` each.
+* Dropout and noise layers are nothing in inference. A draw is one ``random``; the arithmetic of the
+  seed that it comes from is none.
+* Copies, reshapes and the arithmetic of shapes and addresses are data movement. What a layer
+  computes of indices that are data counts as Keras runs it: a lookup wraps a negative index, an
+  int32 ``add``, ``max`` and ``select`` each, once for each index that it is given (TensorFlow's
+  backend wraps copies of it where it looks up several values along an axis; they count once there
+  too).
 * A mixture of experts counts as Keras runs it: KerasHub's layers run every expert on every token
   and weight the results, so E experts cost E feed-forward parts a token. A kernel that sends each
   token to its top k experts alone would do k of E of those MACs; the router's work is the same.
@@ -70,12 +74,11 @@ import pandas as pd
 from ..op_kinds import OP_KINDS
 from .calls import LEVELS, CallCount, LayerCall
 from .compiled import compiled
-from .data_movement import movement_table
+from .data_movement import bytes_table, movement_table
 from .functions import function_parts, is_function
 from .integers import integer_table, keyed_index
 from .introspection import inspect, sublayers
-from .layer_state import build_parts
-from .masks import counted_with_masks
+from .reach import counted_by_reach, needed_calls, of_constants_alone
 from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
@@ -140,18 +143,18 @@ def count(
     check_phase(phase)
     if is_function(model):
         name, rows, moved = function_parts(model, batch_size, phase, input_shape)
-        return _counted(name, rows, lambda: moved, (), phase)
+        return _counted(name, rows, partial(bytes_table, moved), (), phase)
     inspected = inspect(model)
-    step = compiled(model, loss, optimizer, targets) if phase == "training" else None
+    step = compiled(inspected, loss, optimizer, targets) if phase == "training" else None
     read = read_calls(inspected, batch_size, input_shape)
-    build_parts(model, read.structure, read.inputs)
     if step:
         by_user = partial(_by_user, counters=counters)
         rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
     else:
         rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
     moved = partial(movement_table, read.calls, step.optimizer if step else None)
-    return _counted(model.name, rows, moved, read.calls, phase, step.notes if step else ())
+    notes = step.notes if step else ()
+    return _counted(inspected.model.name, rows, moved, read.calls, phase, notes)
 
 
 def _counted(name, rows, moved, calls, phase, notes=()):
@@ -237,8 +240,12 @@ def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
     """Return the op counts of a call and how they were found; NoRule unless there is a `trace`."""
     counter = find_counter(call.layer, call.kind, counters)
     by_user = user_counter(call.layer, call.kind, counters)
+    if not by_user and of_constants_alone(call):
+        return CallCount(Counter(), "zero", reached=frozenset())
     try:
         if not by_user:
+            if call.constants:
+                raise NoRule(f"{call.path!r} ({call.kind}): an input that no data reach")
             rule_of(counter).check(call)
             _check_holds_no_user_counted(call, counter, counters)
         row = _by_rule(call, counter, counters, trace)
@@ -255,11 +262,8 @@ def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
 def _count_calls(read, count_one):
     """Return (path, kind) -> CallCount of the calls of a forward pass."""
     keys = [(call.path, call.kind) for call in read.calls]
-    if any(call.masks for call in read.calls):
-        rows = counted_with_masks(read.calls, read.outputs, count_one)
-    else:
-        rows = map(count_one, read.calls)
-    return dict(zip(keys, rows, strict=True))
+    calls = needed_calls(read.calls, read.outputs, count_one)
+    return dict(zip(keys, counted_by_reach(calls, count_one), strict=True))
 
 
 def _check_holds_no_user_counted(call, counter, counters):

@@ -26,7 +26,7 @@ from .functions import function_bytes, is_function
 from .integers import integer_table, keyed_index
 from .introspection import inspect, weights_of
 from .rules import NOISE, OP_COUNTERS
-from .running_state import unchanged
+from .running_state import allocating, unchanged
 from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:
@@ -78,10 +78,11 @@ def count_bytes(
     """
     check_phase(phase)
     if is_function(model):
-        return function_bytes(model, batch_size, phase, input_shape)
-    read = read_calls(inspect(model), batch_size, input_shape)
+        return bytes_table(function_bytes(model, batch_size, phase, input_shape))
+    inspected = inspect(model)
+    read = read_calls(inspected, batch_size, input_shape)
     trained = phase == "training"
-    return movement_table(read.calls, compiled_optimizer(model, optimizer) if trained else None)
+    return movement_table(read.calls, compiled_optimizer(inspected, optimizer) if trained else None)
 
 
 def call_bytes(call, training=False) -> tuple[int, int, int]:
@@ -111,7 +112,7 @@ def _weights(call, trainable=False):
 def movement_table(calls, optimizer=None) -> pd.DataFrame:
     """Return what `count_bytes` does, of calls; with an optimizer, that of a training step."""
     if optimizer is None:
-        return _table({(call.path, call.kind): call_bytes(call) for call in calls}, "inference")
+        return bytes_table({(call.path, call.kind): call_bytes(call) for call in calls})
     slots = _slots(optimizer)
     parts, trained, updated = {}, set(), set()
     for call in calls:
@@ -129,7 +130,7 @@ def movement_table(calls, optimizer=None) -> pd.DataFrame:
             updated.add(id(call.layer))
             state = gradients * (1 + slots)
             parts[call.path, "update"] = gradients, state, state
-    return _table(parts, "training")
+    return bytes_table(parts, "training")
 
 
 def movement_on_rows(movement: pd.DataFrame, rows: pd.MultiIndex) -> pd.DataFrame:
@@ -160,7 +161,7 @@ def _slots(optimizer):
     """Return how many tensors of a weight's size an optimizer keeps for each weight."""
     import keras
 
-    with unchanged(optimizer):
+    with unchanged(optimizer), allocating():
         if optimizer.built:
             optimizer = type(optimizer).from_config(optimizer.get_config())
         probe = (7, 11)  # a shape that no state has by chance
@@ -168,6 +169,7 @@ def _slots(optimizer):
         return sum(tuple(v.shape) == probe for v in optimizer.variables)
 
 
-def _table(parts, phase):
+def bytes_table(parts, phase="inference") -> pd.DataFrame:
+    """Return the DataFrame of a dict of row -> bytes of weights, read and written."""
     return integer_table(list(parts.values()), keyed_index(parts, LEVELS[phase]),
                          ["weight_bytes", "read_bytes", "written_bytes"])

@@ -21,10 +21,7 @@ from importlib import import_module
 from inspect import signature
 from typing import Any
 
-import pandas as pd
-
-from .calls import LEVELS, Tensor
-from .integers import integer_table
+from .calls import Tensor
 from .trace import TraceError
 from .walk import check_batch_size
 
@@ -56,7 +53,8 @@ def name_of(model) -> str:
 def function_parts(model: Callable, batch_size: int, phase: str, input_shape: Any) -> tuple:
     """Return the name, the rows of op counts and the bytes of a function or module.
 
-    The arguments are those of `count_ops`; rows are (path, kind) -> CallCount.
+    The arguments are those of `count_ops`; rows are (path, kind) -> CallCount, bytes as
+    `function_bytes` returns them.
 
     Raises
     ------
@@ -77,8 +75,8 @@ def function_parts(model: Callable, batch_size: int, phase: str, input_shape: An
     return name_of(model), rows, _bytes(model, arguments, made)
 
 
-def function_bytes(model: Callable, batch_size: int, phase: str, input_shape: Any) -> pd.DataFrame:
-    """Return the bytes that a function or module moves, in one row; as `function_parts`."""
+def function_bytes(model: Callable, batch_size: int, phase: str, input_shape: Any) -> dict:
+    """Return (name, kind) -> bytes of weights, read and written; arguments as `function_parts`."""
     arguments = _arguments(model, batch_size, phase, input_shape)
     made = [] if _is_of_torch(model) else _backend(model).results(model, arguments)
     return _bytes(model, arguments, made)
@@ -91,10 +89,8 @@ def _bytes(model, arguments, made):
     else:
         kind, weights = "function", 0
     read = _tensors(arguments)
-    return integer_table(
-        [[weights, sum(t.nbytes for t in read), sum(t.nbytes for t in made)]],
-        pd.MultiIndex.from_tuples([(name_of(model), kind)], names=LEVELS["inference"]),
-        ["weight_bytes", "read_bytes", "written_bytes"])
+    return {(name_of(model), kind): (
+        weights, sum(t.nbytes for t in read), sum(t.nbytes for t in made))}
 
 
 def _is_of_torch(model):

@@ -1,17 +1,16 @@
 """What stands in a Keras model: with `layer_state`, all that knows Keras' private names.
 
-`inspect` reads a model once, into records that hold no private name; `calls` goes on from there.
+`inspect` reads a model once, into records that hold no private name; `walk` goes on from there.
 Nothing is executed and no weight is read. Every private name has a test of its own in
 ``tests/counting/test_introspection.py``.
 """
 
 import sys
 from dataclasses import dataclass
-from functools import cache
-from inspect import isfunction
+from functools import cache, cached_property
 from typing import Any
 
-from .running_state import mask_of
+from .running_state import has_loss_weights, mask_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,21 @@ class Node:
     outputs: tuple
     arguments: Any     # .kwargs, and .fill_in(tensors) -> args, kwargs
     graph: "Graph | None" = None  # that of a nested model
-    masked: bool = False  # whether a mask was made for what it returns, when the graph was built
+    masked: bool = False  # whether masks are in play: made as the graph was built, or handed over
+    says_shapes: bool = True  # see `says_its_shapes`
+
+    def there(self, known) -> tuple:
+        """Return those of its inputs that are there: a layer may return None for one it said."""
+        return tuple(t for t in self.inputs if known[id(t)] is not None)
+
+    def bind(self, tensors, there=None) -> tuple[tuple, dict]:
+        """Return the arguments of the call, with `tensors` in the place of its inputs.
+
+        Or of those of them that are `there`: the others are None.
+        """
+        there = self.inputs if there is None else there
+        given = dict.fromkeys(map(id, self.inputs))
+        return self.arguments.fill_in(given | dict(zip(map(id, there), tensors, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,23 @@ class Graph:
 
 
 @dataclass(frozen=True)
+class Training:
+    """What a model says of its training step: what it was compiled with, and what is its own.
+
+    `optimizers` are those that it holds itself, `own` the names of the methods by which its class,
+    and not Keras, says what a step does, `metrics` the names of those that watch it.
+    """
+
+    loss: Any
+    optimizer: Any
+    optimizers: tuple
+    own: tuple[str, ...]
+    has_loss_weights: bool
+    output_names: tuple[str, ...] | None
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Inspected:
     """A model or layer, its graph where it is one, and what is in it, at any depth."""
 
@@ -49,6 +79,17 @@ class Inspected:
     kind: str
     graph: Graph | None
     layers: tuple[tuple[str, Any], ...]  # (kind, layer or operator)
+
+    @cached_property
+    def training(self) -> Training:
+        """What it says of its training step; read when it is first asked for."""
+        return _training(self.model)
+
+    @cached_property
+    def may_mask(self) -> bool:
+        """Whether a mask was made when its graph was built, or may be when it is called."""
+        return any(node.masked for node in self.graph.nodes) or any(
+            makes_masks(layer) for _, layer in self.layers)
 
 
 def inspect(model) -> Inspected:
@@ -83,12 +124,19 @@ def kind_of(operation) -> str:
     'custom>Dense'
     """
     cls = type(operation)
-    if cls in _shipped_layers():
+    if cls in shipped_layers():
         return cls.__name__
     if _is_shipped_operator(cls):
         return f"ops.{cls.__name__}"
     borrowed = cls.__name__ in _shipped_names() or cls.__name__.startswith("ops.")
     return f"custom>{cls.__name__}" if borrowed else cls.__name__
+
+
+def cast_to(dtype):
+    """Return the operator by which Keras makes a tensor one of another dtype."""
+    from keras.src.ops.core import Cast
+
+    return Cast(dtype)
 
 
 def is_operator(operation) -> bool:
@@ -99,7 +147,8 @@ def is_operator(operation) -> bool:
 
 
 @cache
-def _shipped_layers():
+def shipped_layers() -> frozenset:
+    """Return the classes of layers that Keras ships."""
     import keras
 
     return frozenset(c for c in vars(keras.layers).values()
@@ -110,48 +159,7 @@ def _shipped_layers():
 def _shipped_names():
     import keras
 
-    return {*vars(keras.layers), *(c.__name__ for c in _shipped_layers())}
-
-
-def is_as_shipped(layer) -> bool:
-    """Whether a layer of a class that Keras ships computes as that class says.
-
-    It does not where one of its methods was replaced, ``layer.call = f``, or that of its class,
-    or where low-rank adaptation adds to its weights.
-
-    >>> import keras
-    >>> dense = keras.layers.Dense(3)
-    >>> is_as_shipped(dense)
-    True
-    >>> dense.call = keras.ops.exp
-    >>> is_as_shipped(dense)
-    False
-    """
-    cls = type(layer)
-    if cls not in _shipped_layers():
-        return True
-    return (is_of_keras(cls.call) and not getattr(layer, "lora_enabled", False)
-            and not _methods(cls) & vars(layer).keys()
-            and all(is_wrapped_by_keras(layer, name) for name in WRAPPED))
-
-
-#: Methods that Keras itself wraps in each layer.
-WRAPPED = ("build", "quantize")
-
-
-@cache
-def _methods(cls):
-    """Names of the methods of a class, but for those that Keras itself wraps in each layer."""
-    methods = {name for name in dir(cls) if isfunction(getattr(cls, name, None))}
-    return methods.difference(WRAPPED)
-
-
-def is_wrapped_by_keras(layer, name):
-    """Whether a method that Keras wraps in each layer is still that of the layer's class."""
-    method = vars(layer).get(name)
-    own = getattr(getattr(method, "__wrapped__", None), "__func__", None)
-    return method is None or (method.__globals__["__name__"] == "keras.src.layers.layer"
-                              and own is getattr(type(layer), name))
+    return {*vars(keras.layers), *(c.__name__ for c in shipped_layers())}
 
 
 def _is_shipped_operator(cls):
@@ -224,15 +232,58 @@ def _node(node):
     operation = node.operation
     nested = _graph(operation) if isinstance(operation, keras.Model) else None
     dtype = None if is_operator(operation) else operation.compute_dtype
-    masked = (any(inside.masked for inside in nested.nodes) if nested else
-              any(mask_of(t) is not None for t in node.outputs))
+    masked = any(mask_of(t) is not None for t in node.outputs) or (nested is not None and (
+        any(inside.masked for inside in nested.nodes)
+        or len(node.input_tensors) > len(nested.inputs)))  # it is called with masks
     return Node(operation, kind_of(operation), dtype, tuple(node.input_tensors),
-                tuple(node.outputs), node.arguments, nested, masked)
+                tuple(node.outputs), node.arguments, nested, masked, says_its_shapes(operation))
 
 
-def replaced_methods(thing) -> list[str]:
-    """Return the names of the methods of its class that something replaces by its own."""
-    return sorted(_methods(type(thing)) & vars(thing).keys())
+def says_its_shapes(operation) -> bool:
+    """Whether what an operation says of its outputs is right: it, and all in it, is of Keras."""
+    import keras
+
+    return is_of_keras(type(operation)) and not isinstance(operation, keras.layers.Lambda) and all(
+        is_of_keras(type(layer)) and not isinstance(layer, keras.layers.Lambda)
+        for _, layer in sublayers(operation))
+
+
+def makes_masks(layer) -> bool:
+    """Whether a layer may make a mask as it is called, which it need not when a graph is built."""
+    import keras
+
+    cls = type(layer)
+    return bool(getattr(layer, "mask_zero", False)) or cls is keras.layers.Masking or not (
+        is_of_keras(cls) or getattr(cls, "compute_mask", None) is keras.Layer.compute_mask
+        or is_operator(layer))
+
+
+def _training(model):
+    names = ("train_step", "compute_loss")
+    own = tuple(name for name in names if hasattr(model, name) and (
+        name in vars(model) or not is_of_keras(getattr(type(model), name))))
+    return Training(
+        getattr(model, "loss", None), getattr(model, "optimizer", None),
+        tuple(optimizers_of(model)), own, has_loss_weights(model),
+        getattr(model, "output_names", None),
+        tuple(metric.name for metric in getattr(model, "metrics", ())))
+
+
+def optimizers_of(model) -> list:
+    """Return the optimizers that a model holds, in lists and dicts of its too."""
+    import keras
+
+    return held_of(model, keras.optimizers.Optimizer)
+
+
+def held_of(thing, cls) -> list:
+    """Return the objects of a class among a thing's attributes, in lists and dicts too."""
+    found = []
+    for value in vars(thing).values():
+        inside = (value.values() if isinstance(value, dict) else
+                  value if isinstance(value, (list, tuple)) else (value,))
+        found += [v for v in inside if isinstance(v, cls)]
+    return [*{id(v): v for v in found}.values()]
 
 
 def is_of_keras(definition) -> bool:

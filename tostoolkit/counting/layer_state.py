@@ -1,15 +1,13 @@
-"""What a Keras layer holds and takes: its arguments, weights, parts, masks, its state.
+"""What a Keras layer holds and takes: its arguments, weights, parts, its state.
 
 With `introspection` the only module that knows Keras' private names; each has a test of its own in
 ``tests/counting/test_layer_state.py``.
 """
 
-from contextlib import nullcontext, suppress
 from functools import cache
-from inspect import Parameter, signature
+from inspect import Parameter, isfunction, signature
 
-from .introspection import WRAPPED, is_of_keras, is_operator, is_wrapped_by_keras
-from .running_state import abstract
+from .introspection import is_of_keras, shipped_layers
 
 
 @cache
@@ -109,7 +107,7 @@ def held_by(thing) -> list:
         return sorted(vars(thing).items())
     return [(name, held) for name, held in sorted(vars(thing).items())
             if not name.startswith("_self_") and (name not in _bookkeeping() or (
-                name in WRAPPED and not is_wrapped_by_keras(thing, name)))]
+                name in _WRAPPED and not _is_wrapped_by_keras(thing, name)))]
 
 
 def parts_of(layer) -> list:
@@ -122,43 +120,42 @@ def weight_names(layer) -> set[str]:
     return {v.name for v in (*layer._trainable_variables, *layer._non_trainable_variables)}
 
 
-def makes_masks(layer) -> bool:
-    """Whether a layer may make a mask as it is called, which it need not when a graph is built."""
-    import keras
+def is_as_shipped(layer) -> bool:
+    """Whether a layer of a class that Keras ships computes as that class says.
 
+    It does not where one of its methods was replaced, ``layer.call = f``, or that of its class,
+    or where low-rank adaptation adds to its weights.
+
+    >>> import keras
+    >>> dense = keras.layers.Dense(3)
+    >>> is_as_shipped(dense)
+    True
+    >>> dense.call = keras.ops.exp
+    >>> is_as_shipped(dense)
+    False
+    """
     cls = type(layer)
-    return bool(getattr(layer, "mask_zero", False)) or cls is keras.layers.Masking or not (
-        is_of_keras(cls) or getattr(cls, "compute_mask", None) is keras.Layer.compute_mask
-        or is_operator(layer))
+    if cls not in shipped_layers():
+        return True
+    return (is_of_keras(cls.call) and not getattr(layer, "lora_enabled", False)
+            and not _methods(cls) & vars(layer).keys()
+            and all(_is_wrapped_by_keras(layer, name) for name in _WRAPPED))
 
 
-def run_on_shapes(function, tensors):
-    """Run a function of tensors as the backend runs it, on shapes and dtypes alone."""
-    import keras
-    from keras.src import backend
-
-    backend.compute_output_spec(
-        function, *(keras.KerasTensor(t.shape, t.dtype) for t in tensors))
+#: Methods that Keras itself wraps in each layer.
+_WRAPPED = ("build", "quantize")
 
 
-def outputs_on_shapes(operation, args, kwargs):
-    """Return the specs of what a layer or operator makes of arguments, as it is called.
-
-    Tensors among the arguments are KerasTensors. What the backend keeps for one trace is set aside.
-    """
-    from keras.src import backend
-
-    return backend.compute_output_spec(operation, *args, **kwargs)
+@cache
+def _methods(cls):
+    """Names of the methods of a class, but for those that Keras itself wraps in each layer."""
+    methods = {name for name in dir(cls) if isfunction(getattr(cls, name, None))}
+    return methods.difference(_WRAPPED)
 
 
-def build_parts(model, structure, tensors):
-    """Build what of a model is built when it is first called, as Keras' own first call does.
-
-    `structure` packs tensors as the model takes them. Nothing is done where all is built, or where
-    the model's code does not run on shapes: its trace then says why.
-    """
-    if not model.built or all(layer.built for layer in model._flatten_layers()):
-        return
-    with (abstract() if any(v._value is None for v in model.variables) else nullcontext(),
-          suppress(Exception)):
-        run_on_shapes(lambda *given: model(structure(given)), tensors)
+def _is_wrapped_by_keras(layer, name):
+    """Whether a method that Keras wraps in each layer is still that of the layer's class."""
+    method = vars(layer).get(name)
+    own = getattr(getattr(method, "__wrapped__", None), "__func__", None)
+    return method is None or (method.__globals__["__name__"] == "keras.src.layers.layer"
+                              and own is getattr(type(layer), name))

@@ -6,86 +6,100 @@ that. None of it need be shown by a node. Where a mask was made when a graph was
 in it makes one, the graph is run once on shapes, layer by layer as Keras does, and what stands on
 the tensors is written down.
 
-A mask is computed where a layer makes it, and only where a later one looks at it:
-`counted_with_masks` goes from the last call to the first and asks of each what it needs.
+A mask is computed where a layer makes it, and only where a later one looks at it (`reach`).
 """
 
-from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 from warnings import catch_warnings, simplefilter
 
-from .calls import CallCount, Tensor
-from .layer_state import makes_masks, run_on_shapes
-from .running_state import mask_of, put_mask
-from .shapes import there_of
+from .calls import Tensor
+from .running_state import in_place_of_graph, mask_of, run_on_shapes
+from .shapes import taken_inside
 
 
-def find_masks(inspected, inputs) -> list[tuple]:
-    """Return for each call of a model's graph, nested ones opened in place, the masks it finds."""
-    graph = inspected.graph
-    if not any(node.masked for node in graph.nodes) and not any(
-            makes_masks(layer) for _, layer in inspected.layers):
-        return []
-    found = []
+def with_masks(inspected, inputs, calls) -> list:
+    """Return the calls of a model's graph, nested ones opened in place, with the masks they find.
 
-    def run(*tensors):
-        found.clear()
-        _run(graph, tensors, found)
+    The calls' numbers of the model's inputs are their places among `inputs`.
+    """
+    if not inspected.may_mask:
+        return calls
+    run = _Run(calls)
+
+    def run_graph(*tensors):
+        run.begin(tensors)
+        run.graph(inspected.graph, tensors)
 
     with catch_warnings():
         simplefilter("ignore")  # of masks that a layer does not support
-        run_on_shapes(run, inputs)
-    return found
+        run_on_shapes(run_graph, inputs)
+    return [*run.found, *calls[len(run.found):]]
 
 
-def _run(graph, tensors, found):
-    """Run a graph as Keras does, and write down the masks that each call finds."""
-    import keras
+@dataclass
+class _Run:
+    """A run of a graph as Keras does it, which writes down the masks that each call finds.
 
-    known = dict(zip(map(id, graph.inputs), tensors, strict=True))
-    for node in graph.nodes:
-        args, kwargs = node.arguments.fill_in(known)
-        if node.graph is None:
-            found.append(tuple(_spec(mask_of(known[id(t)]))
-                               for t in there_of(node.inputs, known)))
-            outputs = node.operation(*args, **kwargs)
-        else:
-            inside = keras.tree.flatten(args[0] if args else kwargs["inputs"])
-            if kwargs.get("mask") is not None:
-                for tensor, mask in zip(inside, keras.tree.flatten(kwargs["mask"]), strict=True):
-                    put_mask(tensor, mask)
-            outputs = _run(node.graph, inside, found)
-        known.update(dict.fromkeys(map(id, node.outputs)))  # None where it makes fewer than it said
-        known.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=False))
-    return [known[id(t)] for t in graph.outputs]
-
-
-def _spec(mask):
-    import keras
-
-    if mask is None:
-        return None
-    return Tensor(tuple(mask.shape), keras.backend.standardize_dtype(mask.dtype))
-
-
-def counted_with_masks(calls, outputs, count_call) -> list[CallCount]:
-    """Return the count of each call, where masks are handed on; each mask is counted once, if used.
-
-    `outputs` are the numbers of the tensors that are wanted, `count_call` counts a call.
+    A mask that a call of the graph returned as a tensor is known by the number of that; `tensors`
+    holds these by identity.
     """
-    wanted, masks_wanted, rows = set(outputs), set(), []
-    for call in reversed(calls):
-        handed_on = tuple(i for i, n in enumerate(call.writes) if n in masks_wanted)
-        if handed_on or not wanted.isdisjoint(call.writes):
-            row = count_call(replace(call, masks_wanted=handed_on))
-            wanted.update(n for i, n in enumerate(call.reads) if _needs(row.needs, i))
-            masks_wanted.update(call.reads[i] for i, mask in enumerate(call.masks)
-                                if mask and _needs(row.needs, ("mask", i)))
-        else:  # a mask that is handed over, and that nobody looks at
-            row = CallCount(Counter(), "zero")
-        rows.append(row)
-    return rows[::-1]
+
+    calls: list
+    found: list = field(default_factory=list)
+    tensors: dict[int, tuple[Any, int]] = field(default_factory=dict)
+
+    def begin(self, inputs):
+        self.found.clear()
+        self.tensors.clear()
+        self._number(inputs, range(len(inputs)))
+
+    def graph(self, graph, inputs):
+        """Run a graph, and return its outputs."""
+        import keras
+
+        known = dict(zip(map(id, graph.inputs), inputs, strict=True))
+        for node in graph.nodes:
+            args, kwargs = node.arguments.fill_in(known)
+            if node.graph is None:
+                call = self._found([known[id(t)] for t in node.there(known)])
+                outputs = node.operation(*args, **kwargs)
+                self._number(keras.tree.flatten(outputs), call.writes)
+            else:
+                run = partial(self._nested, node, [known[id(t)] for t in node.inputs])
+                with in_place_of_graph(node.operation, run):
+                    outputs = node.operation(*args, **kwargs)
+            known.update(dict.fromkeys(map(id, node.outputs)))  # None where it makes fewer
+            known.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=False))
+        return [known[id(t)] for t in graph.outputs]
+
+    def _nested(self, node, given, inputs):
+        """Run the graph of a nested model, which has made `inputs` of what it is given."""
+        for (place, taken), tensor in zip(taken_inside(node, given), inputs, strict=True):
+            if taken.dtype != _spec(given[place]).dtype:
+                self._number([tensor], self._found([given[place]]).writes)
+        return self.graph(node.graph, inputs)
+
+    def _found(self, inputs):
+        """Write down the masks of the next call, and return it."""
+        call = self.calls[len(self.found)]
+        masks = [mask_of(t) for t in inputs]
+        if any(mask is not None for mask in masks):
+            call = replace(call, masks=tuple(map(_spec, masks)), mask_reads=tuple(
+                self.tensors.get(id(mask), (None, None))[1] for mask in masks))
+        self.found.append(call)
+        return call
+
+    def _number(self, tensors, numbers):
+        """Know tensors by number; the first number, where a layer returns what it was given."""
+        for tensor, number in zip(tensors, numbers, strict=False):
+            self.tensors.setdefault(id(tensor), (tensor, number))
 
 
-def _needs(needs, what):
-    return needs is None or what in needs
+def _spec(tensor):
+    import keras
+
+    if tensor is None:
+        return None
+    return Tensor(tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))

@@ -6,7 +6,7 @@ test of its own in ``tests/counting/test_running_state.py``.
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import wraps
 
 
@@ -22,6 +22,27 @@ def put_mask(tensor, mask):
     from keras.src.backend import set_keras_mask
 
     set_keras_mask(tensor, mask)
+
+
+@contextmanager
+def in_place_of_graph(model, run) -> Iterator[None]:
+    """Return a context in which a functional model runs `run` where it would run its graph.
+
+    That is a function of the flat inputs, as the model has made them ready, which returns the flat
+    outputs.
+    """
+    import keras
+
+    functional = getattr(model, "_functional", None) or model  # of a Sequential
+
+    def run_through_graph(inputs, *args, **kwargs):
+        return keras.tree.pack_sequence_as(functional.output, run(keras.tree.flatten(inputs)))
+
+    object.__setattr__(functional, "_run_through_graph", run_through_graph)
+    try:
+        yield
+    finally:
+        object.__delattr__(functional, "_run_through_graph")
 
 
 def compiled_loss(model):
@@ -130,7 +151,8 @@ def with_functions(**functions) -> Iterator[None]:
     """Return a context in which functions stand in the place of the backend's of their names."""
     from keras.src import backend
 
-    held = [(module, name, vars(module)[name]) for module in (backend.nn, backend.core)
+    held = [(module, name, vars(module)[name])
+            for module in (backend.nn, backend.core, backend.numpy)
             for name in functions if name in vars(module)]
     try:
         for module, name, _ in held:
@@ -167,6 +189,33 @@ def is_seed(variable) -> bool:
 
 
 @contextmanager
+def seeds_noted() -> Iterator[list]:
+    """Return a context that yields a list of the seeds that random numbers are drawn from in it.
+
+    Each is the variable that is the state of a generator.
+
+    >>> import keras
+    >>> dropout = keras.layers.Dropout(0.5, seed=1)
+    >>> with seeds_noted() as seeds:
+    ...     made = dropout(keras.ops.ones((2, 3)), training=True)
+    >>> [seed is dropout.seed_generator.state for seed in seeds]
+    [True]
+    """
+    from keras.random import SeedGenerator
+
+    seeds, draw = [], SeedGenerator.next
+
+    @wraps(draw)
+    def noted(generator, *args, **kwargs):
+        seeds.append(generator.state)
+        return draw(generator, *args, **kwargs)
+
+    with ExitStack() as stack:
+        _replace(stack, SeedGenerator, "next", noted)
+        yield seeds
+
+
+@contextmanager
 def abstract() -> Iterator[None]:
     """Return a context in which Keras models are built without allocating their weights.
 
@@ -184,6 +233,8 @@ def abstract() -> Iterator[None]:
 
     cls = keras.Variable
     make = cls.__init__
+    names = ("__init__", "_initialize", "_initialize_with_initializer", "_deferred_initialize")
+    allocating = getattr(make, "allocating", None) or {name: getattr(cls, name) for name in names}
 
     @wraps(make)
     def make_without_value(variable, initializer, *args, **kwargs):
@@ -193,7 +244,7 @@ def abstract() -> Iterator[None]:
                 initializer, dtype)
         variable._value = None
 
-    make_without_value.with_value = make
+    make_without_value.with_value, make_without_value.allocating = make, allocating
     with ExitStack() as stack:
         _replace(stack, cls, "__init__", make_without_value)
         _replace(stack, cls, "_initialize", lambda v, value: setattr(v, "_value", value))
@@ -204,3 +255,47 @@ def abstract() -> Iterator[None]:
         if keras.backend.backend() == "torch":  # where a built layer asks for its values
             _replace(stack, keras.Layer, "_post_build", lambda layer: None)
         yield
+
+
+@contextmanager
+def allocating() -> Iterator[None]:
+    """Return a context in which variables have memory, inside `abstract` too."""
+    import keras
+
+    with ExitStack() as stack:
+        for name, method in getattr(keras.Variable.__init__, "allocating", {}).items():
+            _replace(stack, keras.Variable, name, method)
+        yield
+
+
+def run_on_shapes(function, tensors):
+    """Run a function of tensors as the backend runs it, on shapes and dtypes alone."""
+    import keras
+    from keras.src import backend
+
+    backend.compute_output_spec(
+        function, *(keras.KerasTensor(t.shape, t.dtype) for t in tensors))
+
+
+def outputs_on_shapes(operation, args, kwargs):
+    """Return the specs of what a layer or operator makes of arguments, as it is called.
+
+    Tensors among the arguments are KerasTensors. What the backend keeps for one trace is set aside.
+    """
+    from keras.src import backend
+
+    return backend.compute_output_spec(operation, *args, **kwargs)
+
+
+def build_parts(inspected, structure, tensors):
+    """Build what of a model is built when it is first called, as Keras' own first call does.
+
+    `structure` packs tensors as the model takes them. Nothing is done where all is built, or where
+    the model's code does not run on shapes: its trace then says why.
+    """
+    model = inspected.model
+    if not model.built or all(getattr(layer, "built", True) for _, layer in inspected.layers):
+        return
+    with (abstract() if any(v._value is None for v in model.variables) else nullcontext(),
+          suppress(Exception)):
+        run_on_shapes(lambda *given: model(structure(given)), tensors)

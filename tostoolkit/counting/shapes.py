@@ -12,25 +12,24 @@ from functools import partial
 from itertools import chain
 
 from .calls import LayerCall, Tensor
-from .introspection import is_of_keras, sublayers
-from .layer_state import outputs_on_shapes
-from .running_state import unchanged
+from .introspection import says_its_shapes
+from .running_state import outputs_on_shapes, unchanged
 from .trace import TraceError, python_errors
-from .traces import call_key
 
 
-def graph_shapes(graph, inputs, batch_size) -> dict:
+def graph_shapes(graph, inputs, batch_size, outputs_of) -> dict:
     """Return id(recorded tensor) -> Tensor, of all tensors of a graph that is run on `inputs`.
 
-    None of one that a layer said it makes, and does not.
+    None of one that a layer said it makes, and does not. `outputs_of` does what `call_outputs`
+    does.
     """
     recorded = {
         id(t): Tensor(_with_batch(t.shape, batch_size), t.dtype)
         for t in chain(graph.inputs, *(node.outputs for node in graph.nodes))}
     as_built = _recorded_shapes_hold(graph, inputs, recorded)
-    if as_built and all(_says_its_shapes(node.operation) for node in graph.nodes):
+    if as_built and all(node.says_shapes for node in graph.nodes):
         return recorded
-    return _propagate_graph(graph, inputs, recorded if as_built else {})
+    return _propagate_graph(graph, inputs, recorded if as_built else {}, outputs_of)
 
 
 def _with_batch(shape, batch_size):
@@ -55,57 +54,53 @@ def _recorded_shapes_hold(graph, inputs, recorded):
     return True
 
 
-def _says_its_shapes(operation):
-    """Whether what an operation says of its outputs is right: it, and all in it, is of Keras."""
-    import keras
-
-    return is_of_keras(type(operation)) and not isinstance(operation, keras.layers.Lambda) and all(
-        is_of_keras(type(layer)) and not isinstance(layer, keras.layers.Lambda)
-        for _, layer in sublayers(operation))
-
-
-def _propagate_graph(graph, inputs, recorded):
+def _propagate_graph(graph, inputs, recorded, outputs_of):
     """Return id(recorded tensor) -> Tensor, shapes computed node by node from `inputs`.
 
-    What is in `recorded` goes in where a layer neither runs nor says them. Equal calls are run
-    once.
+    What is in `recorded` goes in where a layer neither runs nor says them.
     """
-    import keras
-
     known = {id(built): Tensor(tuple(asked.shape), asked.dtype)
              for built, asked in zip(graph.inputs, inputs, strict=True)}
-    made = {}
     for node in graph.nodes:
-        there = there_of(node.inputs, known)
-        reads = tuple(known[id(t)] for t in there)
-        key = call_key(LayerCall(node.operation.name, node.kind, node.operation, reads, (),
-                                 bind=partial(bind, node, there=there)))
-        if key not in made:
-            try:
-                made[key] = keras.tree.flatten(
-                    propagate(node.operation, node.kind, *bind(node, reads, there)))
-            except TraceError:
-                if any(id(t) not in recorded for t in node.outputs):
-                    raise
-                made[key] = [recorded[id(t)] for t in node.outputs]
+        there = node.there(known)
+        call = LayerCall(node.operation.name, node.kind, node.operation,
+                         tuple(known[id(t)] for t in there), (),
+                         bind=partial(node.bind, there=there))
+        try:
+            made = outputs_of(call)
+        except TraceError:
+            if any(id(t) not in recorded for t in node.outputs):
+                raise
+            made = [recorded[id(t)] for t in node.outputs]
         known.update(dict.fromkeys(map(id, node.outputs)))  # None where it makes fewer than it said
-        known.update(zip(map(id, node.outputs), made[key], strict=False))
+        known.update(zip(map(id, node.outputs), made, strict=False))
     return known
 
 
-def bind(node, tensors, there=None):
-    """Return the arguments of a node's call, with `tensors` in the place of its inputs.
+def call_outputs(call) -> list:
+    """Return the Tensors that a call makes of its inputs, None in the place of one that is not."""
+    import keras
 
-    Or of those of them that are `there`: the others are None.
+    return keras.tree.flatten(propagate(call.layer, call.kind, *call.arguments(call.inputs)))
+
+
+def taken_inside(node, tensors) -> list:
+    """Return (place, Tensor) of each input of a nested model's graph.
+
+    `place` is that of what the model is called with, among `tensors`; it makes of it what its graph
+    takes, in dtype and number of axes.
     """
-    there = node.inputs if there is None else there
-    given = dict.fromkeys(map(id, node.inputs))
-    return node.arguments.fill_in(given | dict(zip(map(id, there), tensors, strict=True)))
+    import keras
+
+    args, kwargs = node.bind(range(len(node.inputs)))
+    places = keras.tree.flatten(args[0] if args else kwargs["inputs"])
+    return [(place, Tensor(_of_rank(tensors[place].shape, len(built.shape)), built.dtype))
+            for place, built in zip(places, node.graph.inputs, strict=True)]
 
 
-def there_of(tensors, known) -> tuple:
-    """Return those of recorded tensors that are there: a layer may return None for one it said."""
-    return tuple(t for t in tensors if known[id(t)] is not None)
+def _of_rank(shape, rank):
+    """Return a shape as a nested model makes it where it lacks its last axis, or has one more."""
+    return shape[:-1] if len(shape) > rank else (*shape, 1) if len(shape) < rank else shape
 
 
 def propagate(operation, kind, args, kwargs):
@@ -135,7 +130,7 @@ def _output_spec(operation, kind, args, kwargs):
             return outputs_on_shapes(operation, args, kwargs)
 
     ran = None
-    if not _says_its_shapes(operation):
+    if not says_its_shapes(operation):
         with suppress(Exception):  # its trace, if it comes to that, says why
             ran = run()
     with python_errors(operation.name, kind=kind):

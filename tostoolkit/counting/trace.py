@@ -21,6 +21,10 @@ class TraceError(ValueError):
     """A call that cannot be counted from its trace; the message says what stands in the way."""
 
 
+class CodeError(TraceError):
+    """What the code of a model raised; the message says what to do about it already."""
+
+
 def trace_call(call, by_user: Callable) -> CallCount:
     """Return the op counts of one call of a Keras layer or operator, from its trace.
 
@@ -81,6 +85,8 @@ def says_how_to_count(path, kind, step=False):
     """Turn what stands in a trace's way into an error that says what to do about it."""
     try:
         yield
+    except CodeError:
+        raise
     except TraceError as error:
         remedy = _BY_LAYER if step else _by_hand(kind)
         raise TraceError(f"{path!r} ({kind}) cannot be traced: {error}. {remedy}") from None
@@ -103,12 +109,12 @@ def python_errors(path, step=False, kind=None):
     except (TraceError, KeyboardInterrupt):
         raise
     except Exception as error:
-        where, what = _place(error, path), _cause(error)
+        where, what = _place(error, path), cause_of(error)
         remedy = ("mend it with keras.ops on tensors, since of a training step each layer must be "
                   "traced (counters= gives a layer's forward pass alone)" if step else
                   "mend it with keras.ops on tensors, or give it a counter of its own. "
                   + _by_hand(kind or "MyLayer"))
-        raise TraceError(
+        raise CodeError(
             f"{where!r} cannot be traced: its code raised {what}. A trace knows shapes and no "
             f"values, so code that looks at values cannot be traced; {remedy}") from error
     finally:
@@ -154,8 +160,11 @@ def _by_hand(kind):
             "collections.Counter")
 
 
-def _cause(error):
-    """Return type and text of what went wrong, the innermost of errors that hide one another."""
+def cause_of(error) -> str:
+    """Return type and text of what went wrong, the innermost of errors that hide one another.
+
+    With each stands the line that raised it, in the file of whoever wrote the model.
+    """
     while str(error).lstrip("\"'").startswith(_HIDING) and error.__context__ is not None:
         error = error.__context__
     said = [_said(error)]

@@ -14,7 +14,21 @@ from .trace import trace_call
 _VALUES = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), slice)
 
 
-class Traces:
+class OfEqualCalls:
+    """A function of a call, and of what goes with it, that is run once for equal calls."""
+
+    def __init__(self, function):
+        self.function, self.made = function, {}
+
+    def __call__(self, call, *others):
+        """Return what the function makes of a call, or made of one that is equal."""
+        key = call_key(call)
+        if key not in self.made:
+            self.made[key] = self.function(call, *others)
+        return self.made[key]
+
+
+class Traces(OfEqualCalls):
     """A `trace_call` that traces equal calls once, for one set of counters of the user's.
 
     >>> import keras
@@ -28,15 +42,12 @@ class Traces:
     """
 
     def __init__(self):
-        self.made = {}
+        super().__init__(trace_call)
 
     def __call__(self, call, by_user):
         """Return the count of a call; arguments and errors as `trace_call`."""
-        key = call_key(call)
-        if key not in self.made:
-            self.made[key] = trace_call(call, by_user)
-        row = self.made[key]
-        return CallCount(row.counts.copy(), row.method, row.notes, row.needs)
+        row = super().__call__(call, by_user)
+        return CallCount(row.counts.copy(), *row[1:])
 
 
 class _Place(int):
@@ -47,7 +58,7 @@ def call_key(call) -> tuple:
     """Return what two calls have in common where they run the same ops."""
     arguments = call.arguments([_Place(i) for i in range(len(call.inputs))])
     seen = {}
-    return (call.kind, call.inputs, call.masks, call.masks_wanted, call.wanted,
+    return (call.kind, call.inputs, call.masks, call.masks_wanted, call.wanted, call.constants,
             _key(call.layer, seen), _key(arguments, seen))
 
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from .calls import LEVELS, LayerCall, Tensor, call_signature
 from .inputs import read_inputs
-from .introspection import inspect
-from .masks import find_masks
-from .shapes import bind, graph_shapes, propagate, there_of
+from .introspection import cast_to, inspect
+from .masks import with_masks
+from .running_state import build_parts
+from .shapes import call_outputs, graph_shapes, propagate, taken_inside
+from .traces import OfEqualCalls
 
 if TYPE_CHECKING:
     import keras
@@ -86,32 +88,40 @@ class ModelCalls:
 
     def output_tensors(self):
         """Return what the model makes of its inputs, in its own structure."""
-        return _propagate(self.model, self.structure(self.inputs))
+        return propagate(
+            self.model, type(self.model).__name__, (self.structure(self.inputs),), {})
 
 
 def read_calls(inspected, batch_size=1, input_shape=None) -> ModelCalls:
     """Return the layer calls of an inspected model; arguments and errors as `layer_calls`."""
-    import keras
-
     batch_size = check_batch_size(batch_size)
     model, graph = inspected.model, inspected.graph
     inputs, template = read_inputs(model, graph, batch_size, input_shape)
+    outputs_of = OfEqualCalls(call_outputs)
     if graph is None:
-        call = LayerCall(model.name, inspected.kind, model, inputs, (), model.compute_dtype)
-        if isinstance(template, dict) or len(inputs) > 1:
-            call = replace(call, bind=partial(_bind_alone, call, template))
-        if type(model).call is not keras.Model.call:  # else it only trains, as a GAN does
-            args, kwargs = call.arguments(inputs)
-            call = replace(call, outputs=_tensors(_propagate(model, *args, **kwargs)))
-        return ModelCalls(model, inputs, (call,), (), inspected.layers, template)
-    numbers = count()
-    sources = tuple(next(numbers) for _ in inputs)
-    calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers)
-    for i, masks in enumerate(find_masks(inspected, inputs)):
-        if any(masks):
-            calls[i] = replace(calls[i], masks=masks)
-    calls = _needed(_number_repeats(calls), outputs)
-    return ModelCalls(model, inputs, tuple(calls), outputs, inspected.layers, template)
+        calls, outputs = [_alone(inspected, inputs, template, outputs_of)], ()
+    else:
+        numbers = count()
+        sources = tuple(next(numbers) for _ in inputs)
+        calls, outputs = _walk(graph, inputs, batch_size, "", sources, numbers, outputs_of)
+        calls = _needed(_number_repeats(with_masks(inspected, inputs, calls)), outputs)
+    read = ModelCalls(model, inputs, tuple(calls), outputs, inspected.layers, template)
+    build_parts(inspected, read.structure, inputs)
+    return read
+
+
+def _alone(inspected, inputs, template, outputs_of):
+    """Return the call of a layer that stands in no graph."""
+    import keras
+
+    model = inspected.model
+    call = LayerCall(model.name, inspected.kind, model, inputs, (), model.compute_dtype)
+    if isinstance(template, dict) or len(inputs) > 1:
+        call = replace(call, bind=partial(_bind_alone, call, template))
+    _check_given(call)
+    if type(model).call is keras.Model.call:  # it only trains, as a GAN does
+        return call
+    return replace(call, outputs=tuple(t for t in outputs_of(call) if isinstance(t, Tensor)))
 
 
 def _needed(calls, outputs):
@@ -121,6 +131,7 @@ def _needed(calls, outputs):
         wanted = tuple(i for i, n in enumerate(call.writes) if n in needed)
         if wanted or not call.writes:
             needed.update(call.reads)
+            needed.update(n for n in call.mask_reads if n is not None)
             kept.append(replace(call, wanted=wanted) if len(wanted) < len(call.writes) else call)
     return kept[::-1]
 
@@ -128,17 +139,40 @@ def _needed(calls, outputs):
 def _bind_alone(call, template, tensors):
     """Return the arguments of the call of a layer that stands in no graph.
 
-    Where its inputs are known by the names of what `call` takes, these are its arguments; else one
-    argument takes all of them.
+    Where its inputs are known by the names of what `call` takes, these are its arguments; where
+    they are a list and it takes several, each of the list is one; else one takes all of them.
     """
     import keras
 
     taken = call_signature(call.layer).parameters
+    if template is None:
+        return replace(call, bind=None).arguments(tensors)
+    given = keras.tree.pack_sequence_as(template, list(tensors))
     if isinstance(template, dict) and template.keys() <= taken.keys():
-        return (), keras.tree.pack_sequence_as(template, list(tensors))
-    if isinstance(template, dict):
-        return (keras.tree.pack_sequence_as(template, list(tensors)),), {}
-    return replace(call, bind=None).arguments(tensors)
+        return (), given
+    spread = isinstance(template, list) and len(template) > 1 and (
+        len(_required(taken)) > 1 or any(p.kind is p.VAR_POSITIONAL for p in taken.values()))
+    return (tuple(given) if spread else (given,)), {}
+
+
+def _required(parameters):
+    """Return the names of the arguments that a call cannot do without."""
+    return [name for name, p in parameters.items() if p.default is p.empty and p.kind not in (
+        p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def _check_given(call):
+    """Raise ValueError where a call that stands in no graph takes more, or less, than is known."""
+    taken = call_signature(call.layer)
+    args, kwargs = call.arguments(call.inputs)
+    try:
+        taken.bind(*args, **kwargs)
+    except TypeError:
+        required = _required(taken.parameters)
+        raise ValueError(
+            f"input_shape: `call` of {call.path!r} takes {' and '.join(map(repr, required))}, and "
+            f"the shape of {len(args) + len(kwargs)} is known; pass that of each by its name, "
+            f"input_shape={dict.fromkeys(required, (784,))}") from None
 
 
 def check_batch_size(batch_size):
@@ -159,52 +193,46 @@ def check_phase(phase):
         raise ValueError(f"phase: {phase!r} is unknown; use phase='inference' or 'training'")
 
 
-def _walk(graph, inputs, batch_size, prefix, sources, numbers):
+def _walk(graph, inputs, batch_size, prefix, sources, numbers, outputs_of):
     """Return the calls of `graph` on `inputs`, nested graphs opened in place, and its outputs.
 
     Inputs and outputs are known by number: `sources` are those of the inputs.
     """
-    known = graph_shapes(graph, inputs, batch_size)
+    known = graph_shapes(graph, inputs, batch_size, outputs_of)
     number = {id(t): n for t, n in zip(graph.inputs, sources, strict=True)}
     calls = []
     for node in graph.nodes:
-        there = there_of(node.inputs, known)
+        there = node.there(known)
         reads = tuple(number[id(t)] for t in there)
         node_inputs = tuple(known[id(t)] for t in there)
         if node.graph is None:
-            node_outputs = tuple(known[id(t)] for t in there_of(node.outputs, known))
+            node_outputs = tuple(
+                known[id(t)] for t in node.outputs if known[id(t)] is not None)
             writes = tuple(next(numbers) for _ in node.outputs)
             calls.append(LayerCall(
                 prefix + node.operation.name, node.kind, node.operation, node_inputs, node_outputs,
                 node.dtype or (node_outputs[0].dtype if node_outputs else "float32"),
-                node.arguments.kwargs, reads, writes, partial(bind, node, there=there)))
+                node.arguments.kwargs, reads, writes, partial(node.bind, there=there)))
         else:
-            places = _places_of_inputs(node)  # not of a mask that the nested model is called with
-            inside, writes = _walk(
-                node.graph, [node_inputs[i] for i in places], batch_size,
-                f"{prefix}{node.operation.name}/", [reads[i] for i in places], numbers)
+            path = prefix + node.operation.name
+            taken, numbers_inside = taken_inside(node, node_inputs), []
+            for place, tensor in taken:
+                given, number_given = node_inputs[place], reads[place]
+                if tensor.dtype != given.dtype:
+                    calls.append(_cast(path, given, tensor, number_given, next(numbers)))
+                    number_given = calls[-1].writes[0]
+                numbers_inside.append(number_given)
+            inside, writes = _walk(node.graph, [tensor for _, tensor in taken], batch_size,
+                                   f"{path}/", numbers_inside, numbers, outputs_of)
             calls += inside
         number.update(zip(map(id, node.outputs), writes, strict=True))
     return calls, tuple(number[id(t)] for t in graph.outputs)
 
 
-def _places_of_inputs(node):
-    """Return which of the tensors that a nested model is called with are its inputs."""
-    import keras
-
-    args, kwargs = bind(node, range(len(node.inputs)))
-    return keras.tree.flatten(args[0] if args else kwargs["inputs"])
-
-
-def _propagate(layer, *args, **kwargs):
-    """Return the Tensors that a layer or model makes of its arguments, in its own structure."""
-    return propagate(layer, type(layer).__name__, args, kwargs)
-
-
-def _tensors(structure):
-    import keras
-
-    return tuple(t for t in keras.tree.flatten(structure) if isinstance(t, Tensor))
+def _cast(path, given, taken, reads, writes):
+    """Return the call that makes of what a nested model is given the dtype that its graph takes."""
+    return LayerCall(f"{path}/cast", "ops.Cast", cast_to(taken.dtype), (given,), (taken,),
+                     taken.dtype, reads=(reads,), writes=(writes,))
 
 
 def _number_repeats(calls):

@@ -28,8 +28,9 @@ def report_overview(report, n_layers: int = 15) -> Figure:
         TWO_COLUMNS, 0.9 + 0.13 * max(n_layers, 8), 1, 2, width_ratios=[1, 1.4])
     ops = report.by_op[report.by_op.cost > 0]
     labels = [f"{op} {dtype}" for dtype, op in ops.index]
-    left.barh(labels, ops.cost, color=[WORK_COLOURS[w] for w in ops.work])
-    left.set(xscale="log", xlabel=f"cost ({report.costs.unit})", title="by op")
+    left.barh(np.arange(len(ops)), ops.cost, color=[WORK_COLOURS[w] for w in ops.work])
+    left.set(xscale="log", xlabel=f"cost ({report.costs.unit})", title="by op",
+             yticks=np.arange(len(ops)), yticklabels=labels)
     table = report.table.loc[report.table.sum(axis=1).nlargest(n_layers).index]
     names = [layer if report.phase == "inference" else f"{layer} ({part})"
              for layer, part in table.index]  # of a training step the rows are told by part
@@ -39,7 +40,8 @@ def report_overview(report, n_layers: int = 15) -> Figure:
         cost = table.loc[:, of_work].sum(axis=1).to_numpy()
         right.barh(np.arange(len(table)), cost, left=left_edge, color=colour, label=work)
         left_edge += cost
-    right.set(xlabel=f"cost ({report.costs.unit})", title=f"{len(table)} dearest layers",
+    title = "1 layer" if len(report.table) == 1 else f"{len(table)} dearest layers"
+    right.set(xlabel=f"cost ({report.costs.unit})", title=title,
               yticks=np.arange(len(table)), yticklabels=names)
     right.legend(loc="lower right", frameon=True)
     right.xaxis.set_major_formatter(EngFormatter())

@@ -6,25 +6,30 @@ beside the forward pass, the derivative of an activation say, stands in the forw
 
 from collections import Counter
 from contextlib import ExitStack
-from functools import partial, wraps
+from functools import cache, partial, wraps
+from itertools import count
 
 from ..calls import UPDATE_SCOPE, CallCount, Tensor
 from ..compiled import as_compiled
 from ..functions import name_of
 from ..introspection import sublayers
-from ..running_state import unchanged, with_places
+from ..running_state import is_seed, unchanged, with_functions, with_places
 from ..targets import trials
-from ..trace import TraceError, not_built, python_errors, says_how_to_count
+from ..trace import not_built, python_errors, says_how_to_count
 from .jax_graph import JaxprCounts, mark, plain, scoped
+from .jax_places import take
 from .shared import (
+    are_data,
     code_of,
     counted_by_hand,
+    given_to,
     learnt,
-    masked,
     needed_of,
     put_learnt,
+    reached_of,
     rows,
     run_call,
+    titled,
     variables_in,
 )
 
@@ -34,12 +39,13 @@ _SHAPES_ALONE = "JAX must be able to trace it on shapes alone, as jax.make_jaxpr
 def trace_call(call, by_user) -> CallCount:
     """Return the op counts of one call, from its jaxpr; arguments and errors as `trace`."""
     with _by_hand(sublayers(call.layer), by_user) as by_hand:
-        jaxpr = traced(call)
+        jaxpr, outputs = traced(call)
     with says_how_to_count(call.path, call.kind):
-        ops = JaxprCounts(_with_sizes(by_hand)).add(jaxpr)
-    given = len(call.inputs) + len(masked(call))
+        ops = JaxprCounts(_with_sizes(by_hand)).add(*jaxpr)
+    given = len(given_to(call))
     needs = needed_of(call, ops.needed[len(ops.needed) - given:])
-    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs)
+    reached = reached_of(call, outputs, lambda place: place is not None and ops.reached[place])
+    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs, reached)
 
 
 def trace_step(read, step, by_user) -> dict:
@@ -48,7 +54,7 @@ def trace_step(read, step, by_user) -> dict:
         jaxpr, notes = _traced_step(read, step)
     ops = JaxprCounts(_with_sizes(by_hand), notes=list(notes))
     with says_how_to_count(read.model.name, type(read.model).__name__, step=True):
-        ops.add(jaxpr)
+        ops.add(*jaxpr)
     named = {}
     for name, counts in ops.counts.items():
         key = f"{scoped(name)}/op"
@@ -68,14 +74,12 @@ def trace_function(f, arguments, made=None) -> dict:
     ``("function", CallCount(Counter({("float32", "tanh"): 6}), "trace", ()))``.
     """
     title, (run, specs) = name_of(f), _of_arrays(f, arguments)
-    with code_of(title, _SHAPES_ALONE):
-        jaxpr = _jaxpr(run, *specs)
+    with titled(title):
+        with code_of(_SHAPES_ALONE):
+            jaxpr, _ = _jaxpr(run, *specs)
+        ops = JaxprCounts().add(jaxpr)
     if made is not None:
         made += [Tensor(aval.shape, str(aval.dtype)) for aval in jaxpr.out_avals]
-    try:
-        ops = JaxprCounts().add(jaxpr)
-    except TraceError as error:
-        raise TraceError(f"{title!r} cannot be traced: {error}") from None
     found, notes = {}, tuple(dict.fromkeys(ops.notes))
     for name, counts in ops.counts.items():
         path, backward = plain(name), "transpose(" in name
@@ -92,7 +96,7 @@ def results(f, arguments) -> list:
     import jax
 
     run, specs = _of_arrays(f, arguments)
-    with code_of(name_of(f), _SHAPES_ALONE):
+    with titled(name_of(f)), code_of(_SHAPES_ALONE):
         made = jax.tree.leaves(jax.eval_shape(run, *specs))
     return [Tensor(t.shape, str(t.dtype)) for t in made]
 
@@ -151,6 +155,26 @@ def _specs(things):
     return list(map(_spec, things))
 
 
+@cache
+def _seed():
+    """Return the class of the specs of seeds."""
+    import jax
+
+    class Seed(jax.ShapeDtypeStruct):
+        """The state of a generator of random numbers, which is no data."""
+
+    return Seed
+
+
+def _held(variables):
+    """Return the specs of variables, those of seeds as such."""
+    def spec(variable):
+        known = _spec(variable)
+        return _seed()(known.shape, known.dtype) if is_seed(variable) else known
+
+    return list(map(spec, variables))
+
+
 def _place(shape, dtype, trainable):
     """Return what stands for the value of a variable that has none."""
     import jax
@@ -159,20 +183,26 @@ def _place(shape, dtype, trainable):
 
 
 def _jaxpr(run, *specs):
-    """Return the closed jaxpr of a function of arrays; only what are arrays of its results."""
+    """Return the closed jaxpr of a function of arrays, and which of its inputs are data.
+
+    Only what are arrays of its results are results.
+    """
     import jax
 
     def arrays(*args):
         return [leaf for leaf in jax.tree.leaves(run(*args)) if isinstance(leaf, jax.Array)]
 
-    return jax.make_jaxpr(arrays)(*specs)
+    is_data = [not isinstance(spec, _seed()) for spec in jax.tree.leaves(specs)]
+    return jax.make_jaxpr(arrays)(*specs), is_data
 
 
 def traced(call):
-    """Return the jaxpr of one call in inference, on shapes alone.
+    """Return what `_jaxpr` does of one call in inference, and what the call returns.
 
-    Its inputs end with those of the call, and their masks.
+    Its inputs end with those of the call, and their masks. What is returned is as of `run_call`,
+    each array as its place among the results of the jaxpr.
     """
+    import jax
     import keras
 
     layer = call.layer
@@ -186,15 +216,21 @@ def traced(call):
         held = list(zip(variables, values, strict=True))
         with keras.StatelessScope(held, initialize_variables=False) as scope:
             made = run_call(call, tensors, masks)
+        places = count()
+        outputs[:] = [[next(places) if isinstance(x, jax.Array) else None for x in flat]
+                      for flat in made]
         return made, [scope.get_current_value(v) for v in variables]
 
-    with python_errors(call.path, kind=call.kind), unchanged(layer):
-        return _jaxpr(run, _specs(variables), _specs(t for _, _, t in known), _specs(call.inputs),
-                      [mask and _spec(mask) for mask in call.masks])
+    outputs = []
+    with python_errors(call.path, kind=call.kind), unchanged(layer), with_functions(take=take):
+        jaxpr, is_data = _jaxpr(run, _held(variables), _specs(t for _, _, t in known),
+                                _specs(call.inputs), [mask and _spec(mask) for mask in call.masks])
+    given = are_data(call)
+    return (jaxpr, [*is_data[:len(is_data) - len(given)], *given]), outputs
 
 
 def _traced_step(read, step):
-    """Return the jaxpr of one training step, and what a reader should know of it."""
+    """Return what `_jaxpr` does of one training step, and what a reader should know of it."""
     model, losses, worst = read.model, [], None
 
     def run(data, own_step, known, state, stands, tensors):
@@ -203,7 +239,7 @@ def _traced_step(read, step):
         (logs, new), _ = own_step(state, data(tensors))
         return logs, new, list(losses)
 
-    with python_errors(model.name, step=True):
+    with python_errors(model.name, step=True), with_functions(take=take):
         for tensors, data, notes in trials(step, read, (read.output_tensors,)):
             with (with_places(model.variables, _place), as_compiled(model, step) as own_step,
                   ExitStack() as stack):
@@ -214,16 +250,28 @@ def _traced_step(read, step):
                     _put(stack, metric, update_state=_keeper(losses))
                 _put(stack, optimizer, stateless_apply=_updating(optimizer.stateless_apply))
                 known = learnt(layer for _, layer in read.layers)
-                state = tuple(_specs(variables) for variables in (
-                    trained.trainable_variables, trained.non_trainable_variables,
-                    optimizer.variables, trained.metrics_variables))
+                step_on = partial(_step_jaxpr, partial(run, data, own_step, known), trained,
+                                  _specs(t for _, _, t in known), _specs(tensors))
+                before = len(trained.metrics_variables)
                 try:
-                    return _jaxpr(partial(run, data, own_step, known), state,
-                                  _specs(t for _, _, t in known), _specs(tensors)), notes
+                    try:
+                        return step_on(), notes
+                    except Exception:
+                        if len(trained.metrics_variables) == before:
+                            raise
+                        return step_on(), notes  # losses of several outputs have made a metric each
                 except Exception as error:
                     if worst is None or len(tensors) > len(read.inputs):
                         worst = error  # what goes wrong with targets says more
         raise worst
+
+
+def _step_jaxpr(run, model, stands, tensors):
+    """Return what `_jaxpr` does of a step on the variables that model and optimizer have now."""
+    state = tuple(_held(variables) for variables in (
+        model.trainable_variables, model.non_trainable_variables, model.optimizer.variables,
+        model.metrics_variables))
+    return _jaxpr(run, state, stands, tensors)
 
 
 def _put(stack, thing, **attributes):

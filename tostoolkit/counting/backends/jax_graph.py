@@ -1,15 +1,15 @@
 """A jaxpr -> op counts, by the named scopes of its equations.
 
-What the outputs do not need is not counted, and neither is what no input reaches: constants and
-loop counters. A scan counts as often as it runs, and so does a while loop whose bound is known; of
-a conditional's branches the dearer one counts, with a note that says so. Integers that are only
-used as places to look up are data movement, with the arithmetic that makes them.
+What the outputs do not need is not counted, and neither is what no input reaches: constants, loop
+counters and seeds, of which each draw is one ``random``. A scan counts as often as it runs, and so
+does a while loop whose bound is known; of a conditional's branches the dearer one counts, with a
+note that says so. Integers that are only used as places to look up are data movement, with the
+arithmetic that makes them.
 
 A layer that has a counter of the user's is marked in the jaxpr (`mark`): its forward pass is what
 that counter says, as often as it runs, and its gradient what the jaxpr says.
 """
 
-import operator
 import os
 import re
 from collections import Counter, defaultdict
@@ -19,30 +19,13 @@ from typing import NamedTuple
 from ..calls import BACKWARD_SCOPE
 from ..rules.layers import NoRule
 from ..trace import TraceError
-from .jax_kernels import ALGORITHMS, dtype_of, size
-from .jax_loops import SAME, Value, data, is_variable, number, opened, steps_of
-from .jax_ops import ELEMENTWISE, FUNCTIONS, MOVEMENT, PRIMITIVES, is_neutral
+from .jax_kernels import ALGORITHMS, size
+from .jax_loops import SAME, Value, data, is_variable, number, opened, scalar, steps_of
+from .jax_ops import FUNCTIONS, PRIMITIVES, is_neutral, joinings
+from .jax_places import CALLS, of_places
 
-#: Primitive that holds a jaxpr which runs once -> the parameter that it stands in.
-_CALLS = {
-    **dict.fromkeys(("jit", "pjit", "remat", "remat2", "checkpoint", "custom_lin"), "jaxpr"),
-    **dict.fromkeys(("closed_call", "core_call", "call", "custom_jvp_call", "custom_vjp_call"),
-                    "call_jaxpr"),
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-}
-_SCALARS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "max": max, "min": min,
-            "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
-            "eq": operator.eq, "ne": operator.ne}
 #: Functions of JAX's that take a mean once more, which stands beside them.
 _TAKEN_AGAIN, _MEAN = ("_var", "_std"), ("reduce_sum", "div")
-#: Where of its inputs a primitive takes places to look up; a conditional, its branch's.
-_PLACES = {"cond": (0, 1), "gather": (1, None), "dynamic_slice": (1, None),
-           "dynamic_update_slice": (2, None),
-           **dict.fromkeys(("scatter", *(f"scatter{sign}{way}" for sign in "-_" for way in (
-               "add", "sub", "mul", "min", "max"))), (1, 2))}
-#: What makes places of integers.
-_ARITHMETIC = {*ELEMENTWISE, *MOVEMENT, *_CALLS, "select_n", "convert_element_type", "integer_pow",
-               "dot_general"}
 _MARK = re.compile(r"(?<![^/])counted_by_hand_(\d+)(?![^/])")
 
 
@@ -74,7 +57,7 @@ class JaxprCounts:
     `by_hand` holds, by the number of a mark, a function that returns the op counts of one run of
     what is marked and the number of elements of its first input, or raises NoRule: then the jaxpr
     counts. `counted_by_hand` are those of the names that are marks. `needed` says of each input
-    whether the outputs need it.
+    whether the outputs need it, `reached` of each output whether data reach it.
     """
 
     by_hand: dict = field(default_factory=dict)
@@ -83,14 +66,20 @@ class JaxprCounts:
     taken: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
     needed: list = field(default_factory=list)
+    reached: list = field(default_factory=list)
+    choices: dict = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, closed):
-        """Count a closed jaxpr whose inputs are all data; return self."""
+    def add(self, closed, is_data=None):
+        """Count a closed jaxpr; return self. `is_data` says which inputs are: all, if left out."""
         from jax.interpreters.partial_eval import dce_jaxpr
 
         wanted = [True] * len(closed.jaxpr.outvars)
         jaxpr, self.needed = dce_jaxpr(closed.jaxpr, wanted, instantiate=False)
-        self.walk(jaxpr, opened(closed)[1], [data() for _ in jaxpr.invars], 1, "")
+        is_data = is_data or [True] * len(self.needed)
+        inputs = [data(d) for d, n in zip(is_data, self.needed, strict=True) if n]
+        made = self.walk(jaxpr, opened(closed)[1], inputs, 1, "")
+        self.reached = [value.reached for value in made]
+        self._choose()
         return self
 
     def total(self):
@@ -106,7 +95,7 @@ class JaxprCounts:
         state = dict(zip(jaxpr.constvars, constants, strict=True))
         state |= dict(zip(jaxpr.invars, inputs, strict=True))
         makers = {v: eqn for eqn in jaxpr.eqns for v in eqn.outvars}
-        places, marks = _of_places(jaxpr), set()
+        places, marks = of_places(jaxpr), set()
         for eqn in jaxpr.eqns:
             given = [_read(state, v) for v in eqn.invars]
             name = _joined(scope, eqn)
@@ -114,13 +103,21 @@ class JaxprCounts:
                         "transpose(" in name, _maker(makers), function)
             drawn = "random" in eqn.primitive.name  # it may be, from a seed that is a constant
             if not (drawn or any(site.reached)):
-                made = [data(False, _scalar(eqn, site.known)) for _ in eqn.outvars]
-            elif self._is_by_hand(eqn, name, times, marks) or id(eqn) in places:
+                made = self._constants(eqn, given, site.known, name)
+            elif self._is_by_hand(eqn, name, times, marks):
                 made = [data() for _ in eqn.outvars]
+            elif id(eqn) in places:
+                _, made = self._taken(eqn, given, [data() for _ in eqn.outvars])
             else:
                 made = self._add_eqn(eqn, given, site, times, name)
             state.update(zip(eqn.outvars, made, strict=True))
         return [_read(state, v) for v in jaxpr.outvars]
+
+    def _constants(self, eqn, given, known, name):
+        """Return the values of what an equation makes of constants."""
+        if eqn.primitive.name in CALLS and None not in known:
+            return self.walk(*opened(eqn.params[CALLS[eqn.primitive.name]]), given, 0, name)
+        return [data(False, scalar(eqn, known)) for _ in eqn.outvars]
 
     def _is_by_hand(self, eqn, name, times, seen):
         """Whether an equation is inside what is counted by hand; the first of a mark counts."""
@@ -147,8 +144,8 @@ class JaxprCounts:
         shipped = _function(eqn)
         if shipped in FUNCTIONS and len(eqn.outvars) == 1:
             self._count_as(shipped, FUNCTIONS[shipped], eqn, site, times, name)
-        elif kind in _CALLS:
-            inner, constants = opened(eqn.params[_CALLS[kind]])
+        elif kind in CALLS:
+            inner, constants = opened(eqn.params[CALLS[kind]])
             return self.walk(inner, constants, given, times, name, (
                 site.function if site.function in _TAKEN_AGAIN else shipped))
         elif kind == "custom_linear_solve":
@@ -163,11 +160,15 @@ class JaxprCounts:
             return self._add_while(eqn, given, times, name)
         elif kind == "cond":
             return self._add_branches(eqn, given, site, times, name)
+        elif kind in ("reduce", "reduce_window"):  # with a function of the user's
+            inner, constants = opened(eqn.params["jaxpr"])
+            pairs = [data(v.reached) for v in (*given, *given)][:len(inner.invars)]
+            self.walk(inner, constants, pairs, times * joinings(eqn), name)
         elif kind not in PRIMITIVES:
             raise TraceError(
                 f"the primitive {kind} at {plain(name) or 'the top'!r} has no counter; it is an "
                 "entry of PRIMITIVES of tostoolkit.counting.backends.jax_ops")
-        elif not is_neutral(eqn, site.known):
+        elif not is_neutral(eqn, site.known, site.maker):
             again, made = self._taken(eqn, given, made)
             if not (again and site.function in _TAKEN_AGAIN):
                 self._count_as(kind, PRIMITIVES[kind], eqn, site, times, name)
@@ -186,7 +187,10 @@ class JaxprCounts:
                               "a library chooses")
 
     def _taken(self, eqn, given, made):
-        """Return whether a part of a mean is there already, and its value, by the same name."""
+        """Return whether a part of a mean is there already, and its value, by the same name.
+
+        So has what hands a value on, as the place of the branch that a condition chooses.
+        """
         kind = eqn.primitive.name
         if kind not in _MEAN and kind not in SAME:
             return False, made
@@ -225,6 +229,7 @@ class JaxprCounts:
         while True:
             trial = JaxprCounts(self.by_hand)
             made = trial.walk(body, constants, given, times, name)
+            trial._choose()
             carried = [v.reached for v in given[carry]]
             merged = [a or b.reached for a, b in zip(carried, made, strict=False)]
             if merged == carried:
@@ -239,14 +244,23 @@ class JaxprCounts:
             inner, constants = opened(branch)
             trials.append(JaxprCounts(self.by_hand))
             trials[-1].walk(inner, constants, given[1:], times, name)
+            trials[-1]._choose()
         if site.known[0] is not None:
             self._merge(trials[int(site.known[0])])
         else:
-            if len({t.total() for t in trials}) > 1:
-                self.notes.append(f"{plain(name) or 'cond'}: the dearer branch of a conditional "
-                                  "is counted")
-            self._merge(max(trials, key=JaxprCounts.total))
+            self.choices[given[0].name].append((trials, plain(name) or "cond"))
         return [data() for _ in eqn.outvars]
+
+    def _choose(self):
+        """Merge the dearer branches of conditionals: the same of all that one value decides."""
+        for conditionals in self.choices.values():
+            branches = list(zip(*(trials for trials, _ in conditionals), strict=True))
+            chosen = max(branches, key=lambda trials: sum(t.total() for t in trials))
+            for trial, (trials, where) in zip(chosen, conditionals, strict=True):
+                if any(t.counts != trials[0].counts for t in trials):
+                    self.notes.append(f"{where}: the dearer branch of a conditional is counted")
+                self._merge(trial)
+        self.choices.clear()
 
     def _merge(self, inner):
         self.notes += inner.notes
@@ -281,39 +295,11 @@ def _read(state, atom):
     return state[atom] if is_variable(atom) else Value(False, number(atom.val))
 
 
-def _scalar(eqn, known):
-    """Return the number that an equation makes of constants, or None."""
-    kind = eqn.primitive.name
-    if not known or None in known:
-        return None
-    if kind in SAME:
-        return known[0]
-    return _SCALARS[kind](*known) if kind in _SCALARS else None
-
-
 def _function(eqn):
     """Return the name of the function of JAX's own that an equation calls, None for another."""
-    jaxpr = eqn.params.get(_CALLS.get(eqn.primitive.name))
+    jaxpr = eqn.params.get(CALLS.get(eqn.primitive.name))
     info = getattr(getattr(jaxpr, "jaxpr", jaxpr), "debug_info", None)
     if not info or f"{os.sep}jax{os.sep}_src{os.sep}" not in str(info.func_src_info):
         return None
     return eqn.params.get("name")
 
-
-def _of_places(jaxpr):
-    """Return the ids of the equations that make nothing but places to look up, of integers."""
-    uses, found = defaultdict(list), set()
-    for eqn in jaxpr.eqns:
-        where = slice(*_PLACES.get(eqn.primitive.name, (0, 0)))
-        of_places = set(map(id, eqn.invars[where]))
-        for var in eqn.invars:
-            uses[id(var)].append((id(eqn), id(var) in of_places))
-    outputs = set(map(id, jaxpr.outvars))
-    for eqn in reversed(jaxpr.eqns):
-        if eqn.primitive.name in _ARITHMETIC and all(
-                dtype_of(v.aval).startswith(("int", "bool")) for v in (*eqn.invars, *eqn.outvars)):
-            used = [use for v in eqn.outvars for use in uses[id(v)]]
-            if used and all(is_place or by in found for by, is_place in used) and not any(
-                    id(v) in outputs for v in eqn.outvars):
-                found.add(id(eqn))
-    return found

@@ -36,6 +36,11 @@ def dtype_of(aval):
         name, name.removeprefix("u") if name.startswith("uint") else name)
 
 
+def parts_of(var):
+    """Return of how many numbers a number of a variable consists: a complex one of two."""
+    return 2 if str(var.aval.dtype).startswith("complex") else 1
+
+
 def size(var):
     """Return the number of elements of a variable of a jaxpr."""
     return prod(var.aval.shape)

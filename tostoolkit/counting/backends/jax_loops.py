@@ -1,11 +1,19 @@
 """How often a while loop of a jaxpr runs; and what jaxprs are made of: variables, values."""
 
+import operator
 from itertools import count
 from typing import NamedTuple
 
 #: Primitives that hand a scalar on, in whatever shape.
 SAME = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "convert_element_type", "copy",
         "stop_gradient", "copy_p")
+
+_SCALARS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "max": max, "min": min,
+            "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+            "eq": operator.eq, "ne": operator.ne, "neg": operator.neg, "abs": abs,
+            "clamp": lambda low, x, high: min(max(low, x), high)}
+#: A loop whose end only its own run tells runs so many steps at most.
+_MOST_STEPS = 10**6
 
 
 class Value(NamedTuple):
@@ -50,8 +58,71 @@ def opened(jaxpr):
     return jaxpr, []
 
 
+def scalar(eqn, known):
+    """Return the number that an equation makes of constants, or None."""
+    kind = eqn.primitive.name
+    if not known or None in known:
+        return None
+    if kind in SAME:
+        return known[0]
+    return _SCALARS[kind](*known) if kind in _SCALARS else None
+
+
 def steps_of(eqn, known):
     """Return how often a loop runs, or None where that is not known when it is traced.
+
+    It is known where what the condition looks at is made of known numbers alone.
+    """
+    steps = _counted(eqn, known)
+    return _run(eqn, known) if steps is None else steps
+
+
+def _run(eqn, known):
+    """Return how often a loop runs by running it, without what its condition does not look at."""
+    import jax
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    condition, body = eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]
+    first, fixed = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+    _, looked_at = dce_jaxpr(condition.jaxpr, [True])
+    wanted = looked_at[first:]
+    while True:  # what makes what it looks at, too
+        inner, needed = dce_jaxpr(body.jaxpr, wanted)
+        merged = [a or b for a, b in zip(wanted, needed[fixed:], strict=True)]
+        if merged == wanted:
+            break
+        wanted = merged
+    used = [*looked_at[:first], *needed[:fixed], *wanted]
+    if inner.effects or any(u and k is None for u, k in zip(used, known, strict=True)):
+        return None
+    values = [jax.numpy.asarray(0 if k is None else k, v.aval.dtype).reshape(v.aval.shape)
+              if u else None for k, v, u in zip(known, eqn.invars, used, strict=True)]
+    of_condition, of_body, carried = (
+        values[:first], values[first:first + fixed], values[first + fixed:])
+
+    def filled(given, like):
+        """Put zeros in the place of what nothing looks at."""
+        return [jax.numpy.zeros(v.aval.shape, v.aval.dtype) if x is None else x
+                for x, v in zip(given, like, strict=True)]
+
+    def goes_on(state):
+        steps, carry = state
+        given = filled([*of_condition, *carry], condition.jaxpr.invars)
+        return (steps < _MOST_STEPS) & jaxpr_as_fun(condition)(*given)[0]
+
+    def step(state):
+        steps, carry = state
+        given = [x for x, n in zip([*of_body, *carry], needed, strict=True) if n]
+        made = iter(jaxpr_as_fun(ClosedJaxpr(inner, body.consts))(*given))
+        return steps + 1, [next(made) if w else None for w in wanted]
+
+    steps = int(jax.lax.while_loop(goes_on, step, (0, carried))[0])
+    return steps if steps < _MOST_STEPS else None
+
+
+def _counted(eqn, known):
+    """Return how often a loop that counts runs, or None where it is another.
 
     Its condition is a conjunction of ``counter < bound``, the body adds a constant to the counter.
     """

@@ -9,7 +9,7 @@ from collections import Counter
 from math import prod
 
 from ..rules.activations import ACTIVATIONS, elementwise, ops
-from .jax_kernels import COMPLEX, KERNELS, dtype_of, size
+from .jax_kernels import COMPLEX, KERNELS, dtype_of, parts_of, size
 from .jax_kernels import FUNCTIONS as ALGORITHMIC
 
 #: Ops per output element; the dtype is that of the first input.
@@ -55,9 +55,11 @@ NEUTRAL = {"mul": 1, "add": 0, "add_any": 0, "sub": 0, "div": 1, "pow": 1,
 _ORDERED = ("sub", "div", "pow")
 
 
-def is_neutral(eqn, known):
+def is_neutral(eqn, known, maker):
     """Whether an operand is a constant that changes nothing, which any compiler drops."""
     name = eqn.primitive.name
+    if _interleaves(eqn, maker):
+        return True
     if name not in NEUTRAL:
         return False
     for i, value in enumerate(known):
@@ -66,6 +68,25 @@ def is_neutral(eqn, known):
                 and other.shape == eqn.outvars[0].aval.shape):
             return True
     return False
+
+
+def _interleaves(eqn, maker):
+    """Whether two arrays are added whose values stand between each other's zeros."""
+    pads = [maker(v) for v in eqn.invars]
+    if eqn.primitive.name not in ("add", "or") or any(
+            p is None or p.primitive.name != "pad" for p in pads):
+        return False
+    places = [[range(low, low + n * (gap + 1), gap + 1) if n else () for n, (low, _, gap) in zip(
+        p.invars[0].aval.shape, p.params["padding_config"], strict=True)] for p in pads]
+    with_zeros = all(getattr(p.invars[1], "val", None) == 0 for p in pads)
+    return with_zeros and any(not set(a) & set(b) for a, b in zip(*places, strict=True))
+
+
+def joinings(eqn):
+    """Return how many values a reduction with a function of the user's joins to others."""
+    if "window_dimensions" in eqn.params:
+        return size(eqn.outvars[0]) * (prod(eqn.params["window_dimensions"]) - 1)
+    return max(size(eqn.invars[0]) - size(eqn.outvars[0]), 0)
 
 
 def _first(eqn):
@@ -84,7 +105,16 @@ def _per_output(per_element):
 
 def _reduced(eqn, site):
     n, rows = size(eqn.invars[0]), size(eqn.outvars[0])
-    return ops(_first(eqn), **{REDUCTIONS[eqn.primitive.name]: max(n - rows, 0)})
+    return _joined(eqn, REDUCTIONS[eqn.primitive.name], max(n - rows, 0))
+
+
+def _joined(eqn, kind, n):
+    """Return the counts of `n` values that are joined to others: of a complex number, its parts."""
+    if parts_of(eqn.invars[0]) == 1:
+        return ops(_first(eqn), **{kind: n})
+    if kind not in ("add", "mul"):
+        raise ValueError("of complex numbers it has no counter")
+    return elementwise(_first(eqn), n, COMPLEX[kind])
 
 
 def _convert(eqn, site):
@@ -120,7 +150,13 @@ def _pow(eqn, site):
 def _dot(eqn, site):
     (contracted, _), _ = eqn.params["dimension_numbers"]
     shape = eqn.invars[0].aval.shape
-    return ops(_first(eqn), mac=size(eqn.outvars[0]) * prod(shape[d] for d in contracted))
+    return ops(_first(eqn), mac=_products(eqn) * size(eqn.outvars[0]) * prod(
+        shape[d] for d in contracted))
+
+
+def _products(eqn):
+    """Return how many products of parts the product of two numbers is: four of two complex ones."""
+    return parts_of(eqn.invars[0]) * parts_of(eqn.invars[1])
 
 
 def _ragged_dot(eqn, site):
@@ -145,7 +181,7 @@ def _conv(eqn, site):
             (out[d] for d in layout.out_spec[2:]), strict=True):
         of_kernel = layout.lhs_spec[0] > layout.lhs_spec[1]  # its gradient contracts the batch
         pairs *= result * min(image, kernel) if of_kernel else kernel * min(image, result)
-    rows = prod(out[d] for d in layout.out_spec[:2])
+    rows = prod(out[d] for d in layout.out_spec[:2]) * _products(eqn)
     return ops(_first(eqn), mac=rows * right[layout.rhs_spec[1]] * pairs)
 
 
@@ -156,8 +192,8 @@ def _window(kind):
         if site.backward:  # a window's share is added to each of its inputs
             source = pads.invars[0] if pads is not None and pads.primitive.name == "pad" else (
                 eqn.invars[0])
-            return ops(_first(eqn), **{kind: size(source) * window})
-        return ops(_first(eqn), **{kind: size(eqn.outvars[0]) * (window - 1)})
+            return _joined(eqn, kind, size(source) * window)
+        return _joined(eqn, kind, size(eqn.outvars[0]) * (window - 1))
     return count
 
 
@@ -171,14 +207,27 @@ def _window_pairs(eqn, site):
     return ops(_first(eqn), max=size(eqn.outvars[0]) * (prod(eqn.params["window_dimensions"]) - 1))
 
 
-def _cumulative(**counts):
-    return lambda eqn, site: ops(_first(eqn), **{
-        op: n * size(eqn.invars[0]) for op, n in counts.items()})
+def _cumulative(kind):
+    """Return the counter of running sums, or the like: all values but the first of each row."""
+    return lambda eqn, site: _joined(eqn, kind, _after_the_first(eqn))
+
+
+def _after_the_first(eqn):
+    n = size(eqn.invars[0])
+    return n - n // max(eqn.invars[0].aval.shape[eqn.params["axis"]], 1)
+
+
+#: max + log1p(exp(-|a - b|))
+_LOG_ADD_EXP = {"max": 1, "add": 2, "abs": 1, "neg": 1, "exp": 1, "log": 1}
+
+
+def _running_log_sum(eqn, site):
+    return elementwise(_first(eqn), _after_the_first(eqn), _LOG_ADD_EXP)
 
 
 def _scatter(kind):
     """Return the counter of values that are added, or the like, at places of an array."""
-    return lambda eqn, site: ops(_first(eqn), **{kind: size(eqn.invars[2])})
+    return lambda eqn, site: _joined(eqn, kind, size(eqn.invars[2]))
 
 
 def _random_bits(eqn, site):
@@ -197,8 +246,8 @@ PRIMITIVES = {
     "reduce_window_sum": _window("add"), "reduce_window_max": _window("max"),
     "reduce_window_min": _window("max"), "select_and_scatter_add": _max_pool_gradient,
     "select_and_gather_add": _window_pairs,
-    "cumsum": _cumulative(add=1), "cumprod": _cumulative(mul=1), "cummax": _cumulative(max=1),
-    "cummin": _cumulative(max=1), "cumlogsumexp": _cumulative(max=1, add=2, exp=2, log=1),
+    "cumsum": _cumulative("add"), "cumprod": _cumulative("mul"), "cummax": _cumulative("max"),
+    "cummin": _cumulative("max"), "cumlogsumexp": _running_log_sum,
     **dict.fromkeys(("scatter-add", "scatter_add", "scatter-sub", "scatter_sub"), _scatter("add")),
     **dict.fromkeys(("scatter-mul", "scatter_mul"), _scatter("mul")),
     **dict.fromkeys(("scatter-min", "scatter_min", "scatter-max", "scatter_max"),
@@ -212,11 +261,11 @@ def _draws(eqn, site):
 
 
 def _log_add_exp(eqn, site):
-    """Where one of the two is zero it is a softplus; else max + log1p(exp(-|a - b|))."""
+    """Where one of the two is zero it is a softplus."""
     n, dtype = size(eqn.outvars[0]), _first(eqn)
     if any(value is not None and value == 0 for value in site.known):
         return ACTIVATIONS["softplus"].count(dtype, n, 1)
-    return ops(dtype, max=n, add=2 * n, abs=n, neg=n, exp=n, log=n)
+    return elementwise(dtype, n, _LOG_ADD_EXP)
 
 
 def _activation(name):

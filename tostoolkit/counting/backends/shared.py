@@ -17,10 +17,9 @@ from ..calls import (
     LayerCall,
     Tensor,
 )
-from ..compiled import optimizers_of
-from ..introspection import is_operator
+from ..introspection import is_operator, optimizers_of
 from ..running_state import mask_of, put_mask
-from ..trace import TraceError
+from ..trace import TraceError, cause_of
 
 
 def run_call(call, tensors, masks, arguments=None):
@@ -44,10 +43,33 @@ def masked(call):
     return [(i, mask) for i, mask in enumerate(call.masks) if mask is not None]
 
 
+def given_to(call) -> list:
+    """Return the places of what a trace of a call is given: its inputs, then their masks."""
+    return [*range(len(call.inputs)), *(("mask", i) for i, _ in masked(call))]
+
+
+def are_data(call) -> list[bool]:
+    """Return of each of the inputs of a call, then of their masks, whether data reach it."""
+    return [place not in call.constants for place in given_to(call)]
+
+
 def needed_of(call, needed) -> frozenset:
     """Return what a CallCount says in `needs`; `needed` is of each input, then of each mask."""
-    places = [*range(len(call.inputs)), *(("mask", i) for i, _ in masked(call))]
-    return frozenset(place for place, is_needed in zip(places, needed, strict=True) if is_needed)
+    return frozenset(
+        place for place, is_needed in zip(given_to(call), needed, strict=True) if is_needed)
+
+
+def reached_of(call, outputs, reached) -> frozenset:
+    """Return what a CallCount says in `reached`.
+
+    `outputs` is what `run_call` returns, of which `reached` says of a tensor whether data reach it.
+    """
+    made, masks = outputs
+    places = range(len(made)) if call.wanted is None else call.wanted
+    both = [*zip(places, made, strict=True),
+            *((("mask", place), mask) for place, mask in
+              zip(call.masks_wanted, masks, strict=True))]
+    return frozenset(place for place, tensor in both if reached(tensor))
 
 
 def variables_of(model, step) -> list:
@@ -88,16 +110,26 @@ def in_inference(layer) -> dict:
 
 
 @contextmanager
-def code_of(title, what_holds):
-    """Turn what a function or module raises under tracing into a `TraceError`."""
+def code_of(what_holds):
+    """Turn what a function or module raises under tracing into a `TraceError`.
+
+    It says what a layer's does: the innermost error, and the line of the user's that raised it.
+    """
     try:
         yield
     except TraceError:
         raise
     except Exception as error:
-        text = str(error).strip().splitlines()
-        raise TraceError(f"{title!r} cannot be traced: its code raised {type(error).__name__}"
-                         f"{': ' + text[0] if text else ''}; {what_holds}") from error
+        raise TraceError(f"its code raised {cause_of(error)}; {what_holds}") from error
+
+
+@contextmanager
+def titled(title):
+    """Put the name of a function or module before what a `TraceError` says."""
+    try:
+        yield
+    except TraceError as error:
+        raise TraceError(f"{title!r} cannot be traced: {error}") from error.__cause__
 
 
 def variables_in(call) -> list:

@@ -5,14 +5,27 @@ What of a graph counts, says `tensorflow_graph`.
 
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 
 from ..calls import CallCount
 from ..introspection import sublayers
-from ..running_state import unchanged, with_places
+from ..running_state import seeds_noted, unchanged, with_functions, with_places
 from ..trace import check_sizes, not_built, python_errors, says_how_to_count
-from .shared import counted_by_hand, learnt, masked, needed_of, put_learnt, run_call, variables_in
+from .shared import (
+    are_data,
+    counted_by_hand,
+    given_to,
+    learnt,
+    masked,
+    needed_of,
+    put_learnt,
+    reached_of,
+    run_call,
+    variables_in,
+)
 from .tensorflow_constants import Frame
-from .tensorflow_graph import OpCounts, mark, needed_ops
+from .tensorflow_definitions import DEFINITIONS
+from .tensorflow_graph import OpCounts, mark, mark_seeds, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
 from .tensorflow_steps import multiply_equals, traced_step
 
@@ -23,10 +36,19 @@ def trace_call(call, by_user) -> CallCount:
         graph = traced(call)
     ops = OpCounts(TRACE_COUNTERS, by_hand)
     with says_how_to_count(call.path, call.kind):
-        ops.add_graph(graph)
-    needed, given = needed_ops(graph), len(call.inputs) + len(masked(call))
+        reach = ops.add_graph(graph, are_data(call)).reached
+    needed, given = needed_ops(graph), len(given_to(call))
     needs = needed_of(call, [t.op in needed for t in graph.inputs[:given]])
-    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs)
+    reached = reached_of(call, graph.structured_outputs, partial(_is_in, reach))
+    return CallCount(sum(ops.counts.values(), Counter()), "trace", tuple(ops.notes), needs, reached)
+
+
+def _is_in(reached, thing):
+    """Whether any tensor that a result consists of is among those reached."""
+    import tensorflow as tf
+
+    return any(t.ref() in reached for t in tf.nest.flatten(thing, expand_composites=True)
+               if tf.is_tensor(t))
 
 
 def trace_step(read, step, by_user) -> dict:
@@ -88,8 +110,9 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    with _known_choices():
+    with _known_choices(), with_functions(**DEFINITIONS), seeds_noted() as seeds:
         graph = tf.function(run, autograph=False).get_concrete_function(*specs).graph
+        mark_seeds(graph, seeds)
     if max((t.shape.num_elements() or 0 for t in graph.inputs), default=0) > 2**32:
         check_sizes("a traced graph", (
             t.shape.as_list() for op in graph.get_operations() for t in op.outputs

@@ -1,8 +1,9 @@
 """A traced TensorFlow graph -> op counts, by the name scopes of the ops.
 
-What the outputs do not need is not counted, and neither is what no input reaches: constants and
-the arithmetic of shapes and loop counters. A loop counts as often as it runs, where that is known
-when it is traced; of a conditional's branches the dearer one counts, with a note that says so.
+What the outputs do not need is not counted, and neither is what no input reaches: constants and the
+arithmetic of shapes, loop counters and seeds, of which each draw is one ``random``. A loop counts
+as often as it runs, where that is known when it is traced; of a conditional's branches the dearer
+one counts, with a note that says so.
 
 A layer that has a counter of the user's is marked in the graph (`mark`): its forward pass is what
 that counter says, as often as it runs, and its gradient what the graph says.
@@ -18,14 +19,25 @@ from ..trace import TraceError
 from .shared import rows
 from .tensorflow_constants import Frame
 from .tensorflow_functions import body_of, function_of, graph_of
-from .tensorflow_kernels import ALGORITHMS, CONSTANT_COUNTERS
+from .tensorflow_kernels import ALGORITHMS, CONSTANT_COUNTERS, DRAWS
 
+#: What reaches a tensor: data, the state of a generator of random numbers alone, or neither.
+_DATA, _SEED, _NOTHING = 2, 1, 0
 _LOOPS = ("While", "StatelessWhile")
 _BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
 _OF_SHAPES = ("Shape", "ShapeN", "Size", "Rank", "TensorListLength")
 #: What runs for what it may raise, not for what it computes.
 _CHECKS = ("Assert", "CheckNumerics", "CheckNumericsV2")
+_SEEDS = "tos_seeds"
 _MARK = re.compile(r"(?<![^/])counted_by_hand_(\d+)/(input)?")
+
+
+def mark_seeds(graph, seeds):
+    """Say in a graph which of its inputs are states of generators: those of the Keras variables."""
+    handles = {id(seed.value.handle) for seed in seeds}
+    for outside, inside in graph.captures:
+        if id(outside) in handles:
+            graph.add_to_collection(_SEEDS, inside)
 
 
 class _UnknownLoop(TraceError):
@@ -43,7 +55,8 @@ class OpCounts:
 
     `counters` holds a function of an op by the op's type; `by_hand`, by the number of a mark, one
     that returns the op counts of one run of what is marked, or raises NoRule: then the graph
-    counts. `counted_by_hand` are those of the names that are marks.
+    counts. `counted_by_hand` are those of the names that are marks; `reached` the references of
+    those of a graph's outputs that data reach.
     """
 
     counters: dict
@@ -51,15 +64,21 @@ class OpCounts:
     counts: dict = field(default_factory=lambda: defaultdict(Counter))
     counted_by_hand: set = field(default_factory=set)
     notes: list = field(default_factory=list)
+    reached: set = field(default_factory=set)
 
-    def add_graph(self, graph):
-        """Count a graph whose inputs are all data; return self.
+    def add_graph(self, graph, are_data=()):
+        """Count a graph whose inputs are all data, or the first of them as said; return self.
 
-        What it takes from outside is data where it is a variable, else a constant.
+        What it takes from outside is data where it is a variable that is no seed, else a constant.
         """
-        constants = {t.ref() for outside, t in getattr(graph, "captures", ())
-                     if outside.dtype.name not in ("resource", "variant")}
-        self._add(Frame(graph), [t.ref() not in constants for t in graph.inputs], 1)
+        others = {t.ref(): _NOTHING for outside, t in getattr(graph, "captures", ())
+                  if outside.dtype.name not in ("resource", "variant")}
+        others |= {t.ref(): _SEED for t in graph.get_collection(_SEEDS)}
+        others |= {t.ref(): _NOTHING for t, is_data in zip(graph.inputs, are_data, strict=False)
+                   if not is_data}
+        outputs = self._add(Frame(graph), [others.get(t.ref(), _DATA) for t in graph.inputs], 1)
+        self.reached = {t.ref() for t, reach in zip(graph.outputs, outputs, strict=True)
+                        if reach == _DATA}
         return self
 
     def total(self):
@@ -74,27 +93,27 @@ class OpCounts:
         return rows(self.counts, self.counted_by_hand, self.notes, read)
 
     def _add(self, frame, reached, times, wanted=None):
-        """Add the counts of a graph; return which of its outputs data reaches.
+        """Add the counts of a graph; return what reaches each of its outputs.
 
-        `frame` holds the graph and what is known in it; `reached` says which of its inputs carry
-        data, rather than constants; `wanted` which of its outputs are used, all when left out.
+        `frame` holds the graph and what is known in it; `reached` says what reaches each of its
+        inputs; `wanted` which of its outputs are used, all when left out.
         """
         graph = frame.graph
-        reach = {t.ref() for t, r in zip(graph.inputs, reached, strict=False) if r}
+        reach = {t.ref(): r for t, r in zip(graph.inputs, reached, strict=False)}
         needed, marks = _needed(graph, wanted), set()
         for op in graph.get_operations():
-            if op not in needed or not any(t.ref() in reach for t in op.inputs):
+            flow = [reach.get(t.ref(), _NOTHING) for t in op.inputs]
+            if op not in needed or not (any(flow) or _draws_anew(op)):
                 continue
             if op.type in _OF_SHAPES:
                 continue  # known when traced: what follows is arithmetic of shapes
             if self._is_by_hand(op, times, marks):
-                outputs = [True] * len(op.outputs)
+                outputs = [_DATA] * len(op.outputs)
             else:
-                flow = [t.ref() in reach for t in op.inputs]
                 used = [t.ref() in needed for t in op.outputs]
                 outputs = self._add_op(op, flow, times, frame, used)
-            reach.update(t.ref() for t, r in zip(op.outputs, outputs, strict=False) if r)
-        return [t.ref() in reach for t in graph.outputs]
+            reach.update((t.ref(), r) for t, r in zip(op.outputs, outputs, strict=False))
+        return [reach.get(t.ref(), _NOTHING) for t in graph.outputs]
 
     def _is_by_hand(self, op, times, seen):
         """Whether an op is inside what is counted by hand; the first of a mark adds its counts."""
@@ -116,7 +135,7 @@ class OpCounts:
         return True
 
     def _add_op(self, op, flow, times, frame, used):
-        """Add the counts of one op, of whose outputs some are `used`; return where data goes."""
+        """Add the counts of one op, of whose outputs some are `used`; return what reaches each."""
         name = function_of(op)
         if name is not None:
             body = self._inside(op)
@@ -125,9 +144,11 @@ class OpCounts:
             self._merge(body, op)
             return outputs
         if op.type in _LOOPS:
-            return self._add_loop(op, flow, times, frame)
+            return self._add_loop(op, flow, times, frame, used)
         if op.type in _BRANCHES:
-            return self._add_branches(op, flow, times, frame)
+            return self._add_branches(op, flow, times, frame, used)
+        if _DATA not in flow and op.type not in DRAWS:
+            return [_SEED] * len(op.outputs)
         if op.type not in self.counters:
             raise TraceError(f"the op {op.type} at {op.name!r} has no counter; it is an entry of "
                              "TRACE_COUNTERS of tostoolkit.counting.backends.tensorflow_ops")
@@ -139,7 +160,7 @@ class OpCounts:
         if op.type in ALGORITHMS and counts:
             self.notes.append(f"{op.name}: counted by its standard algorithm "
                               f"({ALGORITHMS[op.type]}), a library chooses")
-        return [True] * len(op.outputs)
+        return [_DATA] * len(op.outputs)
 
     def _counted(self, op, flow, frame):
         """Return the counts of an op; what is constant of its inputs may change them."""
@@ -155,41 +176,42 @@ class OpCounts:
         for key, n in ops.items():
             self.counts[name][key] += n * times
 
-    def _add_loop(self, op, flow, times, frame):
+    def _add_loop(self, op, flow, times, frame, used):
+        wanted = _carried(op, used)
         steps, earlier = frame.steps(op)
         if steps is None:
             raise _UnknownLoop(f"the loop at {op.name!r} runs until the data end it, so its work "
                                "is unknown")
         if earlier:
             self.notes.append(f"{op.name}: all steps are counted of a loop that the data may end")
-        trial, flow = self._steps(op, flow, [(frame.in_loop(op), times * steps)])
+        trial, flow = self._steps(op, flow, wanted,
+                                  [(frame.in_loop(op), times * steps)])
         states = frame.states(op) if trial is None else None
         if states:  # what a step does depends on its number: each is counted alone
-            trial, flow = self._steps(
-                op, flow, [(frame.at_step(op, state), times) for state in states[:-1]])
+            trial, flow = self._steps(op, flow, wanted, [
+                (frame.at_step(op, state), times) for state in states[:-1]])
         if trial is None:
             raise _UnknownLoop(f"the loop at {op.name!r} holds one that runs until the data end "
                                "it, so its work is unknown")
         self._merge(trial, op)
         return flow
 
-    def _steps(self, op, flow, steps):
-        """Return the counts of a loop's steps and where data goes, None where one is unknown."""
+    def _steps(self, op, flow, wanted, steps):
+        """Return the counts of a loop's steps and what reaches it, None where one is unknown."""
         while True:  # until no further loop variable turns out to carry data
             trial, merged = self._inside(op), flow
             for frame, times in steps:
                 try:
-                    out = trial._add(frame, flow, times)
+                    out = trial._add(frame, flow, times, wanted)
                 except _UnknownLoop:
                     return None, flow
-                merged = [a or b for a, b in zip(merged, out, strict=True)]
+                merged = [max(pair) for pair in zip(merged, out, strict=True)]
             if merged == flow:
                 return trial, flow
             flow = merged
 
-    def _add_branches(self, op, flow, times, frame):
-        bodies = ([body_of(op, "then_branch"), body_of(op, "else_branch")] if "If" in op.type else
-                  [graph_of(op.graph, f.name, op.inputs[1:]) for f in op.get_attr("branches")])
+    def _add_branches(self, op, flow, times, frame, used):
+        bodies = _bodies(op)
         chosen = None if flow[0] else frame.value(op.inputs[0])
         if chosen is not None:  # known when traced: no choice
             chosen = (0 if chosen else 1) if "If" in op.type else min(
@@ -198,12 +220,13 @@ class OpCounts:
         trials, reached = [], []
         for body in bodies:
             trial = self._inside(op)
-            reached.append(trial._add(frame.inside(body, op.inputs[1:]), flow[1:], times))
+            reached.append(trial._add(frame.inside(body, op.inputs[1:]), flow[1:], times,
+                                      used))
             trials.append(trial)
         if len({t.total() for t in trials}) > 1:
             self.notes.append(f"{op.name}: the dearer branch of a conditional is counted")
         self._merge(max(trials, key=OpCounts.total), op)
-        return [flow[0] or any(outputs) for outputs in zip(*reached, strict=True)]
+        return [max(flow[0], *outputs) for outputs in zip(*reached, strict=True)]
 
     def _inside(self, op):
         """Return the empty counts of what an op holds; in the backward pass nothing is marked."""
@@ -218,6 +241,11 @@ class OpCounts:
             self.counts[full] += counts
             if name in inner.counted_by_hand:
                 self.counted_by_hand.add(full)
+
+
+def _draws_anew(op):
+    """Whether an op draws random numbers of no seed, which are others each time."""
+    return op.type in DRAWS and op.op_def.is_stateful
 
 
 def _is_backward(name):
@@ -259,9 +287,41 @@ def _reads(op, place):
     """Return the inputs that an output of an op is made of."""
     if op.type == "IdentityN":  # hands on each of its inputs by itself
         return [op.inputs[place]]
+    used = [i == place for i in range(len(op.outputs))]
+    if op.type in _LOOPS:
+        return [t for t, wanted in zip(op.inputs, _carried(op, used), strict=False) if wanted]
+    if op.type in _BRANCHES:
+        inside = [_taken(body, op.inputs[1:], used) for body in _bodies(op)]
+        return [op.inputs[0], *(t for taken in inside for t in taken)]
     name = function_of(op)
-    if name is None:
-        return op.inputs
-    inner = graph_of(op.graph, name, op.inputs)
-    needed = _needed(inner, [i == place for i in range(len(inner.outputs))])
-    return [t for t, inside in zip(op.inputs, inner.inputs, strict=False) if inside.ref() in needed]
+    return op.inputs if name is None else _taken(
+        graph_of(op.graph, name, op.inputs), op.inputs, used)
+
+
+def _taken(graph, inputs, used):
+    """Return the inputs of a function that those of its outputs which are `used` are made of."""
+    needed = _needed(graph, used)
+    return [t for t, inside in zip(inputs, graph.inputs, strict=False) if inside.ref() in needed]
+
+
+def _carried(loop, used):
+    """Return which of a loop's variables are needed, where those of its results are `used`.
+
+    What a step makes of one is needed where a later step, the loop's end or a user needs it.
+    """
+    cond, body = body_of(loop, "cond"), body_of(loop, "body")
+    for_end = _needed(cond)
+    wanted = [use or t.ref() in for_end for use, t in zip(used, cond.inputs, strict=True)]
+    while True:
+        needed = _needed(body, wanted)
+        more = [w or t.ref() in needed for w, t in zip(wanted, body.inputs, strict=True)]
+        if more == wanted:
+            return wanted
+        wanted = more
+
+
+def _bodies(op):
+    """Return the graphs of a conditional's branches."""
+    if "If" in op.type:
+        return [body_of(op, "then_branch"), body_of(op, "else_branch")]
+    return [graph_of(op.graph, f.name, op.inputs[1:]) for f in op.get_attr("branches")]

@@ -29,11 +29,19 @@ COMPLEX = {
     "RealDiv": {"mul": 6, "add": 3, "div": 2},  # (a conj b) / |b|^2
     "Reciprocal": {"mul": 2, "add": 1, "div": 2, "neg": 1},
     "ComplexAbs": {"mul": 2, "add": 1, "sqrt": 1}, "Angle": {"sin": 1},
-    "Exp": {"exp": 1, "sin": 2, "mul": 2}, "Equal": {"max": 2, "logic": 1},
+    "Exp": {"exp": 1, "sin": 2, "mul": 2}, "Equal": {"max": 2, "bool logic": 1},
 }
 #: Ops per pixel of a change of colour space, by the formulas of TensorFlow's kernels.
 RGB_TO_HSV = {"max": 9, "add": 7, "div": 2, "mul": 4, "select": 5}
 HSV_TO_RGB = {"mul": 7, "add": 10, "abs": 3, "max": 6}
+#: Draws of random numbers, of any seed or of none.
+DRAWS = frozenset((
+    "RandomStandardNormal", "RandomUniform", "RandomUniformInt", "StatelessRandomNormal",
+    "StatelessRandomNormalV2", "StatelessRandomUniform", "StatelessRandomUniformFullInt",
+    "StatelessRandomUniformFullIntV2", "StatelessRandomUniformInt", "StatelessRandomUniformIntV2",
+    "StatelessRandomUniformV2", "StatelessTruncatedNormal", "StatelessTruncatedNormalV2",
+    "TruncatedNormal",
+))
 #: Radius of the kernel with which an image is resampled.
 RADIUS = {"lanczos1": 1, "lanczos3": 3, "lanczos5": 5, "gaussian": 1.5, "box": 0.5, "triangle": 1,
           "keyscubic": 2, "mitchellcubic": 2}

@@ -10,6 +10,7 @@ Where the kernels of Keras' backends differ, this is what counts:
   contracts an ``einsum`` of three operands, and the zero whose sign ``argmax`` looks at.
 * A whole power is the multiplications of repeated squaring, and one division where it is negative;
   a power of a half is a root. Inverse hyperbolic functions are logarithms, as they are defined.
+* Logic on numbers takes the truth of each one, a conversion, and is one op on bools.
 * A running sum over n values is n - 1 additions. What is added at places (a scatter, a segment sum)
   is one addition a value, whatever the places: they may repeat.
 * A resize is the interpolation of its kernel, neighbour by neighbour, not a product with a matrix;
@@ -23,7 +24,7 @@ from collections import Counter
 from math import prod
 
 from ..rules.activations import elementwise, log_softmax, ops, softmax
-from .tensorflow_kernels import COMPLEX, CONSTANT_COUNTERS, KERNELS, dtype_of, size
+from .tensorflow_kernels import COMPLEX, CONSTANT_COUNTERS, DRAWS, KERNELS, dtype_of, size
 
 #: Ops per output element; the dtype is that of the first input.
 ELEMENTWISE = {
@@ -61,7 +62,7 @@ ELEMENTWISE = {
     "SqrtGrad": {"mul": 1, "div": 1},          # dy 0.5 / y
     "RsqrtGrad": {"mul": 4},                   # dy (-0.5) y^3
     "ReciprocalGrad": {"mul": 2, "neg": 1}, "InvGrad": {"mul": 2, "neg": 1},  # -dy y^2
-    "ReluGrad": {"max": 1, "select": 1}, "Relu6Grad": {"max": 2, "logic": 1, "select": 1},
+    "ReluGrad": {"max": 1, "select": 1}, "Relu6Grad": {"max": 2, "bool logic": 1, "select": 1},
     "LeakyReluGrad": {"max": 1, "mul": 1, "select": 1},
     "EluGrad": {"max": 1, "add": 1, "mul": 1, "select": 1},
     "SeluGrad": {"max": 1, "add": 1, "mul": 2, "select": 1},
@@ -284,11 +285,7 @@ TRACE_COUNTERS = {
     "Softmax": _softmax, "LogSoftmax": _softmax,
     "SoftmaxCrossEntropyWithLogits": _cross_entropy,
     "SparseSoftmaxCrossEntropyWithLogits": _cross_entropy,
-    **dict.fromkeys(("StatelessRandomUniformV2", "StatelessRandomNormalV2", "RandomUniform",
-                     "StatelessRandomUniform", "StatelessRandomNormal", "RandomStandardNormal",
-                     "StatelessTruncatedNormalV2", "StatelessRandomUniformFullIntV2",
-                     "StatelessRandomUniformIntV2", "StatelessRandomUniformInt",
-                     "StatelessRandomUniformFullInt"), _random),
+    **dict.fromkeys(DRAWS, _random),
     "AddN": _add_n, "AccumulateNV2": _add_n, "L2Loss": _l2_loss,
     **dict.fromkeys(("AssignAddVariableOp", "AssignSubVariableOp"), _assign_sum),
     **dict.fromkeys(("ResourceScatterAdd", "ResourceScatterSub"), _scatter("add")),

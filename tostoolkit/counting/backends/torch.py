@@ -6,14 +6,16 @@ It runs on fake tensors, which have a shape and no memory, under a mode that see
 Keras does not run the same arithmetic on PyTorch as on TensorFlow everywhere, and a trace says
 what is run. It differs in these; `torch_definitions` holds what is counted alike all the same:
 
-* dropout is x keep / (1 - rate) on PyTorch and a choice on TensorFlow, where the states of
-  generators count too; here a draw is one ``random``;
+* dropout is x keep / (1 - rate) on PyTorch and a choice on TensorFlow;
 * cross-entropy of integer labels is a log-softmax and a choice on PyTorch, one kernel on
   TensorFlow, which computes its gradient in the forward pass;
 * a recurrent layer is a loop on TensorFlow, whose steps are all alike; on PyTorch the first needs
-  no gradient of its states, the last no state that nobody reads, and the gradients of the slices
-  that gates are add up as whole tensors;
-* the gradient of an embedding is a table on PyTorch; indices are brought into range as int64;
+  no gradient of its states, the last no state that nobody reads (a masked one chooses none), and
+  the gradients of the slices that gates are add up as whole tensors;
+* the gradient of an embedding is a table on PyTorch;
+* adaptive pooling takes each window's own inputs; Keras on TensorFlow pools all windows of two
+  sizes and picks from both; an image is resampled by Keras, there by one kernel;
+* several variables are updated at once by code of Keras' own for PyTorch, not one by one;
 * attention whose values are not of the size of its keys scales both queries and keys;
 * the kernel's gradient of a batch of matrices is one product, on TensorFlow one a sample, and sums;
 * on a CPU, products of float16 are in float32, and those of small int8 matrices in int32.
@@ -32,10 +34,12 @@ from ..running_state import unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
 from .shared import (
+    are_data,
     counted_by_hand,
     learnt,
     needed_of,
     put_learnt,
+    reached_of,
     rows,
     run_call,
     variables_in,
@@ -66,13 +70,14 @@ def trace_call(call, by_user) -> CallCount:
             put_learnt(known, [fake_tensor(held) for _, _, held in known])
             tensors = list(map(fake_tensor, call.inputs))
             masks = [mask and fake_tensor(mask) for mask in call.masks]
-            with recorder.of(variables, [*tensors, *(m for m in masks if m is not None)]):
+            given = [*tensors, *(m for m in masks if m is not None)]
+            with recorder.of(variables, given, are_data(call)):
                 return run_call(call, tensors, masks)
 
     with says_how_to_count(call.path, call.kind):
         found = dearer(run)
     return CallCount(sum(found.counts.values(), Counter()), "trace", found.notes,
-                     needed_of(call, found.needed))
+                     needed_of(call, found.needed), reached_of(call, found.reached, bool))
 
 
 def trace_step(read, step, by_user) -> dict:

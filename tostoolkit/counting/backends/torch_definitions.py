@@ -1,8 +1,9 @@
 """What Keras computes by other formulas on PyTorch than on its other backends, by theirs.
 
 Both are the same functions. A trace runs these, so that what is counted of a model does not depend
-on the backend: the variance is the mean of (x - mean)^2, and a batch is normalised by
-x s + (beta - mean s), s = gamma / sqrt(variance + epsilon).
+on the backend: the variance is the mean of (x - mean)^2, a batch is normalised by
+x s + (beta - mean s), s = gamma / sqrt(variance + epsilon), and a lookup brings each index that it
+is given into range once, in the index's own format.
 """
 
 import numpy as np
@@ -57,6 +58,36 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     return x * inverse + shift
 
 
+def take_along_axis(x, indices, axis=None):
+    """Return the values at indices along an axis, as ``keras.ops.take_along_axis``."""
+    import keras
+
+    x, indices = map(keras.ops.convert_to_tensor, (x, indices))
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    axis = axis % x.dim()
+    indices = torch.where(indices < 0, indices + x.shape[axis], indices).long()
+    around = [1 if i == axis else max(x.shape[i], indices.shape[i]) for i in range(x.dim())]
+    x, indices = (t.expand([*around[:axis], t.shape[axis], *around[axis + 1:]])
+                  for t in (x, indices))
+    return torch.gather(x, axis, indices)
+
+
+def take(x, indices, axis=None):
+    """Return what stands at indices along an axis, as ``keras.ops.take``."""
+    import keras
+
+    x, indices = map(keras.ops.convert_to_tensor, (x, indices))
+    if axis is None:
+        x, axis = torch.reshape(x, (-1,)), 0
+    axis %= x.dim()
+    indices = torch.where(indices < 0, indices + x.shape[axis], indices)
+    if indices.dtype not in (torch.int32, torch.int64):
+        indices = indices.long()
+    found = torch.index_select(x, axis, torch.ravel(indices))
+    return torch.reshape(found, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1:]))
+
+
 def as_number(x):
     """Return a tensor without memory as it is, which has no value to convert; else its values."""
     if isinstance(x, FakeTensor) or not isinstance(x, torch.Tensor):
@@ -66,5 +97,5 @@ def as_number(x):
 
 
 #: Name of a function of Keras' backend -> its definition.
-DEFINITIONS = {"moments": moments, "batch_normalization": batch_normalization,
-               "convert_to_numpy": as_number}
+DEFINITIONS = {"moments": moments, "batch_normalization": batch_normalization, "take": take,
+               "take_along_axis": take_along_axis, "convert_to_numpy": as_number}

@@ -5,27 +5,46 @@ from collections import Counter
 import torch
 
 from ..rules.activations import ACTIVATIONS, GELU_TANH, elementwise, elu, ops
-from .torch_tensors import dtype_of
+from .torch_tensors import dtype_of, parts_of
 
 #: Ops per element of complex arithmetic, in the dtype of its parts.
-_COMPLEX = {"mul": {"mul": 4, "add": 2}, "add": {"add": 2}, "sub": {"add": 2}, "neg": {"neg": 2},
-            "abs": {"mul": 2, "add": 1, "sqrt": 1}, "polar": {"sin": 2, "mul": 2}}
+COMPLEX = {"mul": {"mul": 4, "add": 2}, "square": {"mul": 4, "add": 2}, "add": {"add": 2},
+           "sub": {"add": 2}, "rsub": {"add": 2}, "neg": {"neg": 2},
+           "div": {"mul": 6, "add": 3, "div": 2},  # (a conj b) / |b|^2
+           "reciprocal": {"mul": 2, "add": 1, "div": 2, "neg": 1},
+           "abs": {"mul": 2, "add": 1, "sqrt": 1}, "angle": {"sin": 1},
+           "exp": {"exp": 1, "sin": 2, "mul": 2}, "polar": {"sin": 2, "mul": 2}}
+#: The same, by a real number, where the op has two operands.
+_BY_REAL = {"mul": {"mul": 2}, "div": {"div": 2}}
 
 
 def complex_arithmetic(op):
     """Count arithmetic on complex numbers: that on their parts."""
-    part = next(t for t in (*op.inputs, *op.outputs) if t.is_complex()).dtype.to_real()
-    n, per_element = op.outputs[0].numel(), _COMPLEX.get(op.name)
-    if op.name == "mul" and not (len(op.inputs) == 2 and all(t.is_complex() for t in op.inputs)):
-        per_element = {"mul": 2}  # by a real number
-    if per_element is None:
+    part, _ = parts_of(next(t for t in (*op.inputs, *op.outputs) if t.is_complex()))
+    if op.name == "pow" and op.constant(op.get("exponent")) == 2:
+        per_element = COMPLEX["square"]
+    elif op.name in _BY_REAL and _is_by_real(op):
+        per_element = _BY_REAL[op.name]
+    elif op.name in COMPLEX:
+        per_element = COMPLEX[op.name]
+    else:
         raise ValueError("of the arithmetic of complex numbers it is not known")
-    return elementwise(str(part).removeprefix("torch."), n, per_element)
+    return elementwise(part, op.outputs[0].numel(), per_element)
+
+
+def _is_by_real(op):
+    """Whether one of two operands is no complex number; a divisor, where it matters."""
+    operands = [op.arguments.get("self"), op.arguments.get("other")]
+    real = [not (x.is_complex() if isinstance(x, torch.Tensor) else isinstance(x, complex))
+            for x in operands]
+    return real[1] or (real[0] and op.name == "mul")
 
 
 def per_output(per_element):
     """Return the counter of an op that takes so many ops an element of its result."""
     def count(op):
+        if _is_neutral(op) and op.inputs[0].dtype == op.outputs[0].dtype:
+            return Counter()
         if any(t.is_complex() for t in (*op.inputs, *op.outputs)):
             return complex_arithmetic(op)
         if _is_neutral(op):
@@ -92,6 +111,8 @@ def clamp(op):
 
 def power(op):
     """A power; x^2 and x^3 are products, and so are their inverses."""
+    if op.outputs[0].is_complex():
+        return complex_arithmetic(op)
     n, dtype, exponent = op.outputs[0].numel(), dtype_of(op.outputs[0]), op.get("exponent")
     per_element = {"pow": 1}
     value = op.constant(exponent)

@@ -18,6 +18,7 @@ import torch
 from torch._decomp import decomposition_table
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from ..calls import UPDATE_SCOPE
 from ..rules.layers import NoRule
@@ -25,7 +26,15 @@ from ..running_state import global_seed, is_seed
 from ..trace import TraceError
 from .torch_ops import TORCH_COUNTERS, each
 from .torch_tables import FACTORIES, OVERWRITES, RANDOM
-from .torch_tensors import TorchOp, fill_of, is_view, is_whole, tensors_in, written_by
+from .torch_tensors import (
+    TorchOp,
+    fill_of,
+    is_view,
+    is_whole,
+    tensors_in,
+    too_large,
+    written_by,
+)
 
 _LIFTS = ("lift", "lift_fresh", "lift_fresh_copy")
 #: So many choices by the data end in an error: a loop that runs until the data end it.
@@ -53,13 +62,15 @@ class Node(NamedTuple):
 class Found(NamedTuple):
     """What is counted: (scope, is backward) -> Counter, and which of these a user's counter gave.
 
-    `needed` says of each input whether the outputs need it, `notes` what to know of the counts.
+    `needed` says of each input whether the outputs need it, `notes` what to know of the counts;
+    `reached`, in the structure of what ran returns, of each tensor whether data reach it.
     """
 
     counts: dict
     by_hand: set
     needed: list
     notes: tuple = ()
+    reached: Any = None
 
 
 class Recorder(TorchDispatchMode):
@@ -83,14 +94,15 @@ class Recorder(TorchDispatchMode):
         self._scopes = []
         self._first = torch._C._autograd._get_sequence_nr()
 
-    def of(self, variables, inputs=()):
+    def of(self, variables, inputs=(), are_data=()):
         """Return the recorder, told which of Keras' variables random numbers come from.
 
-        The `inputs` are those of which `dearer` says whether they are needed.
+        The `inputs` are those of which `dearer` says whether they are needed; `are_data` says of
+        each whether it is data.
         """
         self.inputs = len(inputs)
-        for tensor in inputs:
-            self._add(Counter(), ("", False), (), [tensor], DATA)
+        for tensor, is_data in zip(inputs, are_data, strict=True):
+            self._add(Counter(), ("", False), (), [tensor], DATA if is_data else 0)
         for variable in (*variables, global_seed()):
             if is_seed(variable):
                 self._reach[self._key(variable.value)] = SEED
@@ -110,7 +122,12 @@ class Recorder(TorchDispatchMode):
             if decomposed is not NotImplemented:
                 return decomposed
         scope = self._where()
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError as error:
+            if "overflow" in str(error):
+                self._refuse(too_large(f"what {func} makes"))
+            raise
         self._record(func, name, args, kwargs, result, scope)
         return result
 
@@ -296,7 +313,13 @@ class Recorder(TorchDispatchMode):
                 if isinstance(node.counts, Exception):
                     raise node.counts
                 counts[node.scope] += node.counts
-        return Found(counts, by_hand, [number in needed for number in range(self.inputs)])
+        return Found(counts, by_hand, [number in needed for number in range(self.inputs)],
+                     reached=tree_map(self._is_reached, outputs))
+
+    def _is_reached(self, thing):
+        """Whether data, or the state of a generator, reach what ran returns."""
+        return isinstance(thing, torch.Tensor) and bool(
+            self._reach.get(self._key(thing), isinstance(thing, FakeTensor)))
 
     def _needed(self, outputs):
         keys = {self._key(t) for t in tensors_in(outputs)}

@@ -6,6 +6,7 @@ are those of these formulas.
 
 from math import prod
 
+from .. import algorithms
 from ..rules.activations import elementwise, ops, softmax, softmax_gradient
 from .torch_tensors import dtype_of
 
@@ -33,16 +34,22 @@ def attention(op):
     """softmax(q k' scale + mask) v."""
     q, v, scores = op.arguments["query"], op.arguments["value"], _scores(op)
     mask = op.get("attn_mask") is not None or op.get("is_causal")
-    counts = ops(dtype_of(q), mac=scores * (q.shape[-1] + v.shape[-1]), mul=scores,
-                 add=scores if mask else 0)
+    counts = ops(dtype_of(q), mac=scores * (q.shape[-1] + v.shape[-1]),
+                 mul=scores * _is_scaled(op), add=scores if mask else 0)
     return counts + softmax(dtype_of(q), scores, op.arguments["key"].shape[-2])
 
 
 def attention_gradient(op):
     """The gradients of both products and of the softmax between them."""
     q, v, scores = op.arguments["query"], op.arguments["value"], _scores(op)
-    return (ops(dtype_of(q), mac=2 * scores * (q.shape[-1] + v.shape[-1]), mul=scores)
+    return (ops(dtype_of(q), mac=2 * scores * (q.shape[-1] + v.shape[-1]),
+                mul=scores * _is_scaled(op))
             + softmax_gradient(dtype_of(q), scores, op.arguments["key"].shape[-2]))
+
+
+def _is_scaled(op):
+    """Whether the scores are scaled, as they are by 1 / sqrt(width) where nothing is said."""
+    return op.get("scale", op.arguments["query"].shape[-1] ** -0.5) != 1
 
 
 def _scores(op):
@@ -194,6 +201,17 @@ def resize_gradient(op):
     return elementwise(dtype_of(y), y.numel(), _NEIGHBOURS.get(kind, {"add": 1}))  # the nearest
 
 
+def resampled(op):
+    """A widened kernel along the rows, then along the columns: MACs."""
+    x, y = op.arguments["self"], op.outputs[0]
+    if op.get("align_corners"):
+        raise ValueError("of an image whose corners are aligned it is not known")
+    radius = 2 if "bicubic" in op.name else 1
+    rows, columns = (algorithms.resampled(n, m, m / n, 0, radius, True)
+                     for n, m in zip(x.shape[-2:], y.shape[-2:], strict=True))
+    return ops(dtype_of(y), mac=prod(x.shape[:2]) * (columns * x.shape[-2] + rows * y.shape[-1]))
+
+
 def grid_sample(op):
     """Of each place ((x + 1) size - 1) / 2 along both axes, then four neighbours, or one."""
     y, grid = op.outputs[0], op.arguments["grid"]
@@ -260,6 +278,7 @@ KERNELS = {
     **{f"{private}upsample_{kind}_backward": resize_gradient for private in ("", "_")
        for kind in (*_NEIGHBOURS, *(f"nearest{exact}{n}d" for exact in ("", "_exact")
                                     for n in (1, 2, 3)))},
+    **dict.fromkeys(("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"), resampled),
     "grid_sampler_2d": grid_sample,
     **dict.fromkeys(("nll_loss_forward", "nll_loss2d_forward"), nll_loss),
     **dict.fromkeys(("nll_loss_backward", "nll_loss2d_backward"), nll_loss_gradient),

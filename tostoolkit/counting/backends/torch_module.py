@@ -7,7 +7,7 @@ import torch
 from torch.nn.modules import module as hooks
 
 from ..calls import CallCount
-from .shared import code_of
+from .shared import code_of, titled
 from .torch_runs import dearer
 from .torch_tensors import fake_tensor
 
@@ -55,7 +55,7 @@ def trace_function(module, arguments) -> dict:
     given, named = ((), arguments) if isinstance(arguments, dict) else (arguments, {})
 
     def run(recorder, fake):
-        with code_of(kind, _SHAPES_ALONE), torch.no_grad(), _unfused(), fake:
+        with code_of(_SHAPES_ALONE), torch.no_grad(), _unfused(), fake:
             state = {name: fake_tensor(t) for name, t in (*module.named_parameters(),
                                                     *module.named_buffers())}
             args = [_argument(value) for value in given]
@@ -65,7 +65,8 @@ def trace_function(module, arguments) -> dict:
 
     try:
         module.eval()
-        found = dearer(run)
+        with titled(kind):
+            found = dearer(run)
     finally:
         for part in trained:
             part.training = True
@@ -103,13 +104,14 @@ def _paths(names, called):
 @contextmanager
 def _unfused():
     """Return a context in which recurrent and attention modules run op by op."""
-    fused = torch.backends.mha.get_fastpath_enabled()
+    fused, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._set_mkldnn_enabled(False)
     try:
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield
+        yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
+        torch._C._set_mkldnn_enabled(onednn)
 
 
 def _argument(value):

@@ -8,12 +8,14 @@ consists of, or else an error, never nothing.
 """
 
 from collections import Counter
+from math import prod
 
 import torch
 
-from ..rules.activations import log_softmax, ops, softmax, softmax_gradient
+from ..rules.activations import elementwise, log_softmax, ops, softmax, softmax_gradient
 from .torch_algorithms import ALGORITHMS
 from .torch_elementwise import (
+    COMPLEX,
     cast,
     choice,
     clamp,
@@ -32,7 +34,7 @@ from .torch_elementwise import (
 )
 from .torch_kernels import KERNELS
 from .torch_tables import COMPARISONS, ELEMENTWISE, FACTORIES, LOGIC, MOVEMENT, RANDOM, REDUCTIONS
-from .torch_tensors import TorchOp, dtype_of, tensors_in
+from .torch_tensors import TorchOp, dtype_of, parts_of, tensors_in
 
 
 def _reduced(op):
@@ -40,11 +42,24 @@ def _reduced(op):
     if op.get("other") is not None:  # max(x, y)
         return per_output({kind: 1})(op)
     n, rows, like = op.inputs[0].numel(), op.outputs[0].numel(), op.outputs[0]
+    if op.inputs[0].is_complex():
+        ends = ops(parts_of(like)[0], div=2 * rows if final and n > rows else 0)
+        return _joined(op, kind, max(n - rows, 0)) + ends
     if kind in ("max", "logic"):
         like = op.inputs[0]
     counts = ops(dtype_of(like), **{kind: max(n - rows, 0)}) + converted(op.inputs, like)
     ends = final and n > rows  # the mean of one value is that value
     return counts + (ops(dtype_of(like), **{final: rows}) if ends else Counter())
+
+
+def _joined(op, kind, n):
+    """Return the counts of `n` values that are joined to others: of a complex number, its parts."""
+    dtype, parts = parts_of(op.outputs[0])
+    if parts == 1:
+        return ops(dtype, **{kind: n})
+    if kind not in COMPLEX:
+        raise ValueError("of the arithmetic of complex numbers it is not known")
+    return elementwise(dtype, n, COMPLEX[kind])
 
 
 def _variance(op):
@@ -76,15 +91,15 @@ def _products(op):
     """A product of matrices, or of each of a batch, and what it is added to."""
     a = op.arguments[{"addmm": "mat1", "addbmm": "batch1", "baddbmm": "batch1", "addmv": "mat"}
                      .get(op.name, "self")]
-    result, dtype = op.outputs[0], dtype_of(a)
-    length = a.shape[-1]
+    result, (dtype, parts) = op.outputs[0], parts_of(a)
+    length = a.shape[-1] * parts * parts  # a product of complex numbers is four of their parts
     if not op.name.startswith(("add", "badd")):
         return ops(dtype, mac=result.numel() * length)
     n, batch = result.numel(), a.shape[0] if op.name == "addbmm" else 1
     alpha, beta = op.get("alpha", 1), op.get("beta", 1)
     scaled = op.arguments["self"].numel() if beta not in (0, 1) else 0
-    return ops(dtype, mac=n * length * batch, add=n if beta else 0,
-               mul=(n if alpha != 1 else 0) + scaled)
+    return ops(dtype, mac=n * length * batch, add=n * parts if beta else 0,
+               mul=((n if alpha != 1 else 0) + scaled) * parts)
 
 
 def _rows(function):
@@ -102,8 +117,30 @@ def _log_softmax_gradient(dtype, n, length):
     return ops(dtype, exp=n, mul=n, add=2 * n - n // length)
 
 
-def _per_input(kind):
-    return lambda op: ops(dtype_of(op.outputs[0]), **{kind: op.inputs[0].numel()})
+def _running(kind):
+    """Return the counter of running sums, or the like: all values but the first of each row."""
+    def count(op):
+        x = op.inputs[0]
+        length = x.shape[op.arguments["dim"]] if x.dim() else 1
+        return _joined(op, kind, x.numel() - x.numel() // max(length, 1)) + (
+            Counter() if x.is_complex() else converted(op.inputs, op.outputs[0]))
+    return count
+
+
+def _trilinear(op):
+    """Sums of products of three: those of the first two, summed where the third has no axis."""
+    factors = [op.arguments[name] for name in ("i1", "i2", "i3")]
+    sizes = []
+    for i, factor in enumerate(factors, 1):
+        shape = list(factor.shape)
+        for axis in sorted(op.arguments[f"expand{i}"]):
+            shape.insert(axis, 1)
+        sizes.append(shape)
+    first = [max(a, b) for a, b in zip(*sizes[:2], strict=True)]
+    summed = set(op.arguments["sumdim"]) & set(op.arguments["expand3"])
+    left = [1 if axis in summed else n for axis, n in enumerate(first)]
+    both = prod(max(a, b) for a, b in zip(left, sizes[2], strict=True))
+    return ops(dtype_of(op.outputs[0]), mac=prod(first) + both)
 
 
 def _scattered(op):
@@ -131,7 +168,8 @@ def _embedding_bag(op):
     joined = (rows * y.shape[-1]) - y.numel()
     kind = ("add", "add", "max")[op.get("mode", 0)]
     mean = y.numel() if op.get("mode", 0) == 1 else 0
-    return ops(dtype_of(y), **{kind: joined}, div=mean)
+    weighted = rows * y.shape[-1] if op.get("per_sample_weights") is not None else 0
+    return ops(dtype_of(y), **{kind: joined}, div=mean, mul=weighted)
 
 
 def _random(op):
@@ -179,8 +217,8 @@ TORCH_COUNTERS = {
     "_softmax": _rows(softmax), "_log_softmax": _rows(log_softmax),
     "_softmax_backward_data": _rows(softmax_gradient),
     "_log_softmax_backward_data": _rows(_log_softmax_gradient), "_safe_softmax": _rows(softmax),
-    "cumsum": _per_input("add"), "cumprod": _per_input("mul"),
-    **dict.fromkeys(("cummax", "cummin"), _per_input("max")),
+    "cumsum": _running("add"), "cumprod": _running("mul"),
+    **dict.fromkeys(("cummax", "cummin"), _running("max")), "_trilinear": _trilinear,
     **dict.fromkeys(("index_put", "_index_put_impl", "_unsafe_index_put", "index_add",
                      "scatter_add", "scatter_reduce", "index_reduce", "scatter"), _scattered),
     "embedding_dense_backward": _embedding_gradient, "_embedding_bag": _embedding_bag,

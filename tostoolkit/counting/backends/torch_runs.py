@@ -1,11 +1,13 @@
 """A run on PyTorch's fake tensors, recorded: twice where a condition on the data decides it."""
 
+import logging
 import sys
 from collections import Counter
 from contextlib import contextmanager
 
 from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_map
 
 from ..running_state import current_scope
 from ..trace import TraceError
@@ -39,6 +41,17 @@ def _without_triton():
             del sys.modules["triton"]
 
 
+@contextmanager
+def _quiet():
+    """Return a context in which PyTorch does not log an error that is raised as well."""
+    logger = logging.getLogger(fake_tensor.__name__)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def dearer(run):
     """Return the `Found` of what runs; `run` takes a recorder and a mode of fake tensors.
 
@@ -49,7 +62,7 @@ def dearer(run):
     for choice in (True, False):
         recorder = Recorder(current_scope, choice)
         try:
-            with _constants(), _without_triton():
+            with _constants(), _without_triton(), _quiet():
                 outputs = run(recorder, FakeTensorMode(allow_non_fake_inputs=True))
             found.append(recorder.counts(outputs))
         except TraceError as error:
@@ -63,4 +76,7 @@ def dearer(run):
         raise errors[0]
     dear = max(found, key=lambda f: sum(map(Counter.total, f.counts.values())))
     needed = [any(each) for each in zip(*(f.needed for f in found), strict=True)]
-    return dear._replace(needed=needed, notes=notes)
+    reached = found[0].reached
+    if len(found) > 1:
+        reached = tree_map(lambda *each: any(each), *(f.reached for f in found))
+    return dear._replace(needed=needed, notes=notes, reached=reached)

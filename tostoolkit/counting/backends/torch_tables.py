@@ -43,7 +43,8 @@ ELEMENTWISE = {
     "hardtanh_backward": ACTIVATIONS["relu6"].gradient,
     "softplus_backward": ACTIVATIONS["softplus"].gradient,
     # g h + g x h' / 6, h the gate and h' 1 within it
-    "hardswish_backward": {"add": 1, "max": 2, "div": 1, "mul": 2, "logic": 1, "select": 1},
+    "hardswish_backward": {"add": 1, "max": 2, "div": 1, "mul": 2, "bool logic": 1,
+                           "select": 1},
     "log_sigmoid_backward": {"neg": 1, "sigmoid": 1, "mul": 1},
     "hardshrink_backward": {"abs": 1, "max": 1, "select": 1},
     "softshrink_backward": {"abs": 1, "max": 1, "select": 1},

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 
 import torch
+
+from ..trace import TraceError
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,17 @@ def dtype_of(tensor):
     return name.removeprefix("u")
 
 
+def parts_of(tensor):
+    """Return the name of the dtype of a number's parts, and how many these are: of a complex two.
+
+    >>> parts_of(torch.zeros(3, dtype=torch.complex64)), parts_of(torch.zeros(3))
+    (('float32', 2), ('float32', 1))
+    """
+    if tensor.is_complex():
+        return str(tensor.dtype.to_real()).removeprefix("torch."), 2
+    return dtype_of(tensor), 1
+
+
 def torch_dtype(dtype):
     """Return a PyTorch dtype, of which some of Keras' are wider than they say."""
     if isinstance(dtype, torch.dtype):
@@ -46,7 +60,21 @@ def torch_dtype(dtype):
 
 def fake_tensor(tensor):
     """Return a tensor without memory, like one, or like what has its shape and dtype."""
-    return torch.empty(tuple(tensor.shape), dtype=torch_dtype(tensor.dtype))
+    shape, dtype = tuple(tensor.shape), torch_dtype(tensor.dtype)
+    if prod(shape) * dtype.itemsize >= 2**63:
+        raise too_large(f"a tensor of shape {shape}")
+    return torch.empty(shape, dtype=dtype)
+
+
+def too_large(what) -> TraceError:
+    """Return the error of a tensor that is larger than PyTorch can say.
+
+    >>> print(too_large("a tensor of shape (9, 9)"))
+    batch_size: a tensor of shape (9, 9) has more bytes than PyTorch can number (2^63); count at a \
+smaller batch_size, batch_size=1 say, and multiply
+    """
+    return TraceError(f"batch_size: {what} has more bytes than PyTorch can number (2^63); count at "
+                      "a smaller batch_size, batch_size=1 say, and multiply")
 
 
 def tensors_in(structure):

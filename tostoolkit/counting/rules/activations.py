@@ -56,8 +56,18 @@ GELU_TANH = {"mul": 6, "add": 2, "tanh": 1}
 
 
 def elementwise(dtype, n, per_element):
-    """Return the counts of `n` elements that each take the ops `per_element`."""
-    return ops(dtype, **{op: n * k for op, k in per_element.items()})
+    """Return the counts of `n` elements that each take the ops `per_element`.
+
+    An op in another dtype has it before its name.
+
+    >>> elementwise("float32", 3, {"max": 2, "bool logic": 1})
+    Counter({('float32', 'max'): 6, ('bool', 'logic'): 3})
+    """
+    counts = Counter()
+    for op, k in per_element.items():
+        own, _, name = op.rpartition(" ")
+        counts += ops(own or dtype, **{name: n * k})
+    return counts
 
 
 def softmax(dtype, n, length):
@@ -127,10 +137,10 @@ ACTIVATIONS = MappingProxyType({
     "leaky_relu": Activation(  # max(x, slope x)
         {"mul": 1, "max": 1}, {"max": 1, "mul": 1, "select": 1}, "LeakyRelu"),
     "hard_sigmoid": Activation(  # relu6(x + 3) / 6
-        {"add": 1, "max": 2, "div": 1}, {"div": 1, "logic": 1, "max": 2, "select": 1},
+        {"add": 1, "max": 2, "div": 1}, {"div": 1, "max": 2, "bool logic": 1, "select": 1},
         "HardSigmoid"),
     "relu6": Activation(  # min(max(x, 0), 6)
-        {"max": 2}, {"max": 2, "logic": 1, "select": 1}, "Relu6"),
+        {"max": 2}, {"max": 2, "bool logic": 1, "select": 1}, "Relu6"),
     "hard_silu": Activation(  # x hard_sigmoid(x)
         {"add": 1, "max": 2, "div": 1, "mul": 1}, None, "HardSilu"),
     "log_softmax": Activation({}, None, "LogSoftmax", log_softmax),

@@ -106,7 +106,7 @@ def _dropout_forward(call):
     if call.layer.rate == 0 or call.layer.noise_shape is not None:
         raise lc.NoRule("dropout of nothing, or of a shape of its own")
     # a draw, whether it is above the rate, and the input over the share kept, where it is
-    return ops(DTYPE, max=n, mul=n, random=n, select=n) + ops("int64", add=2, convert=2, rem=2)
+    return ops(DTYPE, max=n, mul=n, random=n, select=n)
 
 
 def _dropout_gradient(call, wanted, is_logits):

@@ -42,8 +42,7 @@ WITH_NUMBERS = {"Add": (0,), "Subtract": (0,), "Multiply": (1,), "Divide": (1,),
 MOVEMENT = (
     "BroadcastTo", "Copy", "Diagonal", "ExpandDims", "Flip", "GetItem", "Moveaxis", "Pad", "Ravel",
     "Repeat", "Reshape", "Roll", "Slice", "Split", "Squeeze", "StopGradient", "Swapaxes", "Take",
-    "TakeAlongAxis", "Tile", "Transpose", "Unstack", "DepthToSpace", "SpaceToDepth", "ZerosLike",
-    "OnesLike",
+    "TakeAlongAxis", "Tile", "Transpose", "Unstack", "DepthToSpace", "SpaceToDepth",
 )
 JOINS = ("Concatenate", "Hstack", "Stack", "Vstack")
 
@@ -218,6 +217,9 @@ def _moved(call):
     _dtype(call)
     if len(call.inputs) != 1:
         _no_rule(call, "several tensors")
+    args, kwargs = call.arguments(call.inputs)
+    if not isinstance((*args, *kwargs.values())[0], Tensor):
+        _no_rule(call, "a tensor that says where constants go")
     return Counter()
 
 

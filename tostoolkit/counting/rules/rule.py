@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 from ..calls import Tensor
-from ..introspection import is_as_shipped, kind_of
+from ..introspection import kind_of
 from ..layer_state import (
     argument,
     bound_arguments,
     constructor_arguments,
     hands_mask_on,
+    is_as_shipped,
     parts_of,
     weight_names,
 )
@@ -38,6 +39,9 @@ CHANGE_NOTHING_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
 
 #: Floating-point formats of 16 bits, in which Keras computes parts of some layers in float32.
 HALF = ("bfloat16", "float16")
+#: Attribute that says whether there is a weight -> that weight. Where one of them is changed after
+#: the layer was built they may differ, and which of them counts is for the layer's code to say.
+FLAGS = (("use_bias", "bias"), ("center", "beta"), ("scale", "gamma"), ("use_scale", "scale"))
 #: Dtypes of indices that are looked up as they are.
 INDICES = ("int32", "int64")
 
@@ -122,8 +126,14 @@ class Rule:
             if value is not default and not (_absent(value) and _absent(default)) and (
                     type(value) is not type(default) or value != default):
                 return f"its {name} is {value!r}"
-        unknown = weight_names(layer) - weights
-        return f"a weight {min(unknown)!r}" if unknown else None
+        held = weight_names(layer)
+        unknown = held - weights or {name for name in held if vars(layer).get(name, ...) is None}
+        if unknown:
+            return f"a weight {min(unknown)!r}"
+        changed = [flag for flag, weight in FLAGS
+                   if hasattr(layer, flag) and hasattr(layer, weight) and layer.built
+                   and bool(getattr(layer, flag)) != (getattr(layer, weight) is not None)]
+        return f"its {changed[0]} has changed since it was built" if changed else None
 
     def _unknown_inputs(self, call, dtype):
         for t in call.inputs:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount
-from ..introspection import is_as_shipped
+from ..layer_state import is_as_shipped
 from .activations import ops, softmax
 from .gradients import DTYPE, GRADIENTS
 from .layers import NoRule
@@ -96,7 +96,7 @@ def count_step(read, step, count_call, by_user) -> dict | None:
     >>> from tostoolkit.counting.introspection import inspect
     >>> from tostoolkit.counting.walk import read_calls
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="out")])
-    >>> rows = count_step(read_calls(inspect(model), 2), compiled(model, "mse", "sgd"),
+    >>> rows = count_step(read_calls(inspect(model), 2), compiled(inspect(model), "mse", "sgd"),
     ...                   count_call, lambda layer, kind: None)
     >>> rows["out", "backward"].counts
     Counter({('float32', 'mac'): 64, ('float32', 'add'): 4})

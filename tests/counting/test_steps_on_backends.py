@@ -79,7 +79,8 @@ UPDATES = {
     "torch": {**each("Adam, AdamW", f32("add div mul pow sqrt")),
               **each("Adamax, Nadam", f32("add mul pow")),
               **each("Adadelta, Ftrl", f32("mul")), "clipped, averaged": f32("add mul"),
-              "scaled": f32("abs max") | {"bool logic"}},  # |g| is compared with infinity
+              "scaled": f32("abs max") | {"bool logic"},  # |g| is compared with infinity
+              "accumulated": f32("mul")},  # sums are cleared by a product with zero
     # variables without a gradient are updated by zeros; steps are counted in both branches
     "jax": {"none for one": f32("add mul"), "scaled": {"float32 mul", "int add", "int max"},
             "accumulated": {"int add", "int max", "int rem"}},

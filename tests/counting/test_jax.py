@@ -452,6 +452,30 @@ def test_reports_and_comparisons_take_functions():
         "tanh", "exp"]
 
 
+def test_views_of_a_report_take_functions():
+    """A named scope is a layer; the bytes of the whole have a row of their own."""
+    pytest.importorskip("matplotlib")
+    report = tos.transistor_ops(mlp, "cmos", 5, input_shape=[PARAMS, (8,)])
+    shares = report.shares.set_index(["by", "kind"]).share
+    costs = tos.load_cost_table("cmos").costs
+    by_hand = {"mac": 5 * (8 * 16 + 16 * 4), "add": 5 * 20, "max": 5 * 20}
+    by_hand = {op: n * costs[F, op] for op, n in by_hand.items()}
+    assert shares["op"].to_dict() == pytest.approx(
+        {op: cost / sum(by_hand.values()) for op, cost in by_hand.items()})
+    assert shares["layer"].to_dict() == pytest.approx({"scope": 1.0, "function": 0.0})
+    assert "dearest layers (3 of 3)" in str(report)
+    html = report._repr_html_()
+    assert all(name in html for name in ("layer0", "layer1", "mlp"))
+    left, right = report.plot().axes
+    assert [tick.get_text() for tick in left.get_yticklabels()] == [
+        f"{op} {F}" for op in sorted(by_hand, key=by_hand.get, reverse=True)]
+    assert [tick.get_text() for tick in right.get_yticklabels()] == ["layer0", "layer1"]
+    assert report.under("flops").total == 2 * report.macs + 5 * 20
+    idle = tos.transistor_ops(lambda x: x.T, "cmos", 5, input_shape=(8,))
+    assert (idle.total, idle.shares.share.sum()) == (0, 0)
+    assert "nothing is computed" in str(idle)
+
+
 @pytest.mark.parametrize("shape", [8, (8,), [(8,)], spec(2, 8), [jnp.zeros((2, 8))],
                                    {"x": (8,)}, {"x": spec(2, 8)}])
 def test_an_argument_may_be_given_in_many_ways(shape):

@@ -143,7 +143,9 @@ def test_algorithms_count_as_published(torch_counts):
         "fft": f32(add=3 * 36, mul=3 * 24), "inverse fft": f32(add=3 * 36, mul=3 * 24 + 24),
         # Golub and Van Loan, algorithm 4.2.2: (n^3 - n) / 6 MACs
         "cholesky": f32(div=3, mac=4, sqrt=3),
-        "sort": f32(max=3 * 8 * 3)}
+        "sort": f32(max=3 * 8 * 3),
+        # the first of a row is as it was
+        "running sum": f32(add=2 * 8), "running product": f32(mul=3 * 7)}
 
 
 def test_random_numbers_are_one_random_each(torch_counts):

@@ -30,6 +30,13 @@ CASES = {
     "int8 + int32": (ops.add, (INT8, INT32), {"int8 convert": 12, "int32 add": 12}),
     "int32 / int32": (ops.divide, (INT32, INT32), {"int32 convert": 24, "div": 12}),
     "int32 // int32": (ops.floor_divide, (INT32, INT32), {"int32 div": 12, "int32 round": 12}),
+    "uint8 + uint8": (ops.add, (UINT8, UINT8), {"int8 add": 12}),
+    "uint8 + int8": (ops.add, (UINT8, INT8), {"int8 convert": 24, "int16 add": 12}),
+    "greater of uint8": (ops.greater, (UINT8, UINT8), {"int8 max": 12}),
+    "relu of uint8": (ops.relu, (UINT8,), {"int8 max": 12}),
+    "square of uint32": (ops.square, (((4, 3), "uint32"),), {"int32 mul": 12}),
+    "minimum of uint8, a row": (lambda x: ops.min(x, axis=-1), (UINT8,), {"int8 max": 8}),
+    "square of bool": (ops.square, (BOOL,), {"bool convert": 12, "int32 mul": 12}),
     "bool x float": (ops.multiply, (BOOL, X), {"bool convert": 12, "mul": 12}),
     "bool + bool": (ops.logical_or, (BOOL, BOOL), {"bool logic": 12}),
     "int32 x 2": (lambda x: x * 2, (INT32,), {"int32 mul": 12}),
@@ -87,6 +94,11 @@ CASES = {
             "mul": 12, "tanh": 12}),
     "map of a reduction": (lambda x: ops.map(ops.max, x), (X,), {"max": 8}),
     "map in a map": (lambda x: ops.map(lambda r: ops.map(ops.sqrt, r), x), (X,), {"sqrt": 12}),
+    "scan of a loop": (lambda x: ops.scan(
+        lambda c, r: (ops.fori_loop(0, 2, lambda i, v: ops.tanh(v) + r, c), c),
+        ops.zeros((3,)), x)[0], (X,), {"tanh": 24, "add": 24}),
+    "loop from 2 to 9": (lambda x: ops.fori_loop(
+        2, 9, lambda i, v: ops.exp(v) * 0.5, x), (X,), {"exp": 84, "mul": 84}),
     "backwards scan": (lambda x: ops.scan(
         lambda c, a: (ops.maximum(c, a), a), ops.zeros((3,)), x, reverse=True)[0], (X,), {
             "max": 12}),

@@ -222,7 +222,9 @@ def algorithms():
     return {"fft": of(torch.fft.rfft, tensor(3, 8)),
             "inverse fft": of(lambda x: torch.fft.irfft(x, n=8), tensor(3, 5, dtype="complex64")),
             "cholesky": of(torch.linalg.cholesky, tensor(3, 3)),
-            "sort": of(lambda x: x.sort().values, tensor(3, 8))}
+            "sort": of(lambda x: x.sort().values, tensor(3, 8)),
+            "running sum": of(lambda x: x.cumsum(0), tensor(3, 8)),
+            "running product": of(lambda x: x.cumprod(-1), tensor(3, 8))}
 
 
 @case

@@ -18,9 +18,12 @@ from typing import NamedTuple
 def ops(dtype, **counts):
     """Return a Counter of ``(dtype, op)`` keys; zero counts are left out.
 
-    >>> ops("float32", mul=3, add=0)
-    Counter({('float32', 'mul'): 3})
+    Unsigned integers count as signed ones.
+
+    >>> ops("float32", mul=3, add=0), ops("uint8", add=3)
+    (Counter({('float32', 'mul'): 3}), Counter({('int8', 'add'): 3}))
     """
+    dtype = dtype.removeprefix("u") if dtype.startswith("uint") else dtype
     found = Counter()
     for op, n in counts.items():  # a Counter of a dict takes three times as long
         if n:

@@ -371,6 +371,12 @@ FUNCTIONS = {
     "the largest": (lambda x: jax.lax.top_k(x, 2)[0], [(9,)], {"max": 18}),
     "draws": (lambda x: x + jax.random.normal(jax.random.key(0), (2, 3)), [(3,)],
               {"random": 6, "add": 6}),
+    # (a b) c at 2 3 5 + 2 5 4, as a (b c) takes 3 5 4 + 2 3 4
+    "a product of three": (lambda a, b, c: jnp.einsum("ij,jk,kl->il", a, b, c),
+                           [(3,), spec(3, 5), spec(5, 4)], {"mac": 70}),
+    "a product of two constants": (
+        lambda a: jnp.einsum("kl,ij,jk->il", a, jnp.ones((2, 3)), jnp.ones((3, 5))),
+        [spec(5, 4)], {"mac": 40}),
     "convolution": (conv, [(8, 7, 3), spec(3, 3, 3, 4)], {"mac": 2 * 6 * 5 * 4 * 9 * 3}),
     "taps on padding": (partial(conv, padding="SAME", strides=(2, 2)),
                         [(8, 7, 3), spec(3, 3, 3, 4)], {"mac": 2 * 4 * 4 * 4 * 9 * 3}),
@@ -444,6 +450,30 @@ def test_reports_and_comparisons_take_functions():
     assert report.coverage == {"trace": 2}
     assert tos.compare([jnp.tanh, jnp.exp], "cmos", input_shape=(8,)).index.tolist() == [
         "tanh", "exp"]
+
+
+def test_views_of_a_report_take_functions():
+    """A named scope is a layer; the bytes of the whole have a row of their own."""
+    pytest.importorskip("matplotlib")
+    report = tos.transistor_ops(mlp, "cmos", 5, input_shape=[PARAMS, (8,)])
+    shares = report.shares.set_index(["by", "kind"]).share
+    costs = tos.load_cost_table("cmos").costs
+    by_hand = {"mac": 5 * (8 * 16 + 16 * 4), "add": 5 * 20, "max": 5 * 20}
+    by_hand = {op: n * costs[F, op] for op, n in by_hand.items()}
+    assert shares["op"].to_dict() == pytest.approx(
+        {op: cost / sum(by_hand.values()) for op, cost in by_hand.items()})
+    assert shares["layer"].to_dict() == pytest.approx({"scope": 1.0, "function": 0.0})
+    assert "dearest layers (3 of 3)" in str(report)
+    html = report._repr_html_()
+    assert all(name in html for name in ("layer0", "layer1", "mlp"))
+    left, right = report.plot().axes
+    assert [tick.get_text() for tick in left.get_yticklabels()] == [
+        f"{op} {F}" for op in sorted(by_hand, key=by_hand.get, reverse=True)]
+    assert [tick.get_text() for tick in right.get_yticklabels()] == ["layer0", "layer1"]
+    assert report.under("flops").total == 2 * report.macs + 5 * 20
+    idle = tos.transistor_ops(lambda x: x.T, "cmos", 5, input_shape=(8,))
+    assert (idle.total, idle.shares.share.sum()) == (0, 0)
+    assert "nothing is computed" in str(idle)
 
 
 @pytest.mark.parametrize("shape", [8, (8,), [(8,)], spec(2, 8), [jnp.zeros((2, 8))],

@@ -14,6 +14,7 @@ from keras_ops_cases import (
     REFUSED,
     image,
 )
+from operator_models import counted, expected, model_of
 from traced import no_counter
 
 import tostoolkit as tos
@@ -23,43 +24,6 @@ from tostoolkit.counting.count import count
 from tostoolkit.counting.rules import NoRule
 from tostoolkit.counting.trace import TraceError, trace_call
 from tostoolkit.counting.walk import layer_calls
-
-
-class Call(keras.layers.Layer):
-    """A layer that calls a function of its inputs; what comes out is what it says of itself."""
-
-    def __init__(self, function):
-        super().__init__(dtype="float32", autocast=False)
-        self.function = function
-
-    def call(self, *tensors):
-        return self.function(*tensors)
-
-    def compute_output_spec(self, *tensors):
-        try:
-            specs = self.function(*tensors)
-        except Exception:
-            return super().compute_output_spec(*tensors)
-        return keras.tree.map_structure(lambda t: keras.KerasTensor(t.shape, t.dtype), specs)
-
-
-def model_of(function, shapes, place):
-    """Return a model of the function: as a bare operator, or in a layer's call."""
-    shapes = [s if isinstance(s[0], tuple) else (s, "float32") for s in shapes]
-    inputs = [keras.Input(batch_shape=shape, dtype=dtype) for shape, dtype in shapes]
-    return keras.Model(inputs, (function if place == "bare" else Call(function))(*inputs))
-
-
-def counted(model):
-    """Return what is counted of a model: (dtype, op) -> number."""
-    with_batch = count(model, batch_size=model.inputs[0].shape[0])
-    return {key: int(n) for key, n in with_batch.counts.sum().items() if n}
-
-
-def expected(counts):
-    """Return the counts of a case: (dtype, op) -> number."""
-    return {(*key.split(), key)[:2] if " " in key else ("float32", key): n
-            for key, n in counts.items() if n}
 
 
 def in_keras(name):
@@ -214,12 +178,13 @@ x = (4, 3)
     (lambda x: keras.ops.celu(x, alpha=2.0), (x,),
      {"max": 24, "div": 12, "exp": 12, "mul": 12, "add": 12}),
     (lambda x: keras.ops.top_k(x, 1), (x,), {"max": 12}),
+    # each with each of five, of which any
+    (lambda x: keras.ops.isin(x, np.arange(5.0, dtype="float32"), assume_unique=True), (x,),
+     {"max": 12 * 5, "bool logic": 12 * 4}),
     (lambda x: keras.ops.sort(x, axis=0), (x,), {"neg": 24, "max": 24}),
     (lambda x: keras.ops.take(x, [0, -1], axis=1), (x,), {}),
     (lambda a, b: keras.ops.take(a, b, axis=0), (x, ((4,), "int32")),  # negative ones wrap
      {"int32 max": 4, "int32 add": 4, "int32 select": 4}),
-    (lambda a: keras.ops.einsum("ij,jk,kl->il", a, keras.ops.ones((3, 5)), keras.ops.ones((5, 2))),
-     (x,), {"mac": 4 * 2 * 3}),  # what is constant is multiplied once and for all
     # contracted as TensorFlow orders it: the second and the third, then the first with them
     (lambda a, b, c: keras.ops.einsum("ij,ijk,ikl->il", a, b, c), (x, (4, 3, 5), (4, 5, 2)),
      {"mac": 4 * 3 * 5 * 2 + 4 * 3 * 2}),
@@ -236,6 +201,35 @@ x = (4, 3)
 def test_operator_by_hand(function, shapes, counts):
     for place in ("bare", "layer"):
         assert counted(model_of(function, shapes, place)) == expected(counts), place
+
+
+#: Shapes of the operands of a product of three: TensorFlow (opt_einsum, greedily) joins first those
+#: two whose product is smallest against them. Of the first three, a b has 10 - 6 - 15 = -11
+#: elements more than a and b, b c 12 - 15 - 20 = -23: b c first, 3 5 4 = 60, then 2 3 4 = 24. That
+#: is 84, though (a b) c were 2 3 5 + 2 5 4 = 70; which is what JAX and PyTorch run.
+IN_ROW, ELSEWHERE = ((2, 3), (3, 5), (5, 4)), ((5, 4), (2, 3), (3, 5))
+BATCHED = ((4, 3), (4, 3, 5), (4, 5, 2))  # -24 and -52: b c first, 4 3 5 2 = 120, then 24
+
+
+@pytest.mark.parametrize(("equation", "shapes", "data", "macs"), [
+    # what is constant is multiplied once and for all: of data in a alone there is left a (b c)
+    ("ij,jk,kl->il", IN_ROW, "a", 24), ("ij,jk,kl->il", IN_ROW, "b", 84),
+    ("ij,jk,kl->il", IN_ROW, "c", 84),
+    ("kl,ij,jk->il", ELSEWHERE, "a", 84), ("kl,ij,jk->il", ELSEWHERE, "b", 24),
+    ("kl,ij,jk->il", ELSEWHERE, "c", 84),
+    *(("ij,ijk,ikl->il", BATCHED, data, 24 if data == "a" else 144)
+      for data in ("a", "b", "c", "ab", "ac", "bc", "abc")),
+])
+def test_product_of_three_counts_as_tensorflow_orders_it(equation, shapes, data, macs):
+    def product(*tensors):
+        given = iter(tensors)
+        return keras.ops.einsum(equation, *(
+            next(given) if name in data else np.ones(shape, "float32")
+            for name, shape in zip("abc", shapes, strict=True)))
+
+    of_data = [shape for name, shape in zip("abc", shapes, strict=True) if name in data]
+    for place in ("bare", "layer"):
+        assert counted(model_of(product, of_data, place)) == {("float32", "mac"): macs}, place
 
 
 def test_dilated_convolution_in_mixed_precision_counts_what_it_makes():

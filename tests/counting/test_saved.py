@@ -161,12 +161,12 @@ def test_what_keras_2_said_that_means_something_is_not_dropped(tmp_path):
 @pytest.mark.parametrize("make", [perceptron, network, attention, two_inputs],
                          ids=lambda make: make.__name__)
 def test_an_exported_graph_counts_as_its_model(tmp_path, capsys, make):
-    """The contractions are those of the model; weights and bytes are there too."""
+    """The ops are those of the model; weights and bytes are there too."""
     model = make()
     model.export(tmp_path / "served", verbose=False)
     served = load_saved(tmp_path / "served")
     ours, right = (nonzero(tos.count_ops(m, 3)) for m in (served, model))
-    assert ours["float32", "mac"] == right["float32", "mac"]
+    assert ours == right  # a weight is no constant, whatever its value
     assert served.count_params() == model.count_params()
     assert tos.count_bytes(served, 3).weight_bytes.sum() == 4 * model.count_params()
     (row,) = run(capsys, tmp_path / "served", "--batch-size", 3)

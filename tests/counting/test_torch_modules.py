@@ -83,6 +83,39 @@ def test_an_error_names_the_module_its_innermost_cause_and_the_line(tmp_path):
     assert "Traceback" not in complaints
 
 
+REPORTED = """
+import json, torch, tostoolkit as tos
+from torch import nn
+net = nn.Sequential(nn.Linear(8, 4), nn.Tanh(), nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1)))
+report = tos.transistor_ops(net, "macs", batch_size=2, input_shape=(8,))
+shares = report.shares.set_index(["by", "kind"]).share
+found = [report.per_layer.macs.reset_index("kind", drop=True).to_dict(),
+         shares["op"].to_dict(), shares["layer"].to_dict(), report.bytes_moved,
+         report.per_layer.loc["2.0"].index.tolist(), "2.1" in report._repr_html_(), str(report)]
+try:
+    import matplotlib
+    right = report.under("cmos").plot().axes[1]
+    found.append([text.get_text() for text in right.get_yticklabels()])
+except ModuleNotFoundError:
+    found.append(None)
+print(json.dumps(found))
+"""
+
+
+def test_views_of_a_report_take_modules():
+    """Bytes: the weights (8 + 1) 4 + (4 + 1) 3, and what is read; results are not known."""
+    printed, complaints = run("-c", REPORTED)
+    macs, ops, kinds, moved, kind, in_html, text, drawn = json.loads(printed.splitlines()[-1])
+    assert macs == {"0": 64, "1": 0, "2.0": 24, "2.1": 0, "Sequential": 0}
+    assert {op: share for op, share in ops.items() if share} == {"mac": 1.0}
+    assert {name: share for name, share in kinds.items() if share} == {"Linear": 1.0}
+    assert moved == 4 * (36 + 15 + 16)
+    assert (kind, in_html) == (["Linear"], True)
+    assert "dearest layers (5 of 5)" in text
+    assert drawn is None or sorted(drawn) == ["0", "1", "2.0", "2.1"]
+    assert "Warning" not in complaints
+
+
 OWN_LAYERS = """
 import sys
 sys.modules["tensorflow"] = sys.modules["OTHER"] = None

@@ -438,6 +438,8 @@ class Positions(layers.Layer):
     (layers.AveragePooling2D(1, strides=2), (8, 8, 3), {}),  # the mean of one value is that value
     (layers.GlobalAveragePooling2D(), (1, 1, 5), {}),
     (layers.AveragePooling1D(2), (4, 3), {"add": 6, "div": 6}),
+    (layers.Lambda(lambda x: keras.ops.where([True, True, True], x, 0.0)), (4, 3), {}),  # no choice
+    (layers.Lambda(lambda x: keras.ops.where([True, False, True], x, 0.0)), (4, 3), {"select": 12}),
 ])
 def test_constants_and_means_of_one_value(layer, shape, right):
     model = keras.Sequential([keras.Input(shape), layer])

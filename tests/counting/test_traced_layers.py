@@ -110,13 +110,71 @@ def test_a_look_up_that_returns_anything_else_is_traced():
         count(model, 2)
 
 
-def test_a_saved_model_is_counted_or_says_why_not(tmp_path):
-    """Its functions keep the batch size open, whatever they are called on."""
-    model = keras.Sequential([keras.Input((8,)), layers.Dense(4)])
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Return a model, and the folder that it is exported to, its batch open."""
+    model = keras.Sequential([
+        keras.Input((8,)), layers.Dense(8, activation="tanh"), layers.BatchNormalization()])
+    folder = tmp_path_factory.mktemp("saved")
+    model.export(folder, verbose=0)
+    return model, folder
+
+
+class Holds(layers.Layer):
+    def __init__(self, held):
+        super().__init__()
+        self.held = held
+
+    def call(self, x):
+        return self.held(x) * 2.0
+
+
+def between(layer):
+    x = keras.Input((8,))
+    return keras.Model(x, layers.Dense(3)(layer(layers.Dense(8)(x))))
+
+
+def shared(layer):
+    x = keras.Input((8,))
+    return keras.Model(x, layer(x) + layer(layer(x)))
+
+
+def inside(layer):
+    return keras.Sequential([keras.Input((8,)), Holds(layer), layers.Dense(2)])
+
+
+def nested(layer):
+    return between(keras.Sequential([keras.Input((8,)), layer, layers.Dense(8)]))
+
+
+@pytest.mark.parametrize("around", [between, shared, inside, nested])
+def test_a_saved_model_in_a_model_counts_as_what_was_saved(saved, around):
+    """Its variables are no constants, whatever they hold: a mean of 0, a scale of 1."""
+    model, folder = saved
+    layer = layers.TFSMLayer(folder)
+    counted, right = count(around(layer), 3).counts.sum(), count(around(model), 3).counts.sum()
+    assert counted[counted > 0].to_dict() == right[right > 0].to_dict()
+
+
+def test_a_saved_model_takes_structures(tmp_path):
+    def use(layer):
+        x, y = keras.Input((4,)), keras.Input((5,))
+        return keras.Model([x, y], layer({"a": x, "b": y})["sum"])
+
+    a, b = keras.Input((4,), name="a"), keras.Input((5,), name="b")
+    model = keras.Model({"a": a, "b": b}, {
+        "sum": layers.Dense(3)(a) + layers.Dense(3)(b), "idle": keras.ops.exp(a)})
     model.export(tmp_path, verbose=0)
-    layer = layers.TFSMLayer(tmp_path, call_endpoint="serve")
-    with pytest.raises(TraceError, match=r"TFSMLayer.*OP_COUNTERS \| {'TFSMLayer'"):
-        count(layer, 2, input_shape=(8,))
+    counted = count(use(layers.TFSMLayer(tmp_path)), 2).counts.sum()
+    # two of Dense(3), the bias of each, and the sum
+    assert counted[counted > 0].to_dict() == {
+        ("float32", "mac"): 2 * 3 * (4 + 5), ("float32", "add"): 2 * 3 * 3}
+
+
+def test_of_a_saved_model_in_training_the_error_says_what_can_be_done(saved):
+    model = keras.Sequential([keras.Input((8,)), layers.TFSMLayer(saved[1]), layers.Dense(2)])
+    with pytest.raises(TraceError, match=r"TFSMLayer.*batch open.*input_signature=\[keras"):
+        count(model, 3, "training", loss="mse", optimizer="sgd")
 
 
 # --- parts that are built when a layer is first called

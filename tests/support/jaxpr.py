@@ -2,7 +2,8 @@
 
 It shares no code with the package's rules and traces. Run in a process of its own, with
 ``KERAS_BACKEND=jax``: ``python tests/support/jaxpr.py inference ResNet50 BertBackbone`` prints one
-line of JSON for each model that `kerashub_models.build` knows, ``{"name": ..., "counts": ...}``.
+line of JSON for each model that `kerashub_models.build` knows, ``{"name": ..., "counts": ...}``. A
+step of ``training`` has the derivatives of ``derivatives.py``, of ``"training by JAX"`` JAX's own.
 
 The conventions are those at the top of ``tostoolkit/counting/count.py``. Four things a jaxpr says
 in its own way, and they are read as these say: the gradient of a convolution multiplies what its
@@ -14,6 +15,7 @@ here (`_define`).
 
 import json
 import os
+import re
 import sys
 from collections import Counter
 from functools import wraps
@@ -66,6 +68,8 @@ DEFINITIONS = {
     # Three interpolations of two values a result: a + (b - a) t.
     **dict.fromkeys(["resize_bilinear", "resize_linear"],
                     lambda ins, outs: {"add": 6 * outs[0].size, "mul": 3 * outs[0].size}),
+    # To four values, in two steps of weighting: g t and g (1 - t), then each in the other axis.
+    "shared_bilinearly": lambda ins, outs: {"add": 4 * ins[0].size, "mul": 6 * ins[0].size},
 }
 INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr")
 
@@ -256,7 +260,7 @@ def _ops(eqn, values):
         for op in ELEMENTWISE[name]:
             yield _dtype(typed), op, out.size
     elif name in REDUCTIONS:
-        yield _dtype(eqn.invars[0]), REDUCTIONS[name], _reduced(name, eqn.params, source, out)
+        yield _dtype(eqn.invars[0]), REDUCTIONS[name], _reduced(eqn, source, out)
     elif name == "ne" and _is_cast(eqn):
         yield _dtype(eqn.invars[0]), "convert", out.size
     elif name == "convert_element_type":
@@ -270,8 +274,10 @@ def _ops(eqn, values):
         yield _dtype(eqn.invars[0]), "mac", out.size * prod(source.shape[d] for d in contracted)
     elif name == "conv_general_dilated":
         yield _dtype(eqn.invars[0]), "mac", _convolved(eqn, source, eqn.invars[1].aval, out)
-    elif name == "select_and_scatter_add":  # the gradient of a max pooling: each window's choice
+    elif name == "select_and_scatter_add":  # a max pooling's gradient: to each window's choice
         yield _dtype(eqn.invars[0]), "add", source.size
+        yield _dtype(eqn.invars[0]), "max", source.size * (
+            prod(eqn.params["window_dimensions"]) - 1)
     elif name in ("scatter-add", "scatter_add", "scatter-mul", "scatter_mul"):
         yield (_dtype(eqn.invars[0]), "add" if "add" in name else "mul",
                eqn.invars[2].aval.size)
@@ -333,7 +339,11 @@ def _is_cast(eqn):
         n.lstrip("_").startswith(("logical_", "where", "astype")) for n in names)
 
 
-def _reduced(name, params, source, out):
+def _reduced(eqn, source, out):
+    name, params = eqn.primitive.name, eqn.params
+    shares = re.search(r"shares_of_(\d+)_windows", str(eqn.source_info.name_stack))
+    if shares and name == "reduce_window_sum":  # a window's share goes to each of its values
+        return int(shares[1]) * prod(params["window_dimensions"])
     if name.startswith("reduce_window"):
         return out.size * (prod(params["window_dimensions"]) - 1)
     if name.startswith("cum"):
@@ -357,7 +367,7 @@ def _convolved(eqn, image, kernel, out):
 
 
 def _note_gradients():
-    """Have the gradients of convolutions say in a scope what they are the gradient of."""
+    """Have gradients of convolutions and of sums of windows say in a scope what they are."""
     of_image, of_kernel = ad.primitive_transposes[lax.conv_general_dilated_p].args
 
     def noted(rule, scope):
@@ -370,6 +380,13 @@ def _note_gradients():
 
     ad.defbilinear(lax.conv_general_dilated_p, noted(of_image, "gradient_of_image"),
                    noted(of_kernel, "gradient_of_kernel"))
+    shared = ad.primitive_transposes[lax.reduce_window_sum_p].args[0]
+
+    def noted_sum(gradient, operand, **kwargs):
+        with jax.named_scope(f"shares_of_{gradient.size}_windows"):
+            return shared(gradient, operand, **kwargs)
+
+    ad.deflinear2(lax.reduce_window_sum_p, noted_sum)
 
 
 _note_gradients()
@@ -482,7 +499,7 @@ def _changes_nothing(name, values):
     if name in ("max", "min"):
         least = -np.inf if name == "max" else np.inf
         return least in (left, right)
-    return False
+    return name == "select_n" and left is not None  # one operand, whole
 
 
 def _uniform(value):
@@ -541,10 +558,12 @@ def _dtype(v):
 
 # --- models
 
-def count_model(model, shapes, phase="inference", loss="mse", optimizer="adam") -> Counter:
+def count_model(model, shapes, phase="inference", loss="mse", optimizer="adam",
+                as_tensorflow=False) -> Counter:
     """Return the counts of a Keras model, or of its training step, on inputs of these shapes.
 
-    `shapes` is the structure of `jax.ShapeDtypeStruct` that the model takes.
+    `shapes` is the structure of `jax.ShapeDtypeStruct` that the model takes; `as_tensorflow` says
+    that derivatives are those of ``support/derivatives.py``, and a table's gradient is its rows.
     """
     if phase == "inference":
         variables = model.trainable_variables, model.non_trainable_variables
@@ -555,22 +574,87 @@ def count_model(model, shapes, phase="inference", loss="mse", optimizer="adam") 
         arguments = _shapes(variables[0]), _shapes(variables[1]), shapes
         return count(run, *arguments, data=_is_data(variables, shapes))
     model.compile(loss=loss, optimizer=optimizer)
-    model.optimizer.build(model.trainable_variables)
-    variables = (model.trainable_variables, model.non_trainable_variables,
-                 model.optimizer.variables)
+    _silence(model)
+    variables = model.trainable_variables, model.non_trainable_variables
     outputs = jax.eval_shape(lambda t, n, x: model.stateless_call(t, n, x, training=True)[0],
                              _shapes(variables[0]), _shapes(variables[1]), shapes)
 
-    def step(trained, others, of_optimizer, x, y):
-        gradients = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
-        (loss, (_, _, others, _)), grads = gradients(
-            trained, others, [], x, y, None, training=True, optimizer_variables=of_optimizer)
-        trained, of_optimizer = model.optimizer.stateless_apply(of_optimizer, grads, trained)
-        return loss, trained, others, of_optimizer
+    def gradients(trained, others, x, y):
+        (loss, (_, _, others, _)), grads = jax.value_and_grad(
+            model.compute_loss_and_updates, has_aux=True)(
+                trained, others, [], x, y, None, training=True, optimizer_variables=[])
+        return grads, loss, others
 
-    _silence(model)
     arguments = *map(_shapes, variables), shapes, outputs
-    return count(step, *arguments, data=_is_data(variables, (shapes, outputs)))
+    backward = jax.make_jaxpr(gradients)(*arguments).jaxpr
+    _silence(model)  # a loss of several outputs has made metrics of its own
+    of_trained = backward.outvars[:len(variables[0])]
+    reached = [not _is_zero(backward, v) for v in of_trained]
+    updated = [v for v, r in zip(variables[0], reached, strict=True) if r]
+    model.optimizer.build(updated)
+
+    def step(of_optimizer, trained, *arguments):
+        grads, loss, others = gradients(trained, *arguments)
+        grads, trained = ([each for each, r in zip(all_of_them, reached, strict=True) if r]
+                          for all_of_them in (grads, trained))
+        return loss, others, model.optimizer.stateless_apply(of_optimizer, grads, trained)
+
+    counts = count(step, _shapes(model.optimizer.variables), *arguments, data=_is_data(
+        (model.optimizer.variables, *variables), (shapes, outputs)))
+    if as_tensorflow and optimizer == "adam":
+        counts += _sparse(backward, [v for v, r in zip(of_trained, reached, strict=True) if r])
+    return +counts
+
+
+def _is_zero(jaxpr, v):
+    """Whether a gradient is that of a variable which no loss looks at: Keras updates no such."""
+    eqn = next((e for e in jaxpr.eqns if v in e.outvars), None)
+    if eqn is not None and eqn.primitive.name == "broadcast_in_dim":
+        v = eqn.invars[0]
+    return isinstance(v, Literal) and v.val == 0
+
+
+def _sparse(jaxpr, gradients):
+    """Return what Adam does more, or less, to a gradient that TensorFlow keeps as rows at places.
+
+    It is that of a table that values are only looked up in. Adam squares its rows, as they were
+    looked up, not all the table; and adds them up at their places twice, to subtract the mean of
+    gradients and that of squares from them. JAX adds them up once. The type of the numbers is that
+    of the table.
+
+    >>> table, places = jax.ShapeDtypeStruct((10, 4), "float32"), jax.numpy.array([3, 5, 3])
+    >>> def looked_up(table):
+    ...     return jax.grad(lambda t: (t[places] ** 2).sum())(table)
+    >>> jaxpr = jax.make_jaxpr(looked_up)(table).jaxpr
+    >>> sorted(_sparse(jaxpr, jaxpr.outvars).items())  # 3 x 4 of 10 x 4
+    [(('float32', 'add'), 12), (('float32', 'mul'), -28)]
+    """
+    counts = Counter()
+    for v in gradients:
+        rows = _rows(jaxpr, v)
+        if rows is not None:
+            joined = v.aval.size * (len(rows) - 1)  # which TensorFlow does by listing them all
+            counts[_dtype(v), "add"] += sum(rows) - joined
+            counts[_dtype(v), "mul"] += sum(rows) - v.aval.size
+    return counts
+
+
+def _rows(jaxpr, v):
+    """Return of each look-up of a table how many values it gave; None if it is otherwise used."""
+    eqn = next((e for e in jaxpr.eqns if v in e.outvars), None)
+    if eqn is None:
+        return None
+    if eqn.primitive.name in ("scatter-add", "scatter_add"):
+        by_row = eqn.params["dimension_numbers"].scatter_dims_to_operand_dims == (0,)
+        return [eqn.invars[2].aval.size] if by_row else None
+    if eqn.primitive.name == "add_any":
+        rows = [_rows(jaxpr, each) for each in eqn.invars]
+        return None if None in rows else [n for each in rows for n in each]
+    inner = next((eqn.params[key] for key in INNER if key in eqn.params), None)
+    if inner is None:
+        return None
+    inner = getattr(inner, "jaxpr", inner)
+    return _rows(inner, inner.outvars[eqn.outvars.index(v)])
 
 
 def _silence(model):
@@ -589,14 +673,18 @@ def _is_data(variables, shapes):
 
 
 def main(phase, *names):
+    import derivatives
     import kerashub_models
 
+    own = phase == "training by JAX"  # by its own derivatives
+    if phase == "training":
+        derivatives.install()
     for name in names:
         try:
             model, shapes = kerashub_models.build(name)
             shapes = keras.tree.map_structure(
                 lambda t: jax.ShapeDtypeStruct(t.shape, t.dtype), shapes)
-            counts = count_model(model, shapes, phase)
+            counts = count_model(model, shapes, phase.split()[0], as_tensorflow=not own)
             line = {"counts": [[*key, n] for key, n in sorted(counts.items())]}
         except Exception as error:
             line = {"error": f"{type(error).__name__}: {str(error)[:300]}"}

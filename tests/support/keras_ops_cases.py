@@ -361,6 +361,12 @@ EXACT = {
     "lstsq": (of("lstsq"), ((5, 3), (5, 2)), {
         "mac": (14 * 5 * 9 + 8 * 27) // 2 + 3 * 2 * 5 + 3 * 2 * 3, "max": 3, "mul": 1 + 6,
         "select": 6, "div": 3}),
+    "lu_factor": (of("lu_factor"), ((5, 5),), lu(5)),
+    # products of centred rows over n - 1, each over the product of two roots on the diagonal (a
+    # contraction of length 1), clipped
+    "corrcoef": (of("corrcoef"), (X,), {
+        "add": N - ROWS + N, "div": ROWS + 2 * 16, "mac": 16 * 6 + 16, "sqrt": ROWS,
+        "max": 2 * 16}),
     # images: bilinear is three steps a + (b - a) t
     **{f"image.{name}": (call, (IMAGES,), {"add": 6 * VALUES, "mul": 3 * VALUES})
        for name, call in (
@@ -445,23 +451,24 @@ MOVES = {  # what computes nothing -> (function, shapes)
 KERAS = "Keras"  #: Keras itself raises, before anything is counted
 REFUSED = {  # what cannot be counted -> (function, shapes, what the error says, why)
     "convert_to_numpy": (of("convert_to_numpy"), (X,), KERAS, "a graph has no values"),
-    "vectorize": (lambda x: ops.vectorize(ops.exp)(x), (X,), KERAS, "not on TensorFlow"),
+    "vectorize": (lambda x: ops.vectorize(ops.exp)(x), (X,), KERAS,
+                  "Keras has it on other backends alone"),
     "bincount": (of("bincount", minlength=8), (INT,), "depends on the data",
-                 "its length is the largest value"),
+                 "the length of what comes out is the largest value"),
     "nonzero": (of("nonzero"), (X,), "depends on the data", "how many there are"),
     "unique": (of("unique"), ((8,),), "depends on the data", "how many there are"),
     "nanmedian": (of("nanmedian"), (X,), "depends on the data", "it sorts what is a number"),
-    "gcd": (of("gcd"), (INT, INT), "until the data end it", "Euclid's algorithm"),
-    "lcm": (of("lcm"), (INT, INT), "until the data end it", "Euclid's algorithm"),
+    "gcd": (of("gcd"), (INT, INT), "until the data end it",
+            "Euclid's algorithm takes as many steps as the numbers ask for"),
+    "lcm": (of("lcm"), (INT, INT), "until the data end it", "it divides by what gcd returns"),
     "histogram": (of("histogram", 5, (0.0, 1.0)), ((24,),), "AttributeError|depends on the data",
                   "it counts what is in the range; bare, Keras lacks the function that it calls"),
-    **{name: (of(name, *arguments), (shape,), error, "Keras does not run it in a graph")
-       for name, arguments, shape, error in (
-           ("corrcoef", (), X, "OperatorNotAllowedInGraphError"),
-           ("isin", (constant(5),), X, "OperatorNotAllowedInGraphError"),
-           ("lu_factor", (), (2, 5, 5), "ValueError"),
-           ("nanquantile", (0.3, 1), (4, 7), "TypeError"),
-           ("nanpercentile", (30, 1), (4, 7), "TypeError"))},
+    "isin": (of("isin", constant(5)), (X,), "OperatorNotAllowedInGraphError",
+             "Keras looks for the values that differ, and tests how many these are"),
+    # Keras takes a tensor's number for a size, which TensorFlow refuses in a graph; and then it
+    # sorts what is a number, as nanmedian does
+    **{name: (of(name, q, 1), ((4, 7),), "TypeError", "Keras does not run it in a graph")
+       for name, q in (("nanquantile", 0.3), ("nanpercentile", 30))},
 }
 #: Functions that Keras runs in one of the two places alone.
 NOT_BARE = {"cond": "its branches hold tensors", "custom_gradient": "it takes no symbolic tensor",

@@ -7,6 +7,8 @@ Conventions
 * ``mac`` is one multiply-accumulate of a contraction; K products per output are K MACs. It is
   one op, never silently one or two FLOPs: the ``flops`` cost table says 2, ``macs`` says 1.
 * A bias is one ``add`` per output.
+* An ``einsum`` of three operands or more is joined two by two in the backend's order, greedily on
+  TensorFlow, at the least cost on JAX and PyTorch: the MACs are those, as far as data reach.
 * With ``same`` padding the padded taps count: a convolution is outputs x taps x channels.
 * A reduction over n values is n - 1 ops per output; a mean of more than one adds one ``div``.
 * ``max`` is every comparison-based choice: max, min, compare, ReLU, pooling, sign.
@@ -16,8 +18,8 @@ Conventions
 * The dtype is part of the op: that in which the layer computes; a comparison's is that of its
   operands, what joins comparisons is ``bool``, a conversion's that of its source.
 * A constant that changes nothing (x 1, x + 0) does not count, nor does what is computed of
-  constants alone: numbers, and what a layer made when it was built. Weights are no constants, nor
-  is what a normalisation layer has learnt.
+  constants alone: numbers, what a layer made when it was built, and what it makes of shapes alone,
+  such as positions. Weights are no constants, nor is what a normalisation layer has learnt.
 * Where a layer computes in another dtype than it stores (mixed precision) or is quantised, it is
   counted from its traced graph, conversions and scaling included, and so is a layer without a rule.
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4

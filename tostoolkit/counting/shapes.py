@@ -7,12 +7,12 @@ what it does, or wrong, since nothing in Keras asks; so its call is run, on shap
 runs it. What it says holds where its call cannot be run.
 """
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from itertools import chain
 
 from .calls import LayerCall, Tensor
-from .introspection import says_its_shapes
+from .introspection import says_its_shapes, sublayers
 from .running_state import outputs_on_shapes, unchanged
 from .trace import TraceError, python_errors
 
@@ -115,6 +115,22 @@ def propagate(operation, kind, args, kwargs):
         _output_spec(operation, kind, args, kwargs))
 
 
+def endpoints_on_shapes(operation):
+    """Return a context in which a SavedModel in an operation runs on the shapes that it is given.
+
+    Its functions leave their batch open, whatever they are called on.
+    """
+    import keras
+
+    held = [layer for layer in (operation, *(x for _, x in sublayers(operation)))
+            if isinstance(layer, keras.layers.TFSMLayer)]
+    if not held:
+        return nullcontext()
+    from .backends.tensorflow_saved import inlined_endpoints
+
+    return inlined_endpoints(held)
+
+
 def _output_spec(operation, kind, args, kwargs):
     """Return the KerasTensors that a layer, model or operator makes of its arguments.
 
@@ -126,7 +142,7 @@ def _output_spec(operation, kind, args, kwargs):
         return [t.shape for t in keras.tree.flatten(specs) if t is not None and None in t.shape]
 
     def run():
-        with unchanged(operation):
+        with unchanged(operation), endpoints_on_shapes(operation):
             return outputs_on_shapes(operation, args, kwargs)
 
     ran = None

@@ -79,7 +79,7 @@ class JaxprCounts:
         inputs = [data(d) for d, n in zip(is_data, self.needed, strict=True) if n]
         made = self.walk(jaxpr, opened(closed)[1], inputs, 1, "")
         self.reached = [value.reached for value in made]
-        self._choose()
+        self.choose()
         return self
 
     def total(self):
@@ -229,7 +229,7 @@ class JaxprCounts:
         while True:
             trial = JaxprCounts(self.by_hand)
             made = trial.walk(body, constants, given, times, name)
-            trial._choose()
+            trial.choose()
             carried = [v.reached for v in given[carry]]
             merged = [a or b.reached for a, b in zip(carried, made, strict=False)]
             if merged == carried:
@@ -244,14 +244,14 @@ class JaxprCounts:
             inner, constants = opened(branch)
             trials.append(JaxprCounts(self.by_hand))
             trials[-1].walk(inner, constants, given[1:], times, name)
-            trials[-1]._choose()
+            trials[-1].choose()
         if site.known[0] is not None:
             self._merge(trials[int(site.known[0])])
         else:
             self.choices[given[0].name].append((trials, plain(name) or "cond"))
         return [data() for _ in eqn.outvars]
 
-    def _choose(self):
+    def choose(self):
         """Merge the dearer branches of conditionals: the same of all that one value decides."""
         for conditionals in self.choices.values():
             branches = list(zip(*(trials for trials, _ in conditionals), strict=True))

@@ -10,7 +10,8 @@ from functools import partial
 from ..calls import CallCount
 from ..introspection import sublayers
 from ..running_state import seeds_noted, unchanged, with_functions, with_places
-from ..trace import check_sizes, not_built, python_errors, says_how_to_count
+from ..shapes import endpoints_on_shapes
+from ..trace import TraceError, check_sizes, not_built, python_errors, says_how_to_count
 from .shared import (
     are_data,
     counted_by_hand,
@@ -58,7 +59,17 @@ def trace_step(read, step, by_user) -> dict:
         graph, notes, times = traced_step(read, step, _places, _graph_of)
     ops = OpCounts(TRACE_COUNTERS, by_hand, notes=notes)
     with says_how_to_count(read.model.name, type(read.model).__name__, step=True):
-        ops.add_graph(graph)
+        try:
+            ops.add_graph(graph)
+        except TraceError as error:
+            saved = [layer.name for kind, layer in read.layers if kind == "TFSMLayer"]
+            if not saved:
+                raise
+            raise TraceError(
+                f"{saved[0]!r} (TFSMLayer) runs a graph that was exported with its batch open, of "
+                "which a forward pass can be counted and a gradient cannot; export it at the batch "
+                "that is counted, model.export(folder, input_signature=[keras.InputSpec(shape=("
+                f"{read.inputs[0].shape[0]}, 784))]): {error}") from None
     multiply_equals(ops.counts, times)
     return ops.by_layer(read)
 
@@ -135,7 +146,7 @@ def traced(call):
         return run_call(call, tensors[:n], [masks.get(i) for i in range(n)],
                         _written_out(call.arguments(tensors[:n])))
 
-    with (python_errors(call.path, kind=call.kind), unchanged(layer),
+    with (python_errors(call.path, kind=call.kind), unchanged(layer), endpoints_on_shapes(layer),
           _places(variables_in(call))):
         learnt_as_weights([layer, *(x for _, x in sublayers(layer))])
         return _graph(run, map(_spec, (*call.inputs, *(mask for _, mask in with_mask))))
@@ -146,11 +157,12 @@ def _known_choices():
     """Return a context in which code that is traced takes the branches that are known.
 
     A conditional on a constant is its branch, and a choice by a bool is what it chooses: shapes
-    that follow from it are known then, as they are when the code runs.
+    that follow from it are known then, as they are when the code runs. So is what code asks of a
+    tensor that is known, its rank say.
     """
     import tensorflow as tf
 
-    cond, where = tf.cond, tf.where
+    cond, where, is_true = tf.cond, tf.where, tf.Tensor.__bool__
 
     def known_cond(pred, true_fn=None, false_fn=None, name=None):
         value = Frame.of(pred)
@@ -163,11 +175,15 @@ def _known_choices():
             return x if condition else y
         return where(condition, x, y, name)
 
-    tf.cond, tf.where = known_cond, known_where
+    def known_bool(tensor):
+        value = Frame.of(tensor)
+        return is_true(tensor) if value is None else bool(value)
+
+    tf.cond, tf.where, tf.Tensor.__bool__ = known_cond, known_where, known_bool
     try:
         yield
     finally:
-        tf.cond, tf.where = cond, where
+        tf.cond, tf.where, tf.Tensor.__bool__ = cond, where, is_true
 
 
 def _written_out(arguments):

@@ -198,6 +198,12 @@ def _neutral(value, either=True):
     return counter
 
 
+def _select(op, known, flow):
+    """A choice that is the same for all, by a constant, is none."""
+    of_one = known[0] is not None and known[0].size and (known[0] == known[0].flat[0]).all()
+    return Counter() if of_one else None
+
+
 def _untested(per_element):
     """Return the counter of an op whose second operand, a constant, needs no test for zero.
 
@@ -235,6 +241,7 @@ CONSTANT_COUNTERS = {
     **dict.fromkeys(("Add", "AddV2"), _neutral(0)), "Sub": _neutral(0, either=False),
     "Mul": _neutral(1), "RealDiv": _neutral(1, either=False), "Div": _neutral(1, either=False),
     "DivNoNan": _untested({"div": 1}), "MulNoNan": _untested({"mul": 1}), "Pow": _power,
+    **dict.fromkeys(("Select", "SelectV2"), _select),
     "ImageProjectiveTransformV2": _projected, "ImageProjectiveTransformV3": _projected,
     "Cumsum": _running("add"), "Cumprod": _running("mul"), "TopKV2": _top_k,
     "ScaleAndTranslate": _resampled, "ScaleAndTranslateGrad": _resampled,

@@ -289,5 +289,6 @@ TRACE_COUNTERS = {
     "AddN": _add_n, "AccumulateNV2": _add_n, "L2Loss": _l2_loss,
     **dict.fromkeys(("AssignAddVariableOp", "AssignSubVariableOp"), _assign_sum),
     **dict.fromkeys(("ResourceScatterAdd", "ResourceScatterSub"), _scatter("add")),
-    **KERNELS, **dict.fromkeys(set(CONSTANT_COUNTERS) - set(ELEMENTWISE), _of_constants),
+    **KERNELS, **dict.fromkeys(set(CONSTANT_COUNTERS) - {*ELEMENTWISE, "Select", "SelectV2"},
+                               _of_constants),
 }

@@ -1,11 +1,12 @@
 """An exported SavedModel -> a Keras model of one layer, which runs its serving graph.
 
-What was exported has no layers any more: it has functions of tensors whose batch is open. The
-serving function is taken with its functions inlined and its variables as constants, and put anew
-into the graph that is traced, where TensorFlow infers every shape again, of the batch that is asked
-for.
+What was exported has no layers any more: it has functions of tensors whose batch is open. A
+function is taken with its functions inlined, and put anew into the graph that is traced, where
+TensorFlow infers every shape again, of the batch that is asked for. Its variables stay variables: a
+weight is no constant, whatever its value. A ``TFSMLayer`` in a model runs such a function too.
 """
 
+from contextlib import ExitStack, contextmanager
 from functools import cache
 
 ENDPOINTS = ("serving_default", "serve")
@@ -30,8 +31,7 @@ def serving_model(path):
     function = endpoints[name]
     inputs = {key: keras.Input(batch_shape=_shape(path, spec), dtype=spec.dtype.name, name=key)
               for key, spec in sorted(function.structured_input_signature[1].items())}
-    variables = {id(v.handle): v for v in function.variables}.values()
-    layer = _serving_layer()(function, variables, name="serving")
+    layer = _serving_layer()(function, name="serving")
     return keras.Model(inputs, layer(inputs), name=path.resolve().name)
 
 
@@ -45,32 +45,81 @@ def _shape(path, spec):
     return tuple(spec.shape.as_list())
 
 
+class Inlined:
+    """A concrete function, as one graph that is put into another on flat tensors."""
+
+    def __init__(self, function):
+        from tensorflow.python.framework.convert_to_constants import (
+            convert_variables_to_constants_v2,
+        )
+
+        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+        self.graph_def = frozen.graph.as_graph_def()
+        self.places = [t.name for t in frozen.inputs]
+        self.results = [t.name for t in frozen.outputs]
+        by_handle = {id(v.handle): v for v in function.graph.variables}
+        names = {node.name for node in self.graph_def.node}
+        #: Name of the constant that a variable has become -> the variable.
+        self.variables = {f"{inside.op.name}:0": by_handle[id(handle)]
+                          for handle, inside in function.graph.captures
+                          if id(handle) in by_handle and inside.op.name in names}
+
+    def __call__(self, tensors):
+        import tensorflow as tf
+
+        given = dict(zip(self.places, tensors, strict=True))
+        given |= {name: v.read_value() for name, v in self.variables.items()}
+        return tf.graph_util.import_graph_def(
+            self.graph_def, input_map=given, return_elements=self.results, name="")
+
+
+@contextmanager
+def inlined_endpoints(layers):
+    """Return a context in which each of these TFSMLayers runs its function inlined."""
+    with ExitStack() as stack:
+        for layer in layers:
+            held = vars(layer)["call_endpoint_fn"]
+            object.__setattr__(layer, "call_endpoint_fn", _on_shapes(held))
+            stack.callback(object.__setattr__, layer, "call_endpoint_fn", held)
+        yield
+
+
+def _on_shapes(function):
+    """Return a function of tensors that runs another one inlined, on the shapes that they have."""
+    import tensorflow as tf
+
+    def run(*args, **kwargs):
+        specs = tf.nest.map_structure(
+            lambda t: tf.TensorSpec(t.shape, t.dtype) if tf.is_tensor(t) else t, (args, kwargs))
+        with tf.init_scope():
+            concrete = tf.function(function, autograph=False).get_concrete_function(
+                *specs[0], **specs[1])
+            inlined = Inlined(concrete)
+        flat = inlined([t for t in tf.nest.flatten((args, kwargs)) if tf.is_tensor(t)])
+        return tf.nest.pack_sequence_as(concrete.structured_outputs, flat)
+
+    return run
+
+
 @cache
 def _serving_layer():
     import keras
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
 
     class SavedModel(keras.Layer):
         """The graph of a function of named tensors."""
 
-        def __init__(self, function, variables, **kwargs):
+        def __init__(self, function, **kwargs):
             super().__init__(**kwargs)
-            frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
-            self.graph_def = frozen.graph.as_graph_def()
-            self.places = {t.op.name.rpartition("/")[2]: t.name for t in frozen.inputs}
-            self.results = [t.name for t in frozen.outputs]
-            for v in variables:  # their sizes; their values are constants of the graph
+            inlined = Inlined(function)
+            self.names = [name.rpartition(":")[0].rpartition("/")[2] for name in inlined.places]
+            for v in {id(v): v for v in function.variables}.values():  # their sizes
                 self.add_weight(shape=tuple(v.shape), dtype=v.dtype.name, trainable=v.trainable,
                                 initializer="zeros")
+            self.run = lambda tensors: inlined(tensors)  # which Keras does not look into
             self.built = True
 
         def call(self, inputs):
-            given = {self.places[key]: t for key, t in inputs.items()}
-            return tf.graph_util.import_graph_def(
-                self.graph_def, input_map=given, return_elements=self.results, name="")
+            return self.run([inputs[name] for name in self.names])
 
         def build(self, shapes):
             """Have all weights from the start."""

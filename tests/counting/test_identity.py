@@ -279,6 +279,13 @@ def with_masks(layer, shape, *masks):
     return keras.Model([x, *given], layer(x, *given))
 
 
+def set_when_built(layer, **attributes):
+    model = chain((6,), layer)
+    for name, value in attributes.items():
+        setattr(layer, name, value)
+    return model
+
+
 def changed_cell():
     layer = layers.LSTM(4)
     model = chain((3, 5), layer)
@@ -314,6 +321,11 @@ CHANGED = {
         lambda layer: setattr(layer.query_dense, "activation", keras.activations.tanh)),
     "quantised attention": lambda: attention(lambda layer: layer.value_dense.quantize("int8")),
     # Keras runs the bare call of what is distributed, neither quantised nor cast
+    "use_bias of a built Dense": lambda: set_when_built(layers.Dense(8), use_bias=False),
+    "center of a built normalisation": lambda: set_when_built(
+        layers.LayerNormalization(), center=False),
+    "scale of a built normalisation": lambda: set_when_built(
+        layers.LayerNormalization(), scale=False),
     "another format in TimeDistributed": lambda: chain((4, 6), layers.TimeDistributed(
         layers.Dense(3, dtype="mixed_bfloat16"))),
     "mask of Softmax": lambda: with_masks(layers.Softmax(), (5,), (5,)),

@@ -229,3 +229,18 @@ def test_a_counter_of_an_operator_holds_in_training_and_in_what_is_traced():
         ops = tos.count_ops(model, 2, counters=own, **options).sum()
         assert ops[F, "sin"] == 1008
     assert tos.count_ops(chain((5,), Twice(model)), 2, counters=own).sum()[F, "sin"] == 2 * 1008
+
+
+@pytest.mark.parametrize(("returned", "error", "text"), [
+    (5, TypeError, "of 'mine' .Sines. returned 5"),
+    ({"add": 3}, TypeError, "returned {'add': 3}; it is a Counter of .dtype, op."),
+    ({("float32", "foo"): 3}, ValueError, "'foo' is none of mac, add"),
+])
+def test_a_counter_that_returns_no_counts_says_so(returned, error, text):
+    class Sines(layers.Layer):
+        def call(self, x):
+            return keras.ops.sin(x)
+
+    model = keras.Sequential([keras.Input((4,)), Sines(name="mine")])
+    with pytest.raises(error, match=f"counters: .*{text}"):
+        tos.count_ops(model, counters=tos.OP_COUNTERS | {"Sines": lambda call: returned})

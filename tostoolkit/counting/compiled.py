@@ -7,6 +7,7 @@ was compiled with. Its metrics are left out: they are how a step is watched.
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import wraps
 from inspect import isfunction
 from typing import Any
@@ -58,7 +59,7 @@ def compiled(inspected, loss=None, optimizer=None, targets=None) -> Compiled:
     if isinstance(loss, (list, tuple)) and len(loss) == 1:
         loss = loss[0]
     if not isinstance(loss, (list, tuple, dict)) and loss not in BY_TARGETS:
-        loss = keras.losses.get(loss)
+        loss = _named("loss", loss, keras.losses)
     if optimizer is not None or "train_step" not in known.own or known.optimizers:
         optimizer = compiled_optimizer(inspected, optimizer)
     if "optimizer" in given:
@@ -85,13 +86,26 @@ def compiled_optimizer(inspected, optimizer=None):
         optimizer = held[0] if held and known.own else known.optimizer
     if optimizer is None:
         _refuse(inspected.model, "optimizer")
-    optimizer = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
+    optimizer = (_named("optimizer", optimizer, keras.optimizers) if isinstance(optimizer, str)
+                 else optimizer)
     cls = type(optimizer)
     replaced = sorted(name for name in vars(optimizer) if isfunction(getattr(cls, name, None)))
     if replaced:  # equal variables take equal updates only as Keras' class has them
         raise ValueError(f"optimizer: {replaced[0]!r} of this {cls.__name__} was "
                          "replaced, of which its class says nothing; override it in a subclass")
     return optimizer
+
+
+def _named(argument, name, known):
+    """Return what Keras knows by a name; ValueError with the names that it knows."""
+    try:
+        return known.get(name)
+    except ValueError as error:
+        names = [n for n, found in vars(known).items() if isinstance(found, type)]
+        near = get_close_matches(str(name).lower(), [n.lower() for n in names], 3)
+        near = [n for n in names if n.lower() in near] or names
+        raise ValueError(f"{argument}: {name!r} is unknown to Keras; try {', '.join(near)} of "
+                         f"keras.{known.__name__.rpartition('.')[2]}") from error
 
 
 def _refuse(model, name):

@@ -301,13 +301,29 @@ def _python_integers(counter, call):
 
     They are there where a layer was made with them: ``Conv2D(numpy.int64(8), 3)``.
     """
+    is_own = counter is not OP_COUNTERS.get(call.kind)
     try:
         with np.errstate(over="raise"):
-            return counter(call)
+            counts = counter(call)
     except (OverflowError, FloatingPointError) as error:
-        if counter is not OP_COUNTERS.get(call.kind):
+        if is_own:
             raise
         raise NoRule(f"{call.path!r}: {error}") from None
+    if is_own:
+        _check_counts(counts, call)
+    return counts
+
+
+def _check_counts(counts, call):
+    """Raise unless a counter of the user's returns numbers of ops that there are."""
+    says = (f"counters: that of {call.path!r} ({call.kind}) returned {counts!r}; it is a Counter "
+            "of (dtype, op): Counter({(call.dtype, 'add'): call.outputs[0].size})")
+    if not isinstance(counts, Mapping) or not all(
+            isinstance(key, tuple) and len(key) == 2 for key in counts):
+        raise TypeError(says)
+    unknown = [op for _, op in counts if op not in OP_KINDS]
+    if unknown:
+        raise ValueError(f"{says}; {unknown[0]!r} is none of {', '.join(OP_KINDS)}")
 
 
 def _table(counts, phase):

@@ -64,7 +64,6 @@ NOT_KERAS = {
     "torch_graph.py": {"_C", "_autograd", "_cdata", "_current_autograd_node", "_get_sequence_nr",
                        "_foreach_", "_local_scalar_dense", "_schema", "_sequence_nr", "_"},
     "torch_tensors.py": {"_schema", "_"},
-    "torch_module.py": {"_C", "_get_mkldnn_enabled", "_set_mkldnn_enabled"},
     "torch_runs.py": {"_replace"},
 }
 #: Tables of the names of PyTorch's ops, many of which are private to PyTorch.

@@ -107,6 +107,18 @@ class LayerCall:
     wanted: tuple[int, ...] | None = None
     constants: tuple = ()
 
+    @property
+    def signature(self) -> Signature:
+        """The signature of the layer's or operator's ``call``, read once a function.
+
+        >>> import keras
+        >>> str(LayerCall("a", "Add", keras.layers.Add(), (), ()).signature)
+        '(inputs)'
+        """
+        call = self.layer.call
+        function = getattr(call, "__func__", None)  # a layer's own replaces its class's
+        return signature(call) if function is None else _without_self(function)
+
     def returned(self, outputs) -> list:
         """Return of what a call returns, in a flat list, what somebody wants."""
         return outputs if self.wanted is None else [outputs[place] for place in self.wanted]
@@ -117,21 +129,10 @@ class LayerCall:
         if self.bind is not None:
             return self.bind(tensors)
         # an operator takes its tensors one by one, and so does a layer with several of them
-        required = [p for p in call_signature(self.layer).parameters.values() if p.default is
+        required = [p for p in self.signature.parameters.values() if p.default is
                     p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         spread = len(required) > 1 or len(tensors) == 1 or not hasattr(self.layer, "weights")
         return tensors if spread else (list(tensors),), dict(self.kwargs)
-
-
-def call_signature(layer) -> Signature:
-    """Return the signature of a layer's or operator's ``call``, read once a function.
-
-    >>> import keras
-    >>> str(call_signature(keras.layers.Add()))
-    '(inputs)'
-    """
-    function = getattr(layer.call, "__func__", None)  # a layer's own replaces its class's
-    return signature(layer.call) if function is None else _without_self(function)
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ from itertools import count
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from .calls import LEVELS, LayerCall, Tensor, call_signature
+from .calls import LEVELS, LayerCall, Tensor
 from .inputs import read_inputs
 from .introspection import cast_to, inspect
 from .masks import with_masks
@@ -145,7 +145,7 @@ def _bind_alone(call, template, tensors):
     """
     import keras
 
-    taken = call_signature(call.layer).parameters
+    taken = call.signature.parameters
     if template is None:
         return replace(call, bind=None).arguments(tensors)
     given = keras.tree.pack_sequence_as(template, list(tensors))
@@ -164,7 +164,7 @@ def _required(parameters):
 
 def _check_given(call):
     """Raise ValueError where a call that stands in no graph takes more, or less, than is known."""
-    taken = call_signature(call.layer)
+    taken = call.signature
     args, kwargs = call.arguments(call.inputs)
     try:
         taken.bind(*args, **kwargs)

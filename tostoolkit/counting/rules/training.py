@@ -33,9 +33,9 @@ class Loss(NamedTuple):
     spared: Callable | None = None
 
 
-def _means(r):
-    """Divisions of the mean of each row, and of the mean over rows; over one it is that row."""
-    return r + (r > 1)
+def _means(n, r):
+    """Divisions of the mean of each row, and of that over rows; a mean of one value has none."""
+    return r * (n > r) + (r > 1)
 
 
 def _softmax(n, r):
@@ -45,10 +45,10 @@ def _softmax(n, r):
 #: Name of a loss function of ``keras.losses`` -> what is known of it.
 LOSSES = MappingProxyType({
     "mean_squared_error": Loss(
-        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(r), mul=n),
+        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(n, r), mul=n),
         lambda n, r: ops(DTYPE, mul=2 * n, neg=n)),
     "mean_absolute_error": Loss(
-        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(r), abs=n),
+        lambda n, r: ops(DTYPE, add=2 * n - 1, div=_means(n, r), abs=n),
         lambda n, r: ops(DTYPE, max=n, mul=n, neg=n)),
     # log(sum(exp(x - max x))) - x[y]; the gradient softmax(x) - y is computed on the way; Keras
     # converts the labels to the loss's float32 and back to integers
@@ -114,8 +114,9 @@ def _count_step(read, step, count_call, by_user):
     _check_plain(read.model, calls, step.optimizer)
     trained, gradients, uses = _reach(calls, outputs)
     loss = _loss(step.loss, calls, outputs[0])
-    counts = defaultdict(Counter)
+    counts, seen = defaultdict(Counter), Counter()
     for call in calls:
+        seen[id(call.layer)] += 1
         record, forward_key = GRADIENTS[call.kind], (call.path, FORWARD)
         counts[forward_key] = Counter()  # before the row of its gradient
         is_logits = loss.spared and call.writes == outputs
@@ -125,7 +126,7 @@ def _count_step(read, step, count_call, by_user):
                          for n, t in zip(call.writes, call.outputs, strict=True))
             backward = record.backward(call, wanted, is_logits) + Counter({(DTYPE, "add"): joined})
             repeats = uses[id(call.layer)]
-            if repeats > 1 and call.path.endswith(f"#{repeats}"):
+            if repeats > 1 and seen[id(call.layer)] == repeats:  # in a nested model too
                 weights = sum(prod(w.shape) for w in call.layer.trainable_variables)
                 backward[DTYPE, "add"] += weights * (repeats - 1)
             counts[call.path, BACKWARD] += backward

@@ -261,3 +261,26 @@ def test_training_of_nested_models_with_masks(name):
 def test_training_of_nested_models_that_convert(name):
     model = CAST[name]()
     assert summed(count(model, 2, **STEP).counts) == summed(trace_ops(model, 2, **STEP))
+
+
+def test_gradients_of_a_layer_inside_and_outside_a_nested_model_are_summed():
+    """Three of 20 weights, so two sums of them."""
+    shared = layers.Dense(4)
+    x, y = keras.Input((4,)), keras.Input((4,))
+    model = keras.Model(y, shared(keras.Model(x, shared(x))(shared(y))))
+    step = count(model, 2, **STEP)
+    assert step.coverage == {"rule": len(step.counts)}
+    assert summed(step.counts) == summed(trace_ops(model, 2, **STEP))
+    alone = [count(keras.Model(y, layers.Dense(4)(y)), 2, **STEP).counts.xs(
+        "backward", level="part")]
+    backward = step.counts.xs("backward", level="part")
+    of_one = alone[0].drop("loss", errors="ignore").sum()[F, "add"]
+    assert backward.drop("loss", errors="ignore").sum()[F, "add"] == 3 * of_one + 2 * 20
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+def test_the_mean_of_a_row_of_one_divides_nothing(loss):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    step = count(model, 3, "training", loss=loss, optimizer="sgd")
+    assert step.counts.sum()[F, "div"] == 1  # of the mean over three samples
+    assert summed(step.counts) == summed(trace_ops(model, 3, **STEP | {"loss": loss}))

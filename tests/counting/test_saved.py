@@ -173,14 +173,89 @@ def test_an_exported_graph_counts_as_its_model(tmp_path, capsys, make):
     assert (row["kind"], row["macs"]) == ("SavedModel", right["float32", "mac"])
 
 
-def test_exported_graphs_with_loops_count_at_the_batch_that_they_were_exported_at(tmp_path):
+class Runs(keras.layers.Layer):
+    """A function of Keras ops, of which the output is like the input."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def scanned(x):
+    ops = keras.ops
+    steps = ops.scan(lambda c, y: (ops.tanh(c * y), c * 2.0), x[:, 1], ops.transpose(x, (1, 0, 2)))
+    return ops.transpose(steps[1], (1, 0, 2))
+
+
+def in_two_loops(x):
+    ops = keras.ops
+    return ops.fori_loop(
+        0, 3, lambda i, y: ops.fori_loop(0, 4, lambda j, z: ops.tanh(z) + x, y), x)
+
+
+def of_ids():
+    ids = keras.Input((6,), dtype="int32")
+    return keras.Model(ids, keras.layers.LSTM(3)(
+        keras.layers.Embedding(9, 4, mask_zero=True)(ids)))
+
+
+def with_states():
+    x = keras.Input((6, 8))
+    y, h, c = keras.layers.LSTM(4, return_state=True, return_sequences=True)(x)
+    z = keras.layers.LSTM(4, return_sequences=True)(x, initial_state=[h, c])
+    return keras.Model(x, keras.layers.Dense(2)(y * z))
+
+
+def steps(*stack):
+    return keras.Sequential([keras.Input((6, 8)), *stack, keras.layers.Dense(2)])
+
+
+LOOPS = {
+    "LSTM": recurrent, "masked": of_ids, "states": with_states,
+    "all steps": lambda: steps(
+        keras.layers.LSTM(4, return_sequences=True), keras.layers.GRU(3, return_sequences=True),
+        keras.layers.SimpleRNN(2, go_backwards=True)),
+    "both ways": lambda: steps(keras.layers.Bidirectional(
+        keras.layers.GRU(4, return_sequences=True))),
+    "Masking": lambda: steps(keras.layers.Masking(), keras.layers.LSTM(4, return_sequences=True)),
+    "scan": lambda: steps(Runs(scanned)), "two loops": lambda: steps(Runs(in_two_loops)),
+    "map": lambda: steps(Runs(lambda x: keras.ops.transpose(keras.ops.map(
+        lambda y: keras.ops.exp(y) * 2.0, keras.ops.transpose(x, (1, 0, 2))), (1, 0, 2)))),
+    "while": lambda: steps(Runs(lambda x: keras.ops.while_loop(
+        lambda i, y: i < 4, lambda i, y: (i + 1, keras.ops.tanh(y)), (0, x))[1])),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_exported_graphs_with_loops_and_an_open_batch_count_as_their_models(tmp_path, name):
+    model = LOOPS[name]()
+    model.export(tmp_path / "open", verbose=False)
+    served = load_saved(tmp_path / "open")
+    for batch_size in (1, 3):
+        assert nonzero(tos.count_ops(served, batch_size)) == nonzero(
+            tos.count_ops(model, batch_size))
+
+
+def test_exported_graphs_of_one_batch_count_at_that(tmp_path):
     model, folder = recurrent(), tmp_path / "served"
     model.export(folder, verbose=False, input_signature=[
         keras.InputSpec(shape=(2, 6, 3), dtype="float32")])
     assert nonzero(tos.count_ops(load_saved(folder), 2)) == nonzero(tos.count_ops(model, 2))
     assert "call with batch_size=2" in refuse(folder)
+
+
+def test_an_exported_loop_that_the_data_end_is_an_error(tmp_path):
+    ops = keras.ops
+    model = steps(Runs(lambda x: ops.while_loop(
+        lambda y: ops.sum(y) < 4.0, lambda y: (ops.exp(y),), (x,))[0]))
     model.export(tmp_path / "open", verbose=False)
-    assert "export it at the batch that is counted" in refuse(tmp_path / "open")
+    assert "runs until the data end it" in refuse(tmp_path / "open")
 
 
 def test_exported_graphs_of_no_keras_model_count(tmp_path, capsys):

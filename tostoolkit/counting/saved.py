@@ -155,8 +155,8 @@ def why_uncounted(path: str | Path, error: Exception) -> str:
     if not Path(path).is_dir() or not isinstance(error, TraceError):
         return f"{path}: {said}"
     cause = said.partition(". Count it by hand")[0]
-    return (f"{path}: {cause}; where an exported graph leaves its "
-            "batch open, its loops and sizes are open too: export it at the batch that is counted, "
+    return (f"{path}: {cause}; where a size of an exported graph cannot "
+            "be known with its batch open, export it at the batch that is counted, "
             "model.export(folder, input_signature=[keras.InputSpec(shape=(1, 784))]), or count the "
             ".keras file")
 

@@ -9,6 +9,8 @@ weight is no constant, whatever its value. A ``TFSMLayer`` in a model runs such 
 from contextlib import ExitStack, contextmanager
 from functools import cache
 
+from .tensorflow_shapes import has_loops, on_shapes
+
 ENDPOINTS = ("serving_default", "serve")
 
 
@@ -55,6 +57,7 @@ class Inlined:
 
         frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
         self.graph_def = frozen.graph.as_graph_def()
+        self.on_shapes = {}
         self.places = [t.name for t in frozen.inputs]
         self.results = [t.name for t in frozen.outputs]
         by_handle = {id(v.handle): v for v in function.graph.variables}
@@ -70,7 +73,16 @@ class Inlined:
         given = dict(zip(self.places, tensors, strict=True))
         given |= {name: v.read_value() for name, v in self.variables.items()}
         return tf.graph_util.import_graph_def(
-            self.graph_def, input_map=given, return_elements=self.results, name="")
+            self._on_shapes(tensors), input_map=given, return_elements=self.results, name="")
+
+
+    def _on_shapes(self, tensors):
+        """Return the graph's definition for tensors of these shapes; made once for each."""
+        key = tuple(str(t.shape) for t in tensors)
+        if key not in self.on_shapes:
+            self.on_shapes[key] = on_shapes(self.graph_def, self.places, tensors) if (
+                has_loops(self.graph_def)) else self.graph_def
+        return self.on_shapes[key]
 
 
 @contextmanager

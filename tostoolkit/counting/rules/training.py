@@ -115,8 +115,9 @@ def _count_step(read, step, count_call, by_user):
     _check_plain(read.model, calls, step.optimizer)
     trained, gradients, uses = _reach(calls, outputs)
     loss = _loss(step.loss, calls, outputs[0])
-    counts = defaultdict(Counter)
+    counts, seen = defaultdict(Counter), Counter()
     for call in calls:
+        seen[id(call.layer)] += 1
         record, forward_key = GRADIENTS[call.kind], (call.path, FORWARD)
         counts[forward_key] = Counter()  # before the row of its gradient
         is_logits = loss.spared and call.writes == outputs
@@ -126,7 +127,7 @@ def _count_step(read, step, count_call, by_user):
                          for n, t in zip(call.writes, call.outputs, strict=True))
             backward = record.backward(call, wanted, is_logits) + Counter({(DTYPE, "add"): joined})
             repeats = uses[id(call.layer)]
-            if repeats > 1 and call.path.endswith(f"#{repeats}"):
+            if repeats > 1 and seen[id(call.layer)] == repeats:  # in a nested model too
                 weights = sum(prod(w.shape) for w in call.layer.trainable_variables)
                 backward[DTYPE, "add"] += weights * (repeats - 1)
             counts[call.path, BACKWARD] += backward

@@ -2,9 +2,9 @@
 
 Those that Keras recorded when a graph was built hold where every layer in it is of a class that
 Keras ships, its input is as it was, and no operator moves the batch. Else they are computed anew.
-A layer of Keras says what it makes of what it is given. Of another's, what it says may be less than
-what it does, or wrong, since nothing in Keras asks; so its call is run, on shapes, as the trace
-runs it. What it says holds where its call cannot be run.
+A layer of Keras says what it makes of what it is given. Of another's, and of one with an activation
+of the user's, what it says may be less than what it does, or wrong, since nothing in Keras asks; so
+its call is run, on shapes, as the trace runs it. What it says holds where its call cannot be run.
 """
 
 from contextlib import suppress
@@ -56,12 +56,20 @@ def _recorded_shapes_hold(graph, inputs, recorded):
 
 
 def _says_its_shapes(operation):
-    """Whether what an operation says of its outputs is right: it, and all in it, is of Keras."""
+    """Whether what an operation says of its outputs is right: it, and all in it, is of Keras.
+
+    Keras takes an activation to make of a tensor one of its shape, which the user's need not, and
+    `keras.activations.glu` does not.
+    """
     import keras
 
-    return is_of_keras(type(operation)) and not isinstance(operation, keras.layers.Lambda) and all(
-        is_of_keras(type(layer)) and not isinstance(layer, keras.layers.Lambda)
-        for _, layer in sublayers(operation))
+    def says(layer):
+        activation = vars(layer).get("activation")
+        return is_of_keras(type(layer)) and not isinstance(layer, keras.layers.Lambda) and (
+            activation is None or isinstance(activation, keras.Layer)
+            or (activation is not keras.activations.glu and is_of_keras(activation)))
+
+    return says(operation) and all(says(layer) for _, layer in sublayers(operation))
 
 
 def _propagate_graph(graph, inputs, recorded):

@@ -137,3 +137,29 @@ def test_equal_layers_are_run_once():
     runs.clear()
     tos.layer_calls(keras.Model(x, y), 2, (5, 3))
     assert runs == [(2, 5, 3)]
+
+
+#: An activation, of which Keras says that it keeps its shape -> what it takes of the eight products
+#: of each of 2 x 4 rows. Half of them are left.
+HALVES = {
+    "glu": ("glu", {"sigmoid": 32, "mul": 32}),
+    "the larger of each two": (
+        lambda x: keras.ops.max(keras.ops.reshape(x, (-1, 4, 4, 2)), -1), {"max": 32}),
+    "the first half": (lambda x: keras.ops.split(x, 2, axis=-1)[0], {}),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+@pytest.mark.parametrize("layer", [
+    lambda activation: layers.Dense(8, activation=activation, use_bias=False),
+    lambda activation: layers.Conv1D(8, 1, activation=activation, use_bias=False),
+    lambda activation: layers.EinsumDense("abc,cd->abd", (None, 8), activation=activation),
+    lambda activation: keras.Sequential([
+        keras.Input((4, 6)), layers.Dense(8, use_bias=False), layers.Activation(activation)]),
+], ids=["Dense", "Conv1D", "EinsumDense", "Activation"])
+def test_an_activation_may_make_another_shape(layer, name):
+    activation, right = HALVES[name]
+    model = keras.Sequential([keras.Input((4, 6)), layer(activation), layers.Activation("tanh")])
+    counts = tos.count_ops(model, 2).sum()
+    assert {op: n for (_, op), n in counts.items() if n} == {
+        "mac": 2 * 4 * 6 * 8, "tanh": 2 * 4 * 4, **right}

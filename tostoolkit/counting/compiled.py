@@ -101,11 +101,12 @@ def _named(argument, name, known):
     try:
         return known.get(name)
     except ValueError as error:
+        where = f"keras.{known.__name__.rpartition('.')[2]}"
         names = [n for n, found in vars(known).items() if isinstance(found, type)]
         near = get_close_matches(str(name).lower(), [n.lower() for n in names], 3)
         near = [n for n in names if n.lower() in near] or names
-        raise ValueError(f"{argument}: {name!r} is unknown to Keras; try {', '.join(near)} of "
-                         f"keras.{known.__name__.rpartition('.')[2]}") from error
+        raise ValueError(f"{argument}: {name!r} is no name that Keras knows; try "
+                         f"{', '.join(f'{where}.{n}()' for n in near)}") from error
 
 
 def _refuse(model, name):

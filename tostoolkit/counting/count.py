@@ -309,13 +309,11 @@ def _python_integers(counter, call):
         if is_own:
             raise
         raise NoRule(f"{call.path!r}: {error}") from None
-    if is_own:
-        _check_counts(counts, call)
-    return counts
+    return _checked(counts, call) if is_own else counts
 
 
-def _check_counts(counts, call):
-    """Raise unless a counter of the user's returns numbers of ops that there are."""
+def _checked(counts, call):
+    """Return what a counter of the user's returned; an error unless it is numbers of ops."""
     says = (f"counters: that of {call.path!r} ({call.kind}) returned {counts!r}; it is a Counter "
             "of (dtype, op): Counter({(call.dtype, 'add'): call.outputs[0].size})")
     if not isinstance(counts, Mapping) or not all(
@@ -324,6 +322,7 @@ def _check_counts(counts, call):
     unknown = [op for _, op in counts if op not in OP_KINDS]
     if unknown:
         raise ValueError(f"{says}; {unknown[0]!r} is none of {', '.join(OP_KINDS)}")
+    return counts
 
 
 def _table(counts, phase):

@@ -241,13 +241,27 @@ def _node(node):
 
 
 def says_its_shapes(operation) -> bool:
-    """Whether what an operation says of its outputs is right: it, and all in it, is of Keras."""
-    return _says_shapes(type(operation)) and all(
-        _says_shapes(type(layer)) for _, layer in sublayers(operation))
+    """Whether what an operation says of its outputs is right: it, and all in it, is of Keras.
+
+    Keras takes an activation to make of a tensor one of its shape, which the user's need not, and
+    `keras.activations.glu` does not.
+    """
+    return _says_shapes(operation) and all(
+        _says_shapes(layer) for _, layer in sublayers(operation))
+
+
+def _says_shapes(layer):
+    import keras
+
+    if not _class_says_shapes(type(layer)):
+        return False
+    activation = vars(layer).get("activation")
+    return activation is None or isinstance(activation, keras.Layer) or (
+        activation is not keras.activations.glu and is_of_keras(activation))
 
 
 @cache
-def _says_shapes(cls):
+def _class_says_shapes(cls):
     import keras
 
     return is_of_keras(cls) and not issubclass(cls, keras.layers.Lambda)

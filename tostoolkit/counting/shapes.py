@@ -2,9 +2,9 @@
 
 Those that Keras recorded when a graph was built hold where every layer in it is of a class that
 Keras ships, its input is as it was, and no operator moves the batch. Else they are computed anew.
-A layer of Keras says what it makes of what it is given. Of another's, what it says may be less than
-what it does, or wrong, since nothing in Keras asks; so its call is run, on shapes, as the trace
-runs it. What it says holds where its call cannot be run.
+A layer of Keras says what it makes of what it is given. Of another's, and of one with an activation
+of the user's, what it says may be less than what it does, or wrong, since nothing in Keras asks; so
+its call is run, on shapes, as the trace runs it. What it says holds where its call cannot be run.
 """
 
 from contextlib import nullcontext, suppress

@@ -38,6 +38,8 @@ def _contraction(call, macs):
 def fused_activation(call, function, shape):
     """Return the counts of an activation argument, a function or a layer."""
     name = name_of(function)
+    if name == "glu":
+        raise NoRule(f"{call.path!r} ({call.kind}): an activation that halves what it is given")
     if name is not None:
         return ACTIVATIONS[name].count(call.dtype, prod(shape), shape[-1])
     kind = kind_of(function)

@@ -134,6 +134,40 @@ def count(function, *arguments, data=None) -> Counter:
     return Counter({key: n for key, n in walk.counts.items() if n})
 
 
+def _carries_what_is_needed(used, eqn):
+    """Leave out of a while loop what neither its condition, nor a step, nor a user looks at.
+
+    JAX keeps all that a loop carries. Of two that do not meet, over 5 steps of 6 values:
+
+    >>> def apart(x):
+    ...     return lax.while_loop(lambda c: c[0] < 5,
+    ...                           lambda c: (c[0] + 1, lax.tanh(c[1]), lax.exp(c[2])),
+    ...                           (0, x, lax.sin(x)))[1]
+    >>> dict(count(apart, jax.ShapeDtypeStruct((2, 3), "float32")))
+    {('float32', 'tanh'): 30}
+    """
+    params, inputs = dict(eqn.params), len(eqn.invars)
+    if not any(used) and not eqn.effects:
+        return [False] * inputs, None
+    of_cond, of_body = params["cond_nconsts"], params["body_nconsts"]
+    cond, body = params["cond_jaxpr"], params["body_jaxpr"]
+    kept = list(used)
+    for each, constants, wanted in ((cond, of_cond, [True]), *[(body, of_body, None)] * len(used)):
+        looked_at = pe.dce_jaxpr(each.jaxpr, wanted or kept)[1][constants:]
+        kept = [k or look for k, look in zip(kept, looked_at, strict=True)]
+    end, _ = pe.dce_jaxpr(cond.jaxpr, [True], [True] * of_cond + kept)
+    step, of_step = pe.dce_jaxpr(body.jaxpr, kept, [False] * of_body + kept)
+    taken = [True] * of_cond + of_step
+    params |= {"cond_jaxpr": cond.replace(jaxpr=end), "body_jaxpr": body.replace(jaxpr=step),
+               "body_nconsts": sum(of_step[:of_body])}
+    return taken, eqn.replace(
+        invars=[v for v, t in zip(eqn.invars, taken, strict=True) if t],
+        outvars=[v for v, k in zip(eqn.outvars, kept, strict=True) if k], params=params)
+
+
+pe.dce_rules[lax.while_p] = _carries_what_is_needed
+
+
 class Walk:
     """Counts of the equations walked; what is data and what value is known goes along."""
 

@@ -20,6 +20,16 @@ def down(start, step, body):
         (ops.convert_to_tensor(start), x))[1]
 
 
+def apart(a, b):
+    return ops.tanh(a), ops.exp(b)
+
+
+def steps(n, step, *state):
+    """Return what a loop of so many steps makes of a state."""
+    return ops.while_loop(lambda i, *state: i < n, lambda i, *state: (i + 1, *step(*state)),
+                          (ops.zeros((), "int32"), *state))[1:]
+
+
 CASES = {
     # promotion
     "int8 x bfloat16": (ops.multiply, (INT8, BRAIN), {"int8 convert": 12, "bfloat16 mul": 12}),
@@ -102,6 +112,20 @@ CASES = {
     "backwards scan": (lambda x: ops.scan(
         lambda c, a: (ops.maximum(c, a), a), ops.zeros((3,)), x, reverse=True)[0], (X,), {
             "max": 12}),
+    # 4 steps of 12 values, of which the exponential is nobody's
+    "a carry that nobody needs": (lambda x: steps(4, apart, x, ops.log(x))[0], (X,), {"tanh": 48}),
+    "one that another needs": (
+        lambda x: steps(4, lambda a, b, c: (*apart(a, b), c + b), x, x, x)[2], (X,), {
+            "exp": 48, "add": 48}),
+    "in a loop, for nobody": (lambda x: steps(
+        5, lambda a, b: (steps(3, apart, a, b)[0], ops.sin(b)), x, x)[0], (X,), {
+            "tanh": 5 * 3 * 12}),
+    "in a scan, for nobody": (lambda x: ops.scan(
+        lambda c, r: (steps(3, apart, c, ops.log(r))[0] + r, r), ops.zeros((3,)), x)[0], (X,), {
+            "tanh": 4 * 3 * 3, "add": 12}),
+    "a loop whose counter counts down alone": (lambda x: ops.while_loop(
+        lambda i, a, b: i > 0, lambda i, a, b: (i - 1, b, ops.tanh(b)),
+        (ops.convert_to_tensor(6), x, x))[1], (X,), {"tanh": 6 * 12}),
     # what changes nothing, and what does
     "x + 0 of int32": (lambda x: x + 0, (INT32,), {}),
     "x x 1 of bfloat16": (lambda x: x * 1, (BRAIN,), {}),
@@ -123,5 +147,4 @@ OTHERWISE_ON_JAX = {
         "matmul of float16 and int8"],
     "Keras raises whole numbers to a power that JAX takes for unknown": ["x ^ 4 of int32"],
     "each backend has a formula of its own": ["digitize", "trapezoid along the batch"],
-    "JAX guards a variance's division by a choice": ["var of a row"],
 }

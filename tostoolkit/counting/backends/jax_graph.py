@@ -20,7 +20,17 @@ from ..calls import BACKWARD_SCOPE
 from ..rules.layers import NoRule
 from ..trace import TraceError
 from .jax_kernels import ALGORITHMS, size
-from .jax_loops import SAME, Value, data, is_variable, number, opened, scalar, steps_of
+from .jax_loops import (
+    SAME,
+    Value,
+    data,
+    is_variable,
+    needed_alone,
+    number,
+    opened,
+    scalar,
+    steps_of,
+)
 from .jax_ops import FUNCTIONS, PRIMITIVES, is_neutral, joinings
 from .jax_places import CALLS, of_places
 
@@ -71,10 +81,7 @@ class JaxprCounts:
 
     def add(self, closed, is_data=None):
         """Count a closed jaxpr; return self. `is_data` says which inputs are: all, if left out."""
-        from jax.interpreters.partial_eval import dce_jaxpr
-
-        wanted = [True] * len(closed.jaxpr.outvars)
-        jaxpr, self.needed = dce_jaxpr(closed.jaxpr, wanted, instantiate=False)
+        jaxpr, self.needed = needed_alone(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
         is_data = is_data or [True] * len(self.needed)
         inputs = [data(d) for d, n in zip(is_data, self.needed, strict=True) if n]
         made = self.walk(jaxpr, opened(closed)[1], inputs, 1, "")

@@ -65,6 +65,8 @@ DEFINITIONS = {
     **dict.fromkeys(["_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint"],
                     lambda ins, outs: {"random": outs[0].size}),
     "_one_hot": lambda ins, outs: {},  # ones set among zeros
+    # a binary search of a place between n others, n + 1 of them (Knuth, TAOCP 3, 6.2.1)
+    "searchsorted": lambda ins, outs: {"max": outs[0].size * ins[0].size.bit_length()},
     # Three interpolations of two values a result: a + (b - a) t.
     **dict.fromkeys(["resize_bilinear", "resize_linear"],
                     lambda ins, outs: {"add": 6 * outs[0].size, "mul": 3 * outs[0].size}),
@@ -215,8 +217,9 @@ class Walk:
                 params["name"].startswith("resize") and any(flags[1:])):  # data say where to
             counts = DEFINITIONS[params["name"]](
                 [v.aval for v in eqn.invars], [v.aval for v in eqn.outvars])
+            typed = eqn.invars[1] if params["name"] == "searchsorted" else eqn.outvars[0]
             for op, n in counts.items():
-                self.add(_dtype(eqn.outvars[0]), op, n * times)
+                self.add(_dtype(typed), op, n * times)
             return [True] * len(eqn.outvars), nothing
         inner = next((params[key] for key in INNER if key in params), None)
         if inner is not None:
@@ -455,6 +458,15 @@ def _define():
 
     for definition in (moments, batch_normalization, leaky_relu, softplus):
         setattr(nn, definition.__name__, definition)
+    power = numpy.power
+
+    def of_whole_numbers(x1, x2):
+        known = isinstance(x2, int) and x2 >= 0 and getattr(x1, "dtype", None) == "int32"
+        return lax.integer_pow(x1, x2) if known else power(x1, x2)
+
+    numpy.power = of_whole_numbers
+    numpy.digitize = lambda x, bins: jnp.searchsorted(  # of bins that go up
+        nn.convert_to_tensor(bins), x, side="right")
     for name in ("logical_and", "logical_or"):
         setattr(numpy, name, _of_truths(getattr(jnp, name)))
     _learn()

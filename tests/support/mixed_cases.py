@@ -7,7 +7,7 @@ wider one's; a Python number takes the tensor's, a float with an integer ``float
 """
 
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 BOOL, INT8, UINT8, INT32 = ((4, 3), "bool"), ((4, 3), "int8"), ((4, 3), "uint8"), ((4, 3), "int32")
 HALF, BRAIN, X = ((4, 3), "float16"), ((4, 3), "bfloat16"), (4, 3)
@@ -130,12 +130,20 @@ CASES = {
     "x + 0 of int32": (lambda x: x + 0, (INT32,), {}),
     "x x 1 of bfloat16": (lambda x: x * 1, (BRAIN,), {}),
     "x ^ 4 of int32": (lambda x: ops.power(x, 4), (INT32,), {"int32 mul": 24}),
+    "x ^ 1 of int32": (lambda x: ops.power(x, 1), (INT32,), {}),
+    # x x, x^2 x^2, x^4 x; each bit after the first is a square, and each that is 1 one product more
+    "x ^ 5 of int32": (lambda x: ops.power(x, 5), (INT32,), {"int32 mul": 36}),
+    "x ^ 11 of int32": (lambda x: ops.power(x, 11), (INT32,), {"int32 mul": 5 * 12}),
     "clip of int32": (lambda x: ops.clip(x, 0, 5), (INT32,), {"int32 max": 24}),
     "abs of int8": (ops.abs, (INT8,), {"int8 abs": 12}),
     "negative of int32": (ops.negative, (INT32,), {"int32 neg": 12}),
     "cast there and back": (lambda x: ops.cast(ops.cast(x, "float16"), "float32") + 1, (X,), {
         "convert": 12, "float16 convert": 12, "add": 12}),
     "digitize": (lambda x: ops.digitize(x, np.arange(3.0)), (X,), {"max": 2 * 12}),
+    "digitize in 7 bins": (lambda x: ops.digitize(x, np.arange(6.0)), (X,), {
+        "max": 3 * 12}),
+    "Discretization": (layers.Discretization([0, 1, 2]), ((2, 3),), {"max": 2 * 6}),
+    "Discretization in 2 bins": (layers.Discretization([0.5]), ((2, 3, 5),), {"max": 30}),
     "trapezoid along the batch": (lambda x: ops.trapezoid(x, axis=0), (X,), {
         "add": 9 + 6, "mul": 9}),
 }
@@ -145,6 +153,5 @@ OTHERWISE_ON_JAX = {
     "JAX divides whole numbers by a formula of its own": ["int32 // int32"],
     "JAX multiplies whole numbers of two widths without a conversion": [
         "matmul of float16 and int8"],
-    "Keras raises whole numbers to a power that JAX takes for unknown": ["x ^ 4 of int32"],
-    "each backend has a formula of its own": ["digitize", "trapezoid along the batch"],
+    "each backend has a formula of its own": ["trapezoid along the batch"],
 }

@@ -16,8 +16,8 @@ from ..introspection import sublayers
 from ..running_state import is_seed, unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
+from .jax_definitions import DEFINITIONS
 from .jax_graph import JaxprCounts, mark, plain, scoped
-from .jax_places import take
 from .shared import (
     are_data,
     code_of,
@@ -222,7 +222,7 @@ def traced(call):
         return made, [scope.get_current_value(v) for v in variables]
 
     outputs = []
-    with python_errors(call.path, kind=call.kind), unchanged(layer), with_functions(take=take):
+    with python_errors(call.path, kind=call.kind), unchanged(layer), with_functions(**DEFINITIONS):
         jaxpr, is_data = _jaxpr(run, _held(variables), _specs(t for _, _, t in known),
                                 _specs(call.inputs), [mask and _spec(mask) for mask in call.masks])
     given = are_data(call)
@@ -239,7 +239,7 @@ def _traced_step(read, step):
         (logs, new), _ = own_step(state, data(tensors))
         return logs, new, list(losses)
 
-    with python_errors(model.name, step=True), with_functions(take=take):
+    with python_errors(model.name, step=True), with_functions(**DEFINITIONS):
         for tensors, data, notes in trials(step, read, (read.output_tensors,)):
             with (with_places(model.variables, _place), as_compiled(model, step) as own_step,
                   ExitStack() as stack):

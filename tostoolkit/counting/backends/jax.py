@@ -18,6 +18,7 @@ from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
 from .jax_definitions import DEFINITIONS
 from .jax_graph import JaxprCounts, mark, plain, scoped
+from .jax_loops import data
 from .shared import (
     are_data,
     code_of,
@@ -183,17 +184,17 @@ def _place(shape, dtype, trainable):
 
 
 def _jaxpr(run, *specs):
-    """Return the closed jaxpr of a function of arrays, and which of its inputs are data.
+    """Return the closed jaxpr of a function of arrays, and the Values of its inputs.
 
-    Only what are arrays of its results are results.
+    These are data or seeds. Only what are arrays of its results are results.
     """
     import jax
 
     def arrays(*args):
         return [leaf for leaf in jax.tree.leaves(run(*args)) if isinstance(leaf, jax.Array)]
 
-    is_data = [not isinstance(spec, _seed()) for spec in jax.tree.leaves(specs)]
-    return jax.make_jaxpr(arrays)(*specs), is_data
+    are_seeds = [isinstance(spec, _seed()) for spec in jax.tree.leaves(specs)]
+    return jax.make_jaxpr(arrays)(*specs), [data(not seed, seeded=seed) for seed in are_seeds]
 
 
 def traced(call):
@@ -223,10 +224,10 @@ def traced(call):
 
     outputs = []
     with python_errors(call.path, kind=call.kind), unchanged(layer), with_functions(**DEFINITIONS):
-        jaxpr, is_data = _jaxpr(run, _held(variables), _specs(t for _, _, t in known),
+        jaxpr, values = _jaxpr(run, _held(variables), _specs(t for _, _, t in known),
                                 _specs(call.inputs), [mask and _spec(mask) for mask in call.masks])
-    given = are_data(call)
-    return (jaxpr, [*is_data[:len(is_data) - len(given)], *given]), outputs
+    given = [*map(data, are_data(call))]
+    return (jaxpr, [*values[:len(values) - len(given)], *given]), outputs
 
 
 def _traced_step(read, step):

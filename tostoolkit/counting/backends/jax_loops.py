@@ -25,20 +25,26 @@ class Value(NamedTuple):
     """What is known of a value of a jaxpr.
 
     `reached` says whether data reach it, `known` is its number where it is one known number in
-    every place, else None; equal values have the same `name`.
+    every place, else None; equal values have the same `name`. `seeded` says whether it is made of
+    the state of a generator of random numbers, which is another in another call.
     """
 
     reached: bool
     known: object = None
     name: object = None
+    seeded: bool = False
+
+    def in_steps(self):
+        """Return what is known of it in each step of a loop that changes it."""
+        return data(self.reached, seeded=self.seeded)
 
 
 _NAMES = count()
 
 
-def data(reached=True, known=None) -> Value:
+def data(reached=True, known=None, seeded=False) -> Value:
     """Return a value that is like no other."""
-    return Value(reached, known, next(_NAMES))
+    return Value(reached, known, next(_NAMES), seeded)
 
 
 def is_variable(atom):

@@ -65,6 +65,7 @@ DEFINITIONS = {
     **dict.fromkeys(["_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint"],
                     lambda ins, outs: {"random": outs[0].size}),
     "_one_hot": lambda ins, outs: {},  # ones set among zeros
+    "power": lambda ins, outs: {"pow": outs[0].size},  # of whole numbers
     # a binary search of a place between n others, n + 1 of them (Knuth, TAOCP 3, 6.2.1)
     "searchsorted": lambda ins, outs: {"max": outs[0].size * ins[0].size.bit_length()},
     # Three interpolations of two values a result: a + (b - a) t.
@@ -470,8 +471,13 @@ def _define():
     power = numpy.power
 
     def of_whole_numbers(x1, x2):
-        known = isinstance(x2, int) and x2 >= 0 and getattr(x1, "dtype", None) == "int32"
-        return lax.integer_pow(x1, x2) if known else power(x1, x2)
+        base, exponent = nn.convert_to_tensor(x1), nn.convert_to_tensor(x2)
+        dtype = jnp.result_type(base, exponent)
+        if not jnp.issubdtype(dtype, jnp.integer):
+            return power(x1, x2)
+        if isinstance(x2, int) and x2 >= 0:
+            return lax.integer_pow(base.astype(dtype), x2)
+        return jax.jit(jnp.power)(base.astype(dtype), exponent.astype(dtype))
 
     numpy.power = of_whole_numbers
     numpy.digitize = lambda x, bins: jnp.searchsorted(  # of bins that go up

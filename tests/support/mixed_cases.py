@@ -131,6 +131,11 @@ CASES = {
     "x x 1 of bfloat16": (lambda x: x * 1, (BRAIN,), {}),
     "x ^ 4 of int32": (lambda x: ops.power(x, 4), (INT32,), {"int32 mul": 24}),
     "x ^ 1 of int32": (lambda x: ops.power(x, 1), (INT32,), {}),
+    "int32 ^ int32": (ops.power, (INT32, INT32), {"int32 pow": 12}),
+    "2 ^ int32": (lambda x: ops.power(2, x), (INT32,), {"int32 pow": 12}),
+    "x ^ 3 of int8": (lambda x: ops.power(x, 3), (INT8,), {"int8 mul": 24}),
+    "x ^ 2 of bool": (lambda x: ops.power(x, 2), (BOOL,), {"bool convert": 12, "int32 mul": 12}),
+    "x ^ 2.0 of int32": (lambda x: ops.power(x, 2.0), (INT32,), {"int32 convert": 12, "mul": 12}),
     # x x, x^2 x^2, x^4 x; each bit after the first is a square, and each that is 1 one product more
     "x ^ 5 of int32": (lambda x: ops.power(x, 5), (INT32,), {"int32 mul": 36}),
     "x ^ 11 of int32": (lambda x: ops.power(x, 11), (INT32,), {"int32 mul": 5 * 12}),

@@ -38,7 +38,7 @@ Conventions
 * A scaled loss (float16) counts as Keras runs it: the scaling, a test of all gradients for
   infinities, the division of each by the scale, and the update, which a test of the data guards.
 * Dropout and noise layers are nothing in inference. A draw is one ``random``; the arithmetic of the
-  seed that it comes from is none.
+  seed that it comes from is none, and a draw from a constant seed is a constant.
 * Copies, reshapes and the arithmetic of shapes and addresses are data movement. What a layer
   computes of indices that are data counts as Keras runs it: a lookup wraps a negative index, an
   int32 ``add``, ``max`` and ``select`` each, once for each index that it is given (TensorFlow's

@@ -3,8 +3,9 @@
 Both are the same functions. A trace runs these, so that what is counted of a model does not depend
 on the backend. A lookup brings each index that it is given into range, once, before it is copied
 for the values that are looked up. A place among bins is found by one binary search: JAX searches
-twice, for bins that go up and for bins that go down, which Keras refuses. A known power of whole
-numbers is multiplied out, where JAX tries each bit that its exponent might have.
+twice, for bins that go up and for bins that go down, which Keras does not take. A power of whole
+numbers is multiplied out where its exponent is known, and else one op, a call of JAX's function:
+JAX tries each bit that the exponent might have.
 """
 
 from .jax_loops import number
@@ -47,14 +48,17 @@ def digitize(x, bins):
 
 def power(x1, x2):
     """Return a power, as ``keras.ops.power``."""
-    from jax import lax, numpy
+    from jax import jit, lax, numpy
 
-    exponent = None if getattr(x2, "shape", ()) else number(x2)
-    base, exponents = _tensors(x1, x2)
-    dtype = numpy.result_type(base, exponents)
-    if exponent is None or exponent < 0 or not numpy.issubdtype(dtype, numpy.integer):
-        return numpy.power(base, exponents)
-    return lax.integer_pow(base.astype(dtype), int(exponent))
+    known = None if getattr(x2, "shape", ()) else number(x2)
+    base, exponent = _tensors(x1, x2)
+    dtype = numpy.result_type(base, exponent)
+    if not numpy.issubdtype(dtype, numpy.integer):
+        return numpy.power(base, exponent)
+    base = base.astype(dtype)
+    if known is None or known < 0:
+        return jit(numpy.power)(base, exponent.astype(dtype))
+    return lax.integer_pow(base, int(known))
 
 
 def _tensors(*values):

@@ -285,7 +285,7 @@ FUNCTIONS = {
     **dict.fromkeys(("_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint"),
                     _draws),
     **{name: _activation(name) for name in ("selu", "celu", "leaky_relu", "relu6")}, "elu": _elu,
-    "_one_hot": lambda eqn, site: Counter(), "logaddexp": _log_add_exp,
+    "_one_hot": lambda eqn, site: Counter(), "logaddexp": _log_add_exp, "power": _pow,
     "softplus": _activation("softplus"), "trunc": _per_output({"round": 1}),
     "floor_divide": _per_output({"div": 1, "round": 1}), "remainder": _per_output({"rem": 1}),
 }

@@ -185,8 +185,7 @@ class Recorder(TorchDispatchMode):
     def _counts(self, func, name, args, kwargs, inputs, outputs):
         """Return the op counts of an op, or the error that its counter raises."""
         counter = TORCH_COUNTERS.get(name) or TORCH_COUNTERS.get(name.removesuffix("_"))
-        names = [argument.name for argument in func._schema.arguments]
-        bound = dict(zip(names, args, strict=False)) | kwargs
+        bound = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
         op = TorchOp(name.removesuffix("_"), bound, inputs, outputs or inputs[:1],
                      self._constant, self._is_data)
         if counter is None and name.startswith("_foreach_"):
@@ -260,8 +259,7 @@ class Recorder(TorchDispatchMode):
             return 1
         if UPDATE_SCOPE in self.scope().split("/") and tensor.is_floating_point():
             return 0.5  # a learning rate or the like, which is multiplied with
-        self._refuse(TraceError(
-            "its code reads a value of the data, on which its work may depend"))
+        self._refuse(TraceError("its code reads a value of the data, on which its work may depend"))
 
     def _refuse(self, error):
         """Raise an error that is kept, since Keras says it in its own words."""

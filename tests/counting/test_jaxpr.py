@@ -52,8 +52,8 @@ INDICES = ("the gradient of a lookup along an axis: TensorFlow computes, of the 
 RESIZED = "the gradient of a resizing with an offset: each backend has a formula of its own"
 FFT = "the gradient of a transform: TensorFlow scales it and its inverse, JAX does not"
 UNTRACED = "JAX looks at a value that was traced, of a branch in SAM's prompt encoder"
-OPEN = ("its compute_loss calls the backbone again: four passes of MACs on TensorFlow, two forward and "
-        "one back, but six by the jaxpr; why is open")
+OPEN = ("its compute_loss calls the backbone again: two passes forward and one back on TensorFlow, "
+        "half as much again by the jaxpr; why is open")
 #: Model -> why its counts in training differ. What agrees must leave this list.
 DIFFERENT_IN_TRAINING = DIFFERENT | {
     **dict.fromkeys(["CLIPBackbone", "MetaCLIP2Backbone", "AlbertMaskedLM", "BertMaskedLM",

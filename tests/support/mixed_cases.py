@@ -123,5 +123,4 @@ OTHERWISE_ON_JAX = {
         "matmul of float16 and int8"],
     "Keras raises whole numbers to a power that JAX takes for unknown": ["x ^ 4 of int32"],
     "each backend has a formula of its own": ["digitize", "trapezoid along the batch"],
-    "JAX guards a variance's division by a choice": ["var of a row"],
 }

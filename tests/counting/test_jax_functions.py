@@ -224,6 +224,60 @@ def test_a_loop_whose_end_is_not_known_is_an_error(function):
         tos.count_ops(function, input_shape=[spec(3)])
 
 
+def apart(n, of_first=lax.tanh, of_second=lax.exp):
+    """Return a function of two arrays, of each of which n steps make another."""
+    return lambda a, b: lax.while_loop(
+        lambda c: c[0] < n, lambda c: (c[0] + 1, of_first(c[1]), of_second(c[2])), (0, a, b))[1:]
+
+
+def turned(state):
+    a, b, c, i = state
+    return b, c, a, i + 1
+
+
+#: A function of 3 values, in which a loop carries more than is needed -> its ops.
+IDLE_CARRIES = {
+    "in a compiled function": (lambda x: jax.jit(apart(5))(x, lax.log(x))[0], {"tanh": 15}),
+    "in a checkpoint": (lambda x: jax.checkpoint(apart(5))(x, lax.log(x))[1],
+                        {"exp": 15, "log": 3}),
+    "in a scan": (lambda x: lax.scan(
+        lambda c, _: (apart(5)(c[0], lax.log(c[1])), None), (x, x), None, length=4)[0][0],
+        {"tanh": 4 * 15}),
+    "in a conditional, of 3 values": (lambda x: lax.cond(
+        x.sum() > 0, lambda y: apart(5)(y, lax.log(y)), lambda y: (y, y), x)[0],
+        {"tanh": 15, "add": 2, "max": 1}),
+    "in a loop, through another": (lambda x: apart(4, lambda a: apart(
+        3, of_second=lax.sin)(a, lax.log(a))[0])(x, x)[0], {"tanh": 4 * 3 * 3}),
+    "mapped over an axis": (lambda x: jax.vmap(lambda v: apart(5)(v, lax.log(v))[0])(x),
+                            {"tanh": 15}),
+    # each is another's next, so that all are needed
+    "in a circle": (lambda x: lax.while_loop(
+        lambda s: s[3] < 6, turned, (lax.sin(x), lax.exp(x), lax.log(x), 0))[0],
+        {"sin": 3, "exp": 3, "log": 3}),
+    # the first step's a is never looked at, and no step needs another's
+    "what each step makes anew": (lambda x: lax.while_loop(
+        lambda s: s[0] < 6, lambda s: (s[0] + 1, lax.tanh(s[2]), s[2]), (0, lax.sin(x), x))[1],
+        {"tanh": 18, "sin": 3}),
+    "a loop to a number that is no literal": (lambda x: lax.fori_loop(
+        0, jnp.asarray(7), lambda i, s: (lax.tanh(s[0]), lax.exp(s[1])), (x, lax.log(x)))[0],
+        {"tanh": 21}),
+    # its counter goes up by two in the loop inside, beside data: 0, 2, 4
+    "whose steps are counted inside": (lambda x: lax.while_loop(
+        lambda s: s[0] < 5, lambda s: lax.while_loop(
+            lambda c: c[2] < 2, lambda c: (c[0] + 1, lax.tanh(c[1]), c[2] + 1), (*s, 0))[:2],
+        (0, x))[1], {"tanh": 3 * 2 * 3}),
+    "none of it": (lambda x: (apart(5)(x, lax.log(x)), lax.sin(x))[1], {"sin": 3}),
+    "forward derivative, of one": (lambda x: jax.jvp(
+        lambda y: apart(5)(y, y)[0], (x,), (jnp.ones(3),))[0], {"tanh": 15}),
+}
+
+
+@pytest.mark.parametrize("name", IDLE_CARRIES)
+def test_what_a_loop_carries_for_nobody_does_not_count(name):
+    function, right = IDLE_CARRIES[name]
+    assert ops(function, spec(3)) == right
+
+
 def branches(function):
     counted = count(function, input_shape=[spec(3)])
     return {op: int(n) for (_, op), n in counted.counts.sum().items()}, counted.notes

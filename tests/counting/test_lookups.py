@@ -4,7 +4,15 @@ A negative index is one comparison, one addition of the length and one choice; K
 indices of ``take_along_axis`` to int64 first.
 """
 
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
 import keras
+import lookup_cases
 import numpy as np
 import pytest
 from keras import ops
@@ -66,3 +74,22 @@ def test_at_places_that_are_constants():
     x = keras.Input((6, 4))
     model = keras.Model(x, ops.take_along_axis(x, np.array([[[1], [-2]]]), axis=1))
     assert whole(tos.count_ops(model)) == whole(trace_ops(model)) == {}
+
+
+@pytest.mark.parametrize("name", lookup_cases.CASES)
+def test_each_index_is_wrapped_once(name):
+    make, n = lookup_cases.CASES[name]
+    assert lookup_cases.of_indices(make()) == dict.fromkeys(("add", "max", "select"), n)
+
+
+@pytest.mark.parametrize("backend", [
+    pytest.param(name, marks=pytest.mark.skipif(not find_spec(name), reason=f"no {name}"))
+    for name in ("jax", "torch")])
+def test_each_index_is_wrapped_once_on_other_backends(backend):
+    run = subprocess.run(
+        [sys.executable, lookup_cases.__file__], check=True, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"KERAS_BACKEND": backend,
+                          "PYTHONPATH": str(Path(tos.__file__).parents[1])})
+    assert json.loads(run.stdout.splitlines()[-1]) == {
+        name: dict.fromkeys(("add", "max", "select"), n)
+        for name, (_, n) in lookup_cases.CASES.items()}

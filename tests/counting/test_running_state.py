@@ -1,5 +1,11 @@
 """Every private name of Keras that the package knows of what runs, each with a test of its own."""
 
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
 import keras
 import numpy as np
 import pandas as pd
@@ -187,6 +193,24 @@ def test_unchanged_puts_back_what_a_layer_holds():
     assert layer.variables == []
     layer.build((None, 3))
     assert len(layer.variables) == 2
+
+
+@pytest.mark.skipif(not find_spec("torch"), reason="PyTorch is not installed")
+def test_generators_of_a_constant_seed_are_noted():
+    """Of a constant and a seed that changes, the first; and only in the context."""
+    code = (
+        "import keras\n"
+        "from tostoolkit.counting.running_state import constant_generators\n"
+        "with constant_generators() as noted:\n"
+        "    keras.random.uniform((2,), seed=3)\n"
+        "    keras.random.normal((2,), seed=keras.random.SeedGenerator(3))\n"
+        "keras.random.uniform((2,), seed=3)\n"
+        "print([generator.initial_seed() for generator in noted])\n")
+    run = subprocess.run(
+        [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": str(
+            Path(tos.__file__).parents[1])})
+    assert run.stdout.splitlines()[-1] == "[3]"
 
 
 def test_masks_stand_on_tensors():

@@ -1,7 +1,16 @@
 """Random numbers: a draw is one op, and the arithmetic of the seeds that they come from is none."""
 
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
 import keras
 import pytest
+import seed_cases
+from seed_cases import CASES
 from traced import trace_ops
 
 import tostoolkit as tos
@@ -56,30 +65,6 @@ def test_dropout_by_hand():
         ("float32", op): N for op in ("max", "mul", "random", "select")}
 
 
-class Own(layers.Layer):
-    """A layer that computes a function of its input and of its own generator of seeds."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.generator = keras.random.SeedGenerator(3)
-        self.function = function
-
-    def call(self, x):
-        return self.function(x, self.generator)
-
-    def compute_output_spec(self, x):
-        return keras.KerasTensor(x.shape, x.dtype)
-
-
-def looped(x, seeds):
-    return keras.ops.fori_loop(0, 7, lambda i, v: v + keras.random.uniform((2, 3), seed=seeds), x)
-
-
-def guarded(x, seeds):
-    drawn = keras.random.uniform((2, 3), seed=seeds)
-    return keras.ops.cond(keras.ops.sum(x) > 0, lambda: x * drawn, lambda: x)
-
-
 def stateful(x, seeds):
     import tensorflow as tf
 
@@ -87,22 +72,24 @@ def stateful(x, seeds):
 
 
 @pytest.mark.parametrize(("function", "expected"), [
-    (lambda x, seeds: x + keras.random.normal((2, 3), seed=seeds), {"random": 6, "add": 6}),
-    (lambda x, seeds: x * keras.random.uniform((3,), seed=seeds), {"random": 3, "mul": 6}),
-    (lambda x, seeds: x + keras.random.uniform((2, 3)), {"random": 6, "add": 6}),  # Keras' own
-    (lambda x, seeds: x + keras.random.uniform((2, 3), seed=1), {"add": 6}),  # a constant
-    (stateful, {"random": 6, "add": 6}),
-    # what is computed of a draw counts, though no input reaches it
-    (lambda x, seeds: x + keras.ops.tanh(keras.random.uniform((3,), seed=seeds)),
-     {"random": 3, "tanh": 3, "add": 6}),
-    # a seed that is taken for a number is data once it meets some
-    (lambda x, seeds: x * keras.ops.sum(keras.ops.cast(seeds.next(), "float32")), {"mul": 6}),
-    (looped, {"random": 42, "add": 42}),
-    (guarded, {"random": 6, "add": 5, "max": 1, "mul": 6}),
-])
+    *CASES.values(), (stateful, {"random": 6, "add": 6})])
 def test_layers_that_draw(function, expected):
-    model = keras.Sequential([keras.Input(batch_shape=(2, 3)), Own(function)])
+    model = keras.Sequential([keras.Input(batch_shape=(2, 3)), seed_cases.Own(function)])
     assert counts(tos.count_ops(model, 2)) == {("float32", op): n for op, n in expected.items()}
+
+
+@pytest.mark.parametrize("backend", [
+    pytest.param(name, marks=pytest.mark.skipif(not find_spec(name), reason=f"no {name}"))
+    for name in ("jax", "torch")])
+def test_layers_that_draw_on_other_backends(backend):
+    """Keras on JAX refuses to draw from its own seed where it is traced."""
+    run = subprocess.run(
+        [sys.executable, seed_cases.__file__], check=True, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"KERAS_BACKEND": backend,
+                          "PYTHONPATH": str(Path(tos.__file__).parents[1])})
+    assert json.loads(run.stdout.splitlines()[-1]) == {
+        name: right for name, (_, right) in CASES.items()
+        if not (backend == "jax" and name == "Keras' own")}
 
 
 def test_seeds_are_noted_in_the_context_alone():

@@ -7,7 +7,7 @@ wider one's; a Python number takes the tensor's, a float with an integer ``float
 """
 
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 BOOL, INT8, UINT8, INT32 = ((4, 3), "bool"), ((4, 3), "int8"), ((4, 3), "uint8"), ((4, 3), "int32")
 HALF, BRAIN, X = ((4, 3), "float16"), ((4, 3), "bfloat16"), (4, 3)
@@ -18,6 +18,16 @@ def down(start, step, body):
     return lambda x: ops.while_loop(
         lambda i, v: i > 0, lambda i, v: (i - step, body(v)),
         (ops.convert_to_tensor(start), x))[1]
+
+
+def apart(a, b):
+    return ops.tanh(a), ops.exp(b)
+
+
+def steps(n, step, *state):
+    """Return what a loop of so many steps makes of a state."""
+    return ops.while_loop(lambda i, *state: i < n, lambda i, *state: (i + 1, *step(*state)),
+                          (ops.zeros((), "int32"), *state))[1:]
 
 
 CASES = {
@@ -102,16 +112,38 @@ CASES = {
     "backwards scan": (lambda x: ops.scan(
         lambda c, a: (ops.maximum(c, a), a), ops.zeros((3,)), x, reverse=True)[0], (X,), {
             "max": 12}),
+    # 4 steps of 12 values, of which the exponential is nobody's
+    "a carry that nobody needs": (lambda x: steps(4, apart, x, ops.log(x))[0], (X,), {"tanh": 48}),
+    "one that another needs": (
+        lambda x: steps(4, lambda a, b, c: (*apart(a, b), c + b), x, x, x)[2], (X,), {
+            "exp": 48, "add": 48}),
+    "in a loop, for nobody": (lambda x: steps(
+        5, lambda a, b: (steps(3, apart, a, b)[0], ops.sin(b)), x, x)[0], (X,), {
+            "tanh": 5 * 3 * 12}),
+    "in a scan, for nobody": (lambda x: ops.scan(
+        lambda c, r: (steps(3, apart, c, ops.log(r))[0] + r, r), ops.zeros((3,)), x)[0], (X,), {
+            "tanh": 4 * 3 * 3, "add": 12}),
+    "a loop whose counter counts down alone": (lambda x: ops.while_loop(
+        lambda i, a, b: i > 0, lambda i, a, b: (i - 1, b, ops.tanh(b)),
+        (ops.convert_to_tensor(6), x, x))[1], (X,), {"tanh": 6 * 12}),
     # what changes nothing, and what does
     "x + 0 of int32": (lambda x: x + 0, (INT32,), {}),
     "x x 1 of bfloat16": (lambda x: x * 1, (BRAIN,), {}),
     "x ^ 4 of int32": (lambda x: ops.power(x, 4), (INT32,), {"int32 mul": 24}),
+    "x ^ 1 of int32": (lambda x: ops.power(x, 1), (INT32,), {}),
+    # x x, x^2 x^2, x^4 x; each bit after the first is a square, and each that is 1 one product more
+    "x ^ 5 of int32": (lambda x: ops.power(x, 5), (INT32,), {"int32 mul": 36}),
+    "x ^ 11 of int32": (lambda x: ops.power(x, 11), (INT32,), {"int32 mul": 5 * 12}),
     "clip of int32": (lambda x: ops.clip(x, 0, 5), (INT32,), {"int32 max": 24}),
     "abs of int8": (ops.abs, (INT8,), {"int8 abs": 12}),
     "negative of int32": (ops.negative, (INT32,), {"int32 neg": 12}),
     "cast there and back": (lambda x: ops.cast(ops.cast(x, "float16"), "float32") + 1, (X,), {
         "convert": 12, "float16 convert": 12, "add": 12}),
     "digitize": (lambda x: ops.digitize(x, np.arange(3.0)), (X,), {"max": 2 * 12}),
+    "digitize in 7 bins": (lambda x: ops.digitize(x, np.arange(6.0)), (X,), {
+        "max": 3 * 12}),
+    "Discretization": (layers.Discretization([0, 1, 2]), ((2, 3),), {"max": 2 * 6}),
+    "Discretization in 2 bins": (layers.Discretization([0.5]), ((2, 3, 5),), {"max": 30}),
     "trapezoid along the batch": (lambda x: ops.trapezoid(x, axis=0), (X,), {
         "add": 9 + 6, "mul": 9}),
 }
@@ -121,6 +153,5 @@ OTHERWISE_ON_JAX = {
     "JAX divides whole numbers by a formula of its own": ["int32 // int32"],
     "JAX multiplies whole numbers of two widths without a conversion": [
         "matmul of float16 and int8"],
-    "Keras raises whole numbers to a power that JAX takes for unknown": ["x ^ 4 of int32"],
-    "each backend has a formula of its own": ["digitize", "trapezoid along the batch"],
+    "each backend has a formula of its own": ["trapezoid along the batch"],
 }

@@ -219,6 +219,28 @@ def seeds_noted() -> Iterator[list]:
 
 
 @contextmanager
+def constant_generators() -> Iterator[list]:
+    """Return a context that yields a list of the generators made of a constant seed in it.
+
+    They are PyTorch's; what is drawn from one is the same in each call.
+    """
+    from keras.src.backend import random
+
+    generators, make = [], random.torch_seed_generator
+
+    @wraps(make)
+    def noted(seed):
+        generator = make(seed)
+        if isinstance(seed, int):
+            generators.append(generator)
+        return generator
+
+    with ExitStack() as stack:
+        _replace(stack, random, "torch_seed_generator", noted)
+        yield generators
+
+
+@contextmanager
 def abstract() -> Iterator[None]:
     """Return a context in which Keras models are built without allocating their weights.
 

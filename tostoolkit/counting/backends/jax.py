@@ -16,8 +16,9 @@ from ..introspection import sublayers
 from ..running_state import is_seed, unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
+from .jax_definitions import DEFINITIONS
 from .jax_graph import JaxprCounts, mark, plain, scoped
-from .jax_places import take
+from .jax_loops import data
 from .shared import (
     are_data,
     code_of,
@@ -183,17 +184,17 @@ def _place(shape, dtype, trainable):
 
 
 def _jaxpr(run, *specs):
-    """Return the closed jaxpr of a function of arrays, and which of its inputs are data.
+    """Return the closed jaxpr of a function of arrays, and the Values of its inputs.
 
-    Only what are arrays of its results are results.
+    These are data or seeds. Only what are arrays of its results are results.
     """
     import jax
 
     def arrays(*args):
         return [leaf for leaf in jax.tree.leaves(run(*args)) if isinstance(leaf, jax.Array)]
 
-    is_data = [not isinstance(spec, _seed()) for spec in jax.tree.leaves(specs)]
-    return jax.make_jaxpr(arrays)(*specs), is_data
+    are_seeds = [isinstance(spec, _seed()) for spec in jax.tree.leaves(specs)]
+    return jax.make_jaxpr(arrays)(*specs), [data(not seed, seeded=seed) for seed in are_seeds]
 
 
 def traced(call):
@@ -222,11 +223,11 @@ def traced(call):
         return made, [scope.get_current_value(v) for v in variables]
 
     outputs = []
-    with python_errors(call.path, kind=call.kind), unchanged(layer), with_functions(take=take):
-        jaxpr, is_data = _jaxpr(run, _held(variables), _specs(t for _, _, t in known),
+    with python_errors(call.path, kind=call.kind), unchanged(layer), with_functions(**DEFINITIONS):
+        jaxpr, values = _jaxpr(run, _held(variables), _specs(t for _, _, t in known),
                                 _specs(call.inputs), [mask and _spec(mask) for mask in call.masks])
-    given = are_data(call)
-    return (jaxpr, [*is_data[:len(is_data) - len(given)], *given]), outputs
+    given = [*map(data, are_data(call))]
+    return (jaxpr, [*values[:len(values) - len(given)], *given]), outputs
 
 
 def _traced_step(read, step):
@@ -239,7 +240,7 @@ def _traced_step(read, step):
         (logs, new), _ = own_step(state, data(tensors))
         return logs, new, list(losses)
 
-    with python_errors(model.name, step=True), with_functions(take=take):
+    with python_errors(model.name, step=True), with_functions(**DEFINITIONS):
         for tensors, data, notes in trials(step, read, (read.output_tensors,)):
             with (with_places(model.variables, _place), as_compiled(model, step) as own_step,
                   ExitStack() as stack):

@@ -20,7 +20,17 @@ from ..calls import BACKWARD_SCOPE
 from ..rules.layers import NoRule
 from ..trace import TraceError
 from .jax_kernels import ALGORITHMS, size
-from .jax_loops import SAME, Value, data, is_variable, number, opened, scalar, steps_of
+from .jax_loops import (
+    SAME,
+    Value,
+    data,
+    is_variable,
+    needed_alone,
+    number,
+    opened,
+    scalar,
+    steps_of,
+)
 from .jax_ops import FUNCTIONS, PRIMITIVES, is_neutral, joinings
 from .jax_places import CALLS, of_places
 
@@ -69,14 +79,11 @@ class JaxprCounts:
     reached: list = field(default_factory=list)
     choices: dict = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, closed, is_data=None):
-        """Count a closed jaxpr; return self. `is_data` says which inputs are: all, if left out."""
-        from jax.interpreters.partial_eval import dce_jaxpr
-
-        wanted = [True] * len(closed.jaxpr.outvars)
-        jaxpr, self.needed = dce_jaxpr(closed.jaxpr, wanted, instantiate=False)
-        is_data = is_data or [True] * len(self.needed)
-        inputs = [data(d) for d, n in zip(is_data, self.needed, strict=True) if n]
+    def add(self, closed, given=None):
+        """Count a closed jaxpr on Values; return self. All inputs are data, if left out."""
+        jaxpr, self.needed = needed_alone(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+        given = given or [data() for _ in self.needed]
+        inputs = [value for value, n in zip(given, self.needed, strict=True) if n]
         made = self.walk(jaxpr, opened(closed)[1], inputs, 1, "")
         self.reached = [value.reached for value in made]
         self.choose()
@@ -101,9 +108,9 @@ class JaxprCounts:
             name = _joined(scope, eqn)
             site = Site([v.known for v in given], [v.reached for v in given],
                         "transpose(" in name, _maker(makers), function)
-            drawn = "random" in eqn.primitive.name  # it may be, from a seed that is a constant
+            drawn = "random" in eqn.primitive.name and any(v.seeded for v in given)
             if not (drawn or any(site.reached)):
-                made = self._constants(eqn, given, site.known, name)
+                made = self._without_data(eqn, given, site, times, name)
             elif self._is_by_hand(eqn, name, times, marks):
                 made = [data() for _ in eqn.outvars]
             elif id(eqn) in places:
@@ -113,11 +120,14 @@ class JaxprCounts:
             state.update(zip(eqn.outvars, made, strict=True))
         return [_read(state, v) for v in jaxpr.outvars]
 
-    def _constants(self, eqn, given, known, name):
-        """Return the values of what an equation makes of constants."""
-        if eqn.primitive.name in CALLS and None not in known:
-            return self.walk(*opened(eqn.params[CALLS[eqn.primitive.name]]), given, 0, name)
-        return [data(False, scalar(eqn, known)) for _ in eqn.outvars]
+    def _without_data(self, eqn, given, site, times, name):
+        """Return the values of what an equation makes of constants and seeds; add its draws."""
+        kind, seeded = eqn.primitive.name, any(v.seeded for v in given)
+        if kind in CALLS and (seeded or None not in site.known):
+            return self.walk(*opened(eqn.params[CALLS[kind]]), given, times, name)
+        if kind in ("scan", "while") and seeded:
+            return self._add_eqn(eqn, given, site, times, name)
+        return [data(False, scalar(eqn, site.known), seeded) for _ in eqn.outvars]
 
     def _is_by_hand(self, eqn, name, times, seen):
         """Whether an equation is inside what is counted by hand; the first of a mark counts."""
@@ -209,7 +219,7 @@ class JaxprCounts:
     def _add_scan(self, eqn, given, times, name):
         body, constants = opened(eqn.params["jaxpr"])
         fixed, carried = eqn.params["num_consts"], eqn.params["num_carry"]
-        given = [*given[:fixed], *(data(v.reached) for v in given[fixed:])]
+        given = [*given[:fixed], *(v.in_steps() for v in given[fixed:])]
         return self._add_loop(body, constants, given, slice(fixed, fixed + carried),
                               times * eqn.params["length"], name)
 
@@ -220,8 +230,7 @@ class JaxprCounts:
                              "it, so its work is unknown")
         body, constants = opened(eqn.params["body_jaxpr"])
         first, fixed = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        given = [*given[first:first + fixed],
-                 *(data(v.reached) for v in given[first + fixed:])]
+        given = [*given[first:first + fixed], *(v.in_steps() for v in given[first + fixed:])]
         return self._add_loop(body, constants, given, slice(fixed, None), times * steps, name)
 
     def _add_loop(self, body, constants, given, carry, times, name):
@@ -230,13 +239,14 @@ class JaxprCounts:
             trial = JaxprCounts(self.by_hand)
             made = trial.walk(body, constants, given, times, name)
             trial.choose()
-            carried = [v.reached for v in given[carry]]
-            merged = [a or b.reached for a, b in zip(carried, made, strict=False)]
-            if merged == carried:
+            carried = given[carry]
+            given[carry] = [data(a.reached or b.reached, seeded=a.seeded or b.seeded)
+                            for a, b in zip(carried, made, strict=False)]
+            if all(a.reached == b.reached and a.seeded == b.seeded
+                   for a, b in zip(carried, given[carry], strict=True)):
                 break
-            given[carry] = map(data, merged)
         self._merge(trial)
-        return [data(v.reached) for v in made]
+        return [v.in_steps() for v in made]
 
     def _add_branches(self, eqn, given, site, times, name):
         trials = []

@@ -88,9 +88,17 @@ def _transform(eqn, site):
 
 
 def _search(eqn, site):
+    """Each value is compared in the dtype to which it and the places are promoted."""
+    from jax.numpy import promote_types
+
     places, values = eqn.invars[:2]
-    return elementwise(dtype_of(values.aval), size(values),
-                       algorithms.binary_search(places.aval.shape[-1]))
+    dtype = promote_types(places.aval.dtype, values.aval.dtype)
+    counts = elementwise(dtype_of(values.aval.update(dtype=dtype)), size(values),
+                         algorithms.binary_search(places.aval.shape[-1]))
+    for var, reached in zip((places, values), site.reached, strict=False):
+        if reached and var.aval.dtype != dtype:
+            counts += ops(dtype_of(var.aval), convert=size(var))
+    return counts
 
 
 def _sorted(axis):

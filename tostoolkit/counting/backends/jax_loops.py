@@ -1,6 +1,11 @@
-"""How often a while loop of a jaxpr runs; and what jaxprs are made of: variables, values."""
+"""How often a while loop of a jaxpr runs, and what it carries for nobody.
+
+And what jaxprs are made of: variables, values.
+"""
 
 import operator
+from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from typing import NamedTuple
 
@@ -20,20 +25,26 @@ class Value(NamedTuple):
     """What is known of a value of a jaxpr.
 
     `reached` says whether data reach it, `known` is its number where it is one known number in
-    every place, else None; equal values have the same `name`.
+    every place, else None; equal values have the same `name`. `seeded` says whether it is made of
+    the state of a generator of random numbers, which is another in another call.
     """
 
     reached: bool
     known: object = None
     name: object = None
+    seeded: bool = False
+
+    def in_steps(self):
+        """Return what is known of it in each step of a loop that changes it."""
+        return data(self.reached, seeded=self.seeded)
 
 
 _NAMES = count()
 
 
-def data(reached=True, known=None) -> Value:
+def data(reached=True, known=None, seeded=False) -> Value:
     """Return a value that is like no other."""
-    return Value(reached, known, next(_NAMES))
+    return Value(reached, known, next(_NAMES), seeded)
 
 
 def is_variable(atom):
@@ -85,14 +96,9 @@ def _run(eqn, known):
 
     condition, body = eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]
     first, fixed = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-    _, looked_at = dce_jaxpr(condition.jaxpr, [True])
-    wanted = looked_at[first:]
-    while True:  # what makes what it looks at, too
+    with _carrying_less():
+        looked_at, wanted = _carried(eqn, [False] * len(eqn.outvars))
         inner, needed = dce_jaxpr(body.jaxpr, wanted)
-        merged = [a or b for a, b in zip(wanted, needed[fixed:], strict=True)]
-        if merged == wanted:
-            break
-        wanted = merged
     used = [*looked_at[:first], *needed[:fixed], *wanted]
     if inner.effects or any(u and k is None for u, k in zip(used, known, strict=True)):
         return None
@@ -119,6 +125,102 @@ def _run(eqn, known):
 
     steps = int(jax.lax.while_loop(goes_on, step, (0, carried))[0])
     return steps if steps < _MOST_STEPS else None
+
+
+def needed_alone(jaxpr, wanted):
+    """Return a jaxpr without what its wanted results do not need, and which inputs these need.
+
+    JAX leaves out what a scan, a call or a conditional makes for nobody, but keeps all that a while
+    loop carries. Here a loop carries what is needed alone, wherever it stands.
+    """
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    with _carrying_less():
+        return dce_jaxpr(_copied(jaxpr), wanted)
+
+
+@contextmanager
+def _carrying_less():
+    """Return a context in which JAX leaves out what a while loop carries for nobody."""
+    from jax import lax
+    from jax.interpreters.partial_eval import dce_rules
+
+    before = dce_rules.get(lax.while_p)
+    dce_rules[lax.while_p] = _with_less
+    try:
+        yield
+    finally:
+        del dce_rules[lax.while_p]
+        if before is not None:
+            dce_rules[lax.while_p] = before
+
+
+def _copied(jaxpr):
+    """Return a copy of a jaxpr with loops, closed or not, of which JAX has kept no shorter form."""
+    @cache
+    def copy(jaxpr):
+        if hasattr(jaxpr, "consts"):
+            inner = copy(jaxpr.jaxpr)
+            return jaxpr if inner is jaxpr.jaxpr else jaxpr.replace(jaxpr=inner)
+        eqns = [copy_of(eqn) for eqn in jaxpr.eqns]
+        same = all(a is b and a.primitive.name != "while"
+                   for a, b in zip(eqns, jaxpr.eqns, strict=True))
+        return jaxpr if same else jaxpr.replace(eqns=eqns)
+
+    def copy_of(eqn):
+        params = {}
+        for name, held in eqn.params.items():
+            if hasattr(held, "eqns"):
+                params[name] = copy(held)
+            elif type(held) is tuple and held and all(hasattr(part, "eqns") for part in held):
+                params[name] = tuple(map(copy, held))
+        return eqn.replace(params={**eqn.params, **params}) if any(
+            not _are_same(eqn.params[name], held) for name, held in params.items()) else eqn
+
+    return copy(jaxpr)
+
+
+def _are_same(held, other):
+    return held is other or (isinstance(held, tuple) and all(map(operator.is_, held, other)))
+
+
+def _carried(eqn, used):
+    """Return what of its inputs a loop's condition looks at, and what the loop has to carry.
+
+    `used` says which of its results are. What a step makes is needed where a later step, the
+    condition or a user of the loop needs it.
+    """
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    body, fixed = eqn.params["body_jaxpr"].jaxpr, eqn.params["body_nconsts"]
+    _, looked_at = dce_jaxpr(eqn.params["cond_jaxpr"].jaxpr, [True])
+    for_end = looked_at[eqn.params["cond_nconsts"]:]
+    wanted = [a or b for a, b in zip(used, for_end, strict=True)]
+    while True:
+        _, needed = dce_jaxpr(body, wanted)
+        more = [a or b for a, b in zip(wanted, needed[fixed:], strict=True)]
+        if more == wanted:
+            return looked_at, wanted
+        wanted = more
+
+
+def _with_less(used, eqn):
+    """Return which inputs a while loop needs, and the loop without the others."""
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    if not any(used) and not eqn.effects:
+        return [False] * len(eqn.invars), None
+    wanted = _carried(eqn, used)[1]
+    condition, body = eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]
+    first, fixed = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+    end, _ = dce_jaxpr(condition.jaxpr, [True], [*[True] * first, *wanted])
+    step, needed = dce_jaxpr(body.jaxpr, wanted, [*[False] * fixed, *wanted])
+    kept = [*[True] * first, *needed]
+    return kept, eqn.replace(
+        invars=[v for v, keep in zip(eqn.invars, kept, strict=True) if keep],
+        outvars=[v for v, keep in zip(eqn.outvars, wanted, strict=True) if keep],
+        params={**eqn.params, "cond_jaxpr": condition.replace(jaxpr=end),
+                "body_jaxpr": body.replace(jaxpr=step), "body_nconsts": sum(needed[:fixed])})
 
 
 def _counted(eqn, known):

@@ -1,7 +1,7 @@
 """Which integers of a jaxpr are places to look up: they are data movement, with what makes them.
 
 What Keras itself computes of a place counts, on every backend: a lookup wraps a negative index.
-Its equations stand in the scope LOOKUP, into which `take` puts them.
+Its equations stand in the scope LOOKUP, into which `jax_definitions` puts them.
 """
 
 from collections import defaultdict
@@ -48,23 +48,3 @@ def of_places(jaxpr):
 
 def _is_of_integers(eqn):
     return all(dtype_of(v.aval).startswith(("int", "bool")) for v in (*eqn.invars, *eqn.outvars))
-
-
-def take(x, indices, axis=None):
-    """Return what stands at indices along an axis, as ``keras.ops.take`` on other backends."""
-    import keras
-    from jax import lax, named_scope, numpy
-
-    x = keras.ops.convert_to_tensor(x)
-    indices = keras.ops.convert_to_tensor(indices, sparse=False)
-    if not numpy.issubdtype(indices.dtype, numpy.integer):
-        return numpy.take(x, indices, axis=axis)
-    x, axis = (numpy.ravel(x), 0) if axis is None else (x, axis % x.ndim)
-    with named_scope(LOOKUP):
-        indices = numpy.where(indices < 0, indices + x.shape[axis], indices)
-    after = indices.ndim
-    layout = lax.GatherDimensionNumbers(
-        offset_dims=(*range(axis), *range(axis + after, x.ndim - 1 + after)),
-        collapsed_slice_dims=(axis,), start_index_map=(axis,))
-    return lax.gather(x, indices[..., None], layout, mode="fill",
-                      slice_sizes=(*x.shape[:axis], 1, *x.shape[axis + 1:]))

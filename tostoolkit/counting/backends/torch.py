@@ -30,7 +30,7 @@ import torch
 from ..calls import BACKWARD_SCOPE, UPDATE_SCOPE, CallCount
 from ..compiled import as_compiled
 from ..introspection import sublayers
-from ..running_state import unchanged, with_functions, with_places
+from ..running_state import constant_generators, unchanged, with_functions, with_places
 from ..targets import trials
 from ..trace import not_built, python_errors, says_how_to_count
 from .shared import (
@@ -144,10 +144,14 @@ def _forget_gradients(model):
 
 @contextmanager
 def _by_hand(layers, by_user, recorder):
-    """Return a context in which the recorder is told of calls of layers that the user counts."""
+    """Return a context in which the recorder is told of calls of layers that the user counts.
+
+    And of generators of random numbers that a constant is the seed of.
+    """
     def put_mark(number):
         return recorder.inside(number), torch.clone
 
-    with counted_by_hand(layers, by_user, put_mark, lambda t: isinstance(t, torch.Tensor)) as found:
+    with (counted_by_hand(layers, by_user, put_mark, lambda t: isinstance(t, torch.Tensor)) as found,
+          constant_generators() as recorder.fixed):
         recorder.by_hand = found
         yield

@@ -74,12 +74,12 @@ class Recorder(TorchDispatchMode):
     """Records what runs, and counts it.
 
     `scope` is a function that names where it runs; `choice` is what a condition on the data is
-    taken to be, and `choices` how many there were.
+    taken to be, and `choices` how many there were. `fixed` are generators of a constant seed.
     """
 
     def __init__(self, scope, choice=True):
         super().__init__()
-        self.scope, self.choices, self._choice = scope, 0, choice
+        self.scope, self.choices, self._choice, self.fixed = scope, 0, choice, []
         self.clear()
 
     def clear(self):
@@ -158,10 +158,9 @@ class Recorder(TorchDispatchMode):
             read = [key for key in read if key not in gone]
         if name in FACTORIES and not written:
             read = []  # made like a tensor, whose values are not looked at
-        reach = self._reached(name.removesuffix("_"), read)
-        counts = Counter()
-        if reach == DATA:
-            counts = self._counts(func, name, args, kwargs, inputs, outputs)
+        reach = self._reached(name.removesuffix("_"), read, kwargs.get("generator"))
+        counts = self._counts(
+            func, name, args, kwargs, inputs, outputs) if reach == DATA else Counter()
         self._made.update(key for key in map(self._key, new) if key not in self._reach)
         self._written.update(map(self._key, written))
         self._add(counts, scope, read, (*written, *new), reach)
@@ -171,9 +170,9 @@ class Recorder(TorchDispatchMode):
             if fill is not None:
                 self._filled[key] = fill
 
-    def _reached(self, name, keys):
+    def _reached(self, name, keys, generator):
         """Return what reaches the result of an op: data, the state of a generator, or nothing."""
-        if name in RANDOM:
+        if name in RANDOM and getattr(generator, "_cdata", 0) not in [g._cdata for g in self.fixed]:
             return DATA
         if name in FACTORIES:
             return 0

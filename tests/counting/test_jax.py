@@ -369,8 +369,19 @@ FUNCTIONS = {
                   {"mul": 2 * 24 + 2 * 2 * 5, "add": 2 * 36 + 2 * 5, "sqrt": 2 * 5}),
     "search": (jnp.searchsorted, [spec(7), (5,)], {"max": 3 * 10}),
     "the largest": (lambda x: jax.lax.top_k(x, 2)[0], [(9,)], {"max": 18}),
-    "draws": (lambda x: x + jax.random.normal(jax.random.key(0), (2, 3)), [(3,)],
-              {"random": 6, "add": 6}),
+    "draws": (lambda x, seed: x + jax.random.normal(jax.random.key(seed), (2, 3)),
+              [(3,), spec(dtype="uint32")], {"random": 6, "add": 6}),
+    "draws with a key": (lambda x, key: x + jax.random.uniform(key, (2, 3)),
+                         [(3,), spec(dtype=jax.random.key(0).dtype)], {"random": 6, "add": 6}),
+    "draws, each from half a key": (
+        lambda x, key: sum(jax.random.uniform(k, (2, 3)) for k in jax.random.split(key)) * x,
+        [(3,), spec(2, dtype="uint32")], {"random": 12, "add": 6, "mul": 6}),
+    # which is the same in each call
+    "draws from a constant": (
+        lambda x: x + jnp.tanh(jax.random.normal(jax.random.key(0), (2, 3))), [(3,)], {"add": 6}),
+    "draws from a constant, in steps": (
+        lambda x: jax.lax.fori_loop(0, 4, lambda i, y: y * jax.random.uniform(
+            jax.random.fold_in(jax.random.key(0), i)), x), [(3,)], {"mul": 4 * 6}),
     # (a b) c at 2 3 5 + 2 5 4, as a (b c) takes 3 5 4 + 2 3 4
     "a product of three": (lambda a, b, c: jnp.einsum("ij,jk,kl->il", a, b, c),
                            [(3,), spec(3, 5), spec(5, 4)], {"mac": 70}),

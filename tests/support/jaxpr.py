@@ -73,6 +73,10 @@ DEFINITIONS = {
     # To four values, in two steps of weighting: g t and g (1 - t), then each in the other axis.
     "shared_bilinearly": lambda ins, outs: {"add": 4 * ins[0].size, "mul": 6 * ins[0].size},
 }
+#: What is in a value: nothing that another call might change, the state of a generator of random
+#: numbers, or data. A draw from a constant is the same in each call.
+CONSTANT, SEED, DATA = 0, 1, 2
+DRAWS = ("random_bits", "_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint")
 INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr")
 
 
@@ -83,7 +87,7 @@ class NotCounted(ValueError):
 def count(function, *arguments, data=None) -> Counter:
     """Return (dtype, op) -> how many ops a function computes on data of so many shapes.
 
-    `data` says of each leaf of the arguments whether it is data (a seed is none).
+    `data` says of each leaf of the arguments whether it is data, or else a seed.
 
     >>> x = jax.ShapeDtypeStruct((2, 3), "float32")
     >>> sorted(count(lambda x: jax.numpy.tanh(x) @ x.T, x).items())
@@ -107,6 +111,10 @@ def count(function, *arguments, data=None) -> Counter:
     ...     return lax.while_loop(lambda c: c[0] < 7, lambda c: (c[0] + 1, lax.tanh(c[1])), (0, x))
     >>> dict(count(loop, x))
     {('float32', 'tanh'): 42}
+    >>> def drawn(key, x):  # of two keys, that one which another call finds in another state
+    ...     return x + jax.random.uniform(key, (3,)) + jax.random.uniform(jax.random.key(1), (3,))
+    >>> sorted(count(drawn, jax.random.key(0), x, data=[False, True]).items())
+    [(('float32', 'add'), 12), (('float32', 'random'), 3)]
     >>> def either(x):
     ...     return lax.cond(x.sum() > 0, lambda x: lax.exp(lax.exp(x)), lambda x: -x, x)
     >>> sorted(count(either, x).items())  # a sum of 6, one comparison
@@ -128,7 +136,7 @@ def count(function, *arguments, data=None) -> Counter:
     """
     closed = jax.make_jaxpr(function)(*arguments)
     jaxpr, used = pe.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
-    flags = [True] * len(used) if data is None else data
+    flags = [DATA] * len(used) if data is None else [DATA if each else SEED for each in data]
     known = dict(zip(jaxpr.constvars, closed.consts, strict=False))
     walk = Walk()
     walk.jaxpr(jaxpr, [flag for flag, u in zip(flags, used, strict=True) if u],
@@ -171,13 +179,13 @@ pe.dce_rules[lax.while_p] = _carries_what_is_needed
 
 
 class Walk:
-    """Counts of the equations walked; what is data and what value is known goes along."""
+    """Counts of the equations walked; what is in a value, and which is known, goes along."""
 
     def __init__(self):
         self.counts = Counter()
 
     def jaxpr(self, jaxpr, data, values, constants=None, times=1):
-        """Count a jaxpr `times` times; return of each result whether it is data, and its value."""
+        """Count a jaxpr `times` times; return of each result what is in it, and its value."""
         is_data = dict(zip(jaxpr.invars, data, strict=True))
         known = {v: x for v, x in zip(jaxpr.invars, values, strict=True) if x is not None}
         known.update({v: np.asarray(x) for v, x in (constants or {}).items()
@@ -190,15 +198,15 @@ class Walk:
             return np.asarray(v.val) if isinstance(v, Literal) else known.get(v)
 
         def flag(v):
-            return not isinstance(v, Literal) and is_data.get(v, False)
+            return CONSTANT if isinstance(v, Literal) else is_data.get(v, CONSTANT)
 
         for eqn in jaxpr.eqns:
             ins, flags = [value(v) for v in eqn.invars], [flag(v) for v in eqn.invars]
-            if eqn.primitive.name == "random_bits":
-                out_data, out_values = [True], [None]
+            if eqn.primitive.name == "random_bits" and any(flags):
+                out_data, out_values = [DATA], [None]
                 self.add(_dtype(eqn.outvars[0]), "random", eqn.outvars[0].aval.size * times)
             elif eqn.primitive.name == "convert_element_type" and eqn.outvars[0] in branches:
-                out_data, out_values = [any(flags)], [None]  # a predicate, as a branch's number
+                out_data, out_values = [max(flags)], [None]  # a predicate, as a branch's number
             else:
                 out_data, out_values = self.equation(eqn, flags, ins, times)
             for v, d, x in zip(eqn.outvars, out_data, out_values, strict=True):
@@ -210,17 +218,19 @@ class Walk:
     def equation(self, eqn, flags, values, times):
         """Count one equation; return as `jaxpr`."""
         name, params = eqn.primitive.name, eqn.params
-        nothing = [None] * len(eqn.outvars)
+        nothing, most = [None] * len(eqn.outvars), max(flags, default=CONSTANT)
         if name in ("while", "scan", "cond"):
             return getattr(self, f"_{name}")(eqn, flags, values, times)
         if params.get("name") in DEFINITIONS and not (
                 params["name"].startswith("resize") and any(flags[1:])):  # data say where to
+            if most < (SEED if params["name"] in DRAWS else DATA):
+                return [most] * len(eqn.outvars), nothing
             counts = DEFINITIONS[params["name"]](
                 [v.aval for v in eqn.invars], [v.aval for v in eqn.outvars])
             typed = eqn.invars[1] if params["name"] == "searchsorted" else eqn.outvars[0]
             for op, n in counts.items():
                 self.add(_dtype(typed), op, n * times)
-            return [True] * len(eqn.outvars), nothing
+            return [DATA] * len(eqn.outvars), nothing
         inner = next((params[key] for key in INNER if key in params), None)
         if inner is not None:
             constants = {}
@@ -228,11 +238,11 @@ class Walk:
                 inner, constants = inner.jaxpr, dict(zip(inner.jaxpr.constvars, inner.consts,
                                                          strict=True))
             return self.jaxpr(inner, flags, values, constants, times)
-        if not any(flags):
-            return [False] * len(eqn.outvars), _folded(eqn, values)
+        if most < DATA:
+            return [most] * len(eqn.outvars), _folded(eqn, values)
         for dtype, op, n in _ops(eqn, values):
             self.add(dtype, op, n * times)
-        return [True] * len(eqn.outvars), nothing
+        return [DATA] * len(eqn.outvars), nothing
 
     def add(self, dtype, op, n):
         self.counts[dtype, op] += int(n)
@@ -244,8 +254,7 @@ class Walk:
         constants = dict(zip(body.jaxpr.constvars, body.consts, strict=True))
         while True:  # what becomes data in a step is data in the next
             outs, _ = Walk().jaxpr(body.jaxpr, flags, values, constants)
-            then = [a or b for a, b in zip(flags[fixed:fixed + carried], outs[:carried],
-                                           strict=True)]
+            then = [*map(max, flags[fixed:fixed + carried], outs[:carried])]
             if then == flags[fixed:fixed + carried]:
                 break
             flags = [*flags[:fixed], *then, *flags[fixed + carried:]]
@@ -262,9 +271,9 @@ class Walk:
         while True:
             now = [*flags[of_cond:split], *carried]
             outs, _ = Walk().jaxpr(body.jaxpr, now, [*values[of_cond:split], *unknown], constants)
-            if outs == carried or [a or b for a, b in zip(outs, carried, strict=True)] == carried:
+            if [*map(max, outs, carried)] == carried:
                 break
-            carried = [a or b for a, b in zip(outs, carried, strict=True)]
+            carried = [*map(max, outs, carried)]
         self.jaxpr(body.jaxpr, now, [*values[of_cond:split], *unknown], constants, times * steps)
         self.jaxpr(cond.jaxpr, [*flags[:of_cond], *carried], [*values[:of_cond], *unknown],
                    dict(zip(cond.jaxpr.constvars, cond.consts, strict=True)), times * (steps + 1))
@@ -279,7 +288,7 @@ class Walk:
                                  times)
             walks.append((walk.counts.total(), walk.counts, outs))
         self.counts.update(max(walks, key=lambda walk: walk[0])[1])
-        return [any(each) or flags[0] for each in zip(*[w[2] for w in walks], strict=True)], \
+        return [max(*each, flags[0]) for each in zip(*[w[2] for w in walks], strict=True)], \
             [None] * len(eqn.outvars)
 
 

@@ -63,6 +63,7 @@ NOT_KERAS = {
     "rule.py": {"_initializer", "_regularizer", "_constraint"},  # ends of arguments' names
     "torch_graph.py": {"_C", "_autograd", "_cdata", "_current_autograd_node", "_get_sequence_nr",
                        "_foreach_", "_local_scalar_dense", "_schema", "_sequence_nr", "_"},
+    "torch_module.py": {"_C", "_get_mkldnn_enabled", "_set_mkldnn_enabled"},
     "torch_tensors.py": {"_schema", "_"},
     "torch_runs.py": {"_replace"},
 }

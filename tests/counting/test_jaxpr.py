@@ -47,8 +47,22 @@ LOOP = ("JAX's loop derives by the state before its first step too, as by any; T
         "stand one by one, and that one is a constant")
 BATCH = ("TensorFlow multiplies each of a batch by itself for the gradient of a matrix that all "
          "share, and adds up the results; JAX contracts over the batch too")
+INDICES = ("the gradient of a lookup along an axis: TensorFlow computes, of the indices, their "
+           "places in rows laid end to end (int32 additions), JAX scatters by the indices")
+RESIZED = "the gradient of a resizing with an offset: each backend has a formula of its own"
+FFT = "the gradient of a transform: TensorFlow scales it and its inverse, JAX does not"
+UNTRACED = "JAX looks at a value that was traced, of a branch in SAM's prompt encoder"
+OPEN = ("its compute_loss calls the backbone again: two passes forward and one back on TensorFlow, "
+        "half as much again by the jaxpr; why is open")
 #: Model -> why its counts in training differ. What agrees must leave this list.
 DIFFERENT_IN_TRAINING = DIFFERENT | {
+    **dict.fromkeys(["CLIPBackbone", "MetaCLIP2Backbone", "AlbertMaskedLM", "BertMaskedLM",
+                     "DebertaV3MaskedLM", "DistilBertMaskedLM", "ESMMaskedPLM", "RobertaMaskedLM",
+                     "RoformerV2MaskedLM", "XLMRobertaMaskedLM"], INDICES),
+    **dict.fromkeys(["DepthAnythingBackbone", "DepthAnythingDepthEstimator"], RESIZED),
+    **dict.fromkeys(["FNetBackbone", "FNetMaskedLM", "FNetTextClassifier"], FFT),
+    **dict.fromkeys(["SAMBackbone", "SAMImageSegmenter"], UNTRACED),
+    "BASNetImageSegmenter": OPEN,
     **dict.fromkeys(["RWKV7Backbone", "RWKV7CausalLM"], LOOP),
     **dict.fromkeys(["VideoPrismBackbone", "VideoPrismBackbone with text"], BATCH),
 }
@@ -150,7 +164,8 @@ def test_training_by_rule_by_trace_and_by_jaxpr(name):
     strictly(name, DIFFERENT_IN_TRAINING, compare)
 
 
-@pytest.mark.parametrize("name", few_and_all([*APPLICATIONS, *MODELS]))
+@pytest.mark.prove
+@pytest.mark.parametrize("name", [*APPLICATIONS, *MODELS])
 def test_macs_of_a_step_are_those_of_jax_own_derivatives(name):
     if name in DIFFERENT_IN_TRAINING:
         pytest.skip(DIFFERENT_IN_TRAINING[name])

@@ -1,3 +1,3 @@
 """What runs in a process of its own, on another backend, is not collected."""
 
-collect_ignore = ["derivatives.py", "jaxpr.py", "torch_counts.py"]
+collect_ignore = ["derivatives.py", "jaxpr.py", "torch_counts.py", "torch_modules.py"]

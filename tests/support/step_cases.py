@@ -124,9 +124,10 @@ def cases():
 
 def parts(model, loss="mse", optimizer="sgd", targets=None, input_shape=None):
     """Return what is counted of the passes of a step, and of its update."""
-    read = read_calls(inspect(model), 3, input_shape)
+    inspected = inspect(model)
+    read = read_calls(inspected, 3, input_shape)
     try:
-        rows = trace_step(read, compiled(model, loss, optimizer, targets), lambda *of: None)
+        rows = trace_step(read, compiled(inspected, loss, optimizer, targets), lambda *of: None)
     except TraceError as error:
         return {"error": str(error)}
     found = {"passes": Counter(), "update": Counter()}

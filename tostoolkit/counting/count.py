@@ -81,7 +81,7 @@ from .functions import function_parts, is_function
 from .integers import integer_table, keyed_index
 from .introspection import inspect, sublayers
 from .reach import counted_by_reach, needed_calls, of_constants_alone
-from .rules import OP_COUNTERS, NoRule, find_counter, rule_of, user_counter
+from .rules import OP_COUNTERS, NoRule, checked_counts, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import trace_call, trace_step
@@ -309,20 +309,7 @@ def _python_integers(counter, call):
         if is_own:
             raise
         raise NoRule(f"{call.path!r}: {error}") from None
-    return _checked(counts, call) if is_own else counts
-
-
-def _checked(counts, call):
-    """Return what a counter of the user's returned; an error unless it is numbers of ops."""
-    says = (f"counters: that of {call.path!r} ({call.kind}) returned {counts!r}; it is a Counter "
-            "of (dtype, op): Counter({(call.dtype, 'add'): call.outputs[0].size})")
-    if not isinstance(counts, Mapping) or not all(
-            isinstance(key, tuple) and len(key) == 2 for key in counts):
-        raise TypeError(says)
-    unknown = [op for _, op in counts if op not in OP_KINDS]
-    if unknown:
-        raise ValueError(f"{says}; {unknown[0]!r} is none of {', '.join(OP_KINDS)}")
-    return counts
+    return checked_counts(counts, call) if is_own else counts
 
 
 def _table(counts, phase):

@@ -22,9 +22,14 @@ def take_along_axis(x, indices, axis=None):
     around = [1 if i == axis else _common(x, indices, i) for i in range(x.ndim)]
     x = tf.broadcast_to(x, _with(around, axis, _length(x, axis)))
     indices = tf.broadcast_to(indices, _with(around, axis, _length(indices, axis)))
-    last_but = [i for i in range(x.ndim) if i != axis]
-    found = tf.gather(tf.transpose(x, [*last_but, axis]), tf.transpose(indices, [*last_but, axis]),
-                      axis=-1, batch_dims=x.ndim - 1)
+    to_rows = [*(i for i in range(x.ndim) if i != axis), axis]
+    x, indices = tf.transpose(x, to_rows), tf.transpose(indices, to_rows)
+    rows = tf.reshape(indices, [-1, _length(indices, -1)])
+    row = tf.range(tf.shape(rows, out_type=rows.dtype)[0])[:, None]
+    # by row and place, whose gradient goes there; that of a gather computes the addresses of rows
+    found = tf.gather_nd(tf.reshape(x, [-1, _length(x, -1)]),
+                         tf.stack([tf.broadcast_to(row, tf.shape(rows)), rows], -1))
+    found = tf.reshape(found, tf.shape(indices))
     return tf.transpose(found, [*range(axis), x.ndim - 1, *range(axis, x.ndim - 1)])
 
 

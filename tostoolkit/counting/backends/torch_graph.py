@@ -27,6 +27,7 @@ from ..trace import TraceError
 from .torch_ops import TORCH_COUNTERS, each
 from .torch_tables import FACTORIES, OVERWRITES, RANDOM
 from .torch_tensors import (
+    Endless,
     TorchOp,
     fill_of,
     is_view,
@@ -40,10 +41,6 @@ _LIFTS = ("lift", "lift_fresh", "lift_fresh_copy")
 #: So many choices by the data end in an error: a loop that runs until the data end it.
 _MOST_CHOICES = 1000
 DATA, SEED = 1, 2
-
-
-class Endless(TraceError):
-    """A loop that the data end, whichever way its condition is taken."""
 
 
 class Node(NamedTuple):

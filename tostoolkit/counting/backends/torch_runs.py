@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_map
 
 from ..running_state import current_scope
 from ..trace import TraceError
-from .torch_graph import Endless, Recorder
+from .torch_graph import Recorder
+from .torch_tensors import Endless
 
 
 @contextmanager

@@ -66,6 +66,10 @@ def fake_tensor(tensor):
     return torch.empty(shape, dtype=dtype)
 
 
+class Endless(TraceError):
+    """A loop that the data end, whichever way its condition is taken."""
+
+
 def too_large(what) -> TraceError:
     """Return the error of a tensor that is larger than PyTorch can say.
 

@@ -5,9 +5,11 @@ where the call holds something that it does not cover; the call is then traced. 
 layer stands with it in `OP_COUNTERS`: see `Rule`.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
+from ...op_kinds import OP_KINDS
 from . import attention as ac
 from . import layers as lc
 from . import recurrent as rc
@@ -181,5 +183,18 @@ def user_counter(layer, kind, counters):
     return None if counter in (OP_COUNTERS.get(kind), lc.no_rule) else counter
 
 
+def checked_counts(counts, call):
+    """Return what a counter of the user's returned; an error unless it is numbers of ops."""
+    says = (f"counters: that of {call.path!r} ({call.kind}) returned {counts!r}; it is a Counter "
+            "of (dtype, op): Counter({(call.dtype, 'add'): call.outputs[0].size})")
+    if not isinstance(counts, Mapping) or not all(
+            isinstance(key, tuple) and len(key) == 2 for key in counts):
+        raise TypeError(says)
+    unknown = [op for _, op in counts if op not in OP_KINDS]
+    if unknown:
+        raise ValueError(f"{says}; {unknown[0]!r} is none of {', '.join(OP_KINDS)}")
+    return counts
+
+
 __all__ = ["NOISE", "OP_COUNTERS", "TRACED_LAYERS", "VOCABULARIES", "WRAPPERS", "ZERO_LAYERS",
-           "NoRule", "find_counter", "rule_of", "user_counter"]
+           "NoRule", "checked_counts", "find_counter", "rule_of", "user_counter"]

@@ -25,7 +25,12 @@ kinds of op. Their values are tested against quotients of differences:
 ...         nn.leaky_relu, lambda x: lax.top_k(x, 2)[0],
 ...         lambda x: jnp.roll(x, (1, 2), (0, 1)) * x, lambda x: core.unstack(x, axis=1)[2],
 ...         lambda x: random.dropout(x, 0.5, seed=jax.random.key(1)),
-...         lambda x: jax.image.resize(x.reshape(1, 2, 3, 1), (1, 4, 6, 1), "bilinear", False)):
+...         lambda x: jax.image.resize(x.reshape(1, 2, 3, 1), (1, 4, 6, 1), "bilinear", False),
+...         lambda x: jax.image.scale_and_translate(
+...             x, (4, 6), (0, 1), jnp.array([3.0, 2.5]), jnp.array([-1.0, -0.75]), "bilinear",
+...             antialias=False),
+...         lambda x: jnp.fft.fft2(lax.complex(x, x * x)).real,
+...         lambda x: jnp.fft.ifft2(lax.complex(x, x * x)).imag):
 ...     check_grads(function, (x,), 1, ["rev"], 0.02, 0.02)
 
 A mean's gradient is divided for each value; two inputs may both be the largest of a row, and share:
@@ -35,8 +40,36 @@ A mean's gradient is divided for each value; two inputs may both be the largest 
 {('float32', 'tanh'): 4, ('float32', 'mul'): 8, ('float32', 'add'): 4}
 >>> jax.grad(lambda x: jnp.max(x))(jnp.array([1.0, 3.0, 3.0])).tolist()
 [0.0, 0.5, 0.5]
+
+A transform of 8 is 3 x 4 pairs, 4 products and 6 sums each; its gradient is the inverse, which
+divides 8 numbers of two parts, times a complex 8. A gradient goes to the four values of an
+interpolation, in 6 products and 4 sums, wherever it begins:
+
+>>> _, back = jax.vjp(lambda x: jnp.fft.fft2(lax.complex(x, x)).real, jnp.ones((2, 4)))
+>>> row = jax.ShapeDtypeStruct((2, 4), "float32")
+>>> counts = jaxpr.count(back, row)
+>>> counts["float32", "mul"] - (48 + 2 * 8 + 4 * 8), counts["float32", "add"] - (72 + 2 * 8 + 8)
+(0, 0)
+>>> def translated(x, scale):
+...     return jax.image.scale_and_translate(x, (4, 6), (0, 1), scale, 0 * scale, "bilinear",
+...                                          antialias=False)
+>>> _, back = jax.vjp(lambda x: translated(x, jnp.array([2.0, 1.5])), jnp.ones((2, 4)))
+>>> sorted(jaxpr.count(lambda g: back(g), jax.ShapeDtypeStruct((4, 6), "float32")).items())
+[(('float32', 'add'), 96), (('float32', 'mul'), 144)]
+
+What a variable is written from gets no gradient by way of it:
+
+>>> import keras
+>>> mean = keras.Variable([1.0])
+>>> def assigned(x):
+...     with keras.StatelessScope([(mean, mean.value)]):
+...         mean.assign(3 * x)
+...         return (mean.value * x)[0]
+>>> jax.grad(assigned)(jnp.array([2.0])).tolist()  # 3 x alone: not 6 x
+[6.0]
 """
 
+import math
 from functools import partial
 
 import jax
@@ -64,6 +97,8 @@ def install():
     _draws()
     _resize()
     _places()
+    _transforms()
+    _assignments()
 
 
 def _chosen(primitive, chooses, primals, tangents):
@@ -113,11 +148,12 @@ def _reductions():
 
         return _with(gradient, lambda x: mean(x, axes, dtype, keepdims=keepdims))(x)
 
-    def variance(x, average, axis, keepdims):  # nn_impl.moments: the mean carries no gradient
-        average = lax.stop_gradient(average)
-        squares = _with(lambda x, y, g: 2.0 * g * (x - average),  # _SquaredDifferenceGrad
-                        lambda x: jnp.square(x - average))
-        return mean_of(squares(x), axis, keepdims=keepdims)
+    squared_difference = jax.custom_vjp(lambda x, average: jnp.square(x - average))
+    squared_difference.defvjp(lambda *both: (squared_difference(*both), both),
+                              lambda both, g: (2.0 * g * (both[0] - both[1]), None))
+
+    def variance(x, average, axis, keepdims):  # nn_impl.moments: no gradient by the mean
+        return mean_of(squared_difference(x, average), axis, keepdims=keepdims)
 
     def moments(x, axes, keepdims=False, synchronized=False):
         average = mean_of(x, axes, keepdims=True)
@@ -182,13 +218,10 @@ def _draws():
 
 
 def _resize():
-    resize = jax.image.resize
+    resize, translate = jax.image.resize, jax.image.scale_and_translate
 
-    def resized(image, shape, method, antialias=True, **kwargs):
+    def interpolated(plain, image, method, antialias):
         """ResizeBilinearGrad: what a gradient gives to the four values of its interpolation."""
-        def plain(image):
-            return resize(image, shape, method, antialias=antialias, **kwargs)
-
         if getattr(method, "name", method).lower() not in ("linear", "bilinear") or antialias:
             return plain(image)
 
@@ -197,7 +230,16 @@ def _resize():
 
         return _with(lambda x, y, g: jax.jit(shared_bilinearly)(g), plain)(image)
 
-    jax.image.resize = resized
+    def resized(image, shape, method, antialias=True, **kwargs):
+        return interpolated(lambda image: resize(
+            image, shape, method, antialias=antialias, **kwargs), image, method, antialias)
+
+    def translated(image, shape, spatial_dims, scale, translation, method, antialias=True, **kw):
+        return interpolated(lambda image: translate(
+            image, shape, spatial_dims, scale, translation, method, antialias=antialias, **kw),
+            image, method, antialias)
+
+    jax.image.resize, jax.image.scale_and_translate = resized, translated
 
 
 def _places():
@@ -220,3 +262,38 @@ def _places():
 
     lax.top_k = lambda x, k: _with(top_k_grad, lambda x: tuple(top_k(x, k)))(x)
     jnp.roll, core.unstack = rolled, unstacked
+
+
+def _transforms():
+    transposed = ad.primitive_transposes[lax.fft_p]
+    inverses = {lax.FftType.FFT: lax.FftType.IFFT, lax.FftType.IFFT: lax.FftType.FFT}
+
+    def gradient(g, *operands, fft_type, fft_lengths):
+        """_fft2d_grad: the inverse times the size; _ifft2d_grad: the transform divided by it.
+
+        A cotangent of JAX's is the conjugate of a gradient of TensorFlow's, so that the inverse is
+        read backwards from its first value.
+        """
+        if fft_type not in inverses:
+            return transposed(g, *operands, fft_type=fft_type, fft_lengths=fft_lengths)
+        x = lax.fft(g, inverses[fft_type], fft_lengths)
+        for axis in range(x.ndim - len(fft_lengths), x.ndim):
+            first = lax.slice_in_dim(x, 0, 1, axis=axis)
+            others = lax.slice_in_dim(x, 1, x.shape[axis], axis=axis)
+            x = lax.concatenate([first, lax.rev(others, [axis])], axis)
+        size = math.prod(fft_lengths)
+        return x * jnp.asarray(size if fft_type == lax.FftType.FFT else 1 / size, x.dtype),
+
+    ad.deflinear2(lax.fft_p, gradient)
+
+
+def _assignments():
+    """What is written into a variable, as a moving mean is, carries no gradient to who reads it."""
+    from keras.src.backend.common.variables import Variable
+
+    assign = Variable.assign
+
+    def assigned(self, value):
+        return assign(self, jax.tree.map(lax.stop_gradient, value))
+
+    Variable.assign = assigned

@@ -43,6 +43,9 @@ ELEMENTWISE = {
     **dict.fromkeys(["and", "or", "xor", "not", "shift_left", "shift_right_logical",
                      "shift_right_arithmetic"], ["logic"]),
 }
+#: Primitive -> ops on the two parts of complex numbers, which a product multiplies crosswise.
+COMPLEX = {"add": {"add": 2}, "add_any": {"add": 2}, "sub": {"add": 2},
+           "mul": {"mul": 4, "add": 2}}
 #: Primitive -> kind of op, of which n values take n - 1 a result.
 REDUCTIONS = {
     "reduce_sum": "add", "reduce_max": "max", "reduce_min": "max", "reduce_prod": "mul",
@@ -71,7 +74,7 @@ DEFINITIONS = {
     **dict.fromkeys(["resize_bilinear", "resize_linear"],
                     lambda ins, outs: {"add": 6 * outs[0].size, "mul": 3 * outs[0].size}),
     # To four values, in two steps of weighting: g t and g (1 - t), then each in the other axis.
-    "shared_bilinearly": lambda ins, outs: {"add": 4 * ins[0].size, "mul": 6 * ins[0].size},
+    "shared_bilinearly": lambda ins, outs: {"add": 4 * ins[-1].size, "mul": 6 * ins[-1].size},
 }
 #: What is in a value: nothing that another call might change, the state of a generator of random
 #: numbers, or data. A draw from a constant is the same in each call.
@@ -303,6 +306,10 @@ def _ops(eqn, values):
             yield _dtype(eqn.invars[0]), op, n * out.size
     elif name in ELEMENTWISE and not (name == "ne" and _is_cast(eqn)):
         typed = eqn.invars[-1] if name == "select_n" else eqn.invars[1 if name == "clamp" else 0]
+        if typed.aval.dtype == "complex64" and name in COMPLEX:
+            for op, n in COMPLEX[name].items():
+                yield _dtype(typed), op, n * out.size
+            return
         for op in ELEMENTWISE[name]:
             yield _dtype(typed), op, out.size
     elif name in REDUCTIONS:

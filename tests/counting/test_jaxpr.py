@@ -49,13 +49,11 @@ BATCH = ("TensorFlow multiplies each of a batch by itself for the gradient of a 
          "share, and adds up the results; JAX contracts over the batch too")
 INDICES = ("the gradient of a lookup along an axis: TensorFlow computes, of the indices, their "
            "places in rows laid end to end (int32 additions), JAX scatters by the indices")
-UNTRACED = "JAX looks at a value that was traced, of a branch in SAM's prompt encoder"
 #: Model -> why its counts in training differ. What agrees must leave this list.
 DIFFERENT_IN_TRAINING = DIFFERENT | {
     **dict.fromkeys(["CLIPBackbone", "MetaCLIP2Backbone", "AlbertMaskedLM", "BertMaskedLM",
                      "DebertaV3MaskedLM", "DistilBertMaskedLM", "ESMMaskedPLM", "RobertaMaskedLM",
                      "RoformerV2MaskedLM", "XLMRobertaMaskedLM"], INDICES),
-    **dict.fromkeys(["SAMBackbone", "SAMImageSegmenter"], UNTRACED),
     **dict.fromkeys(["RWKV7Backbone", "RWKV7CausalLM"], LOOP),
     **dict.fromkeys(["VideoPrismBackbone", "VideoPrismBackbone with text"], BATCH),
 }

@@ -447,7 +447,7 @@ _note_gradients()
 
 def _define():
     """Have Keras' JAX backend compute by their definitions what it has formulas of its own for."""
-    from keras.src.backend.jax import nn, numpy
+    from keras.src.backend.jax import core, nn, numpy
     jnp = jax.numpy
 
     def moments(x, axes, keepdims=False, synchronized=False):
@@ -486,6 +486,7 @@ def _define():
     for name in ("logical_and", "logical_or"):
         setattr(numpy, name, _of_truths(getattr(jnp, name)))
     _learn()
+    core.cond, numpy.equal = _known(core.cond, numpy.equal)
     resize = jax.image.resize
 
     def resized(image, shape, method, antialias=True, **kwargs):
@@ -530,6 +531,29 @@ def _of_truths(function):
         return function(*(keras.ops.cast(x, "bool") for x in operands))
 
     return of_truths
+
+
+def _known(cond, equal):
+    """Return a choice that runs its one branch where the sizes that it compares are known.
+
+    JAX compares two numbers when it runs, known or not, and so has both branches in its jaxpr and
+    in its gradient.
+
+    >>> def sized(x):
+    ...     return keras.ops.cond(keras.ops.equal(x.shape[0], 0), lambda: keras.ops.exp(x),
+    ...                           lambda: keras.ops.exp(keras.ops.tanh(x)))
+    >>> jax.make_jaxpr(sized)(jax.ShapeDtypeStruct((3,), "float32"))
+    { lambda ; a:f32[3]. let b:f32[3] = tanh a; c:f32[3] = exp b in (c,) }
+    """
+    def known_equal(x1, x2):
+        return x1 == x2 if isinstance(x1, int) and isinstance(x2, int) else equal(x1, x2)
+
+    def known_cond(pred, true_fn, false_fn):
+        if isinstance(pred, bool):
+            return true_fn() if pred else false_fn()
+        return cond(pred, true_fn, false_fn)
+
+    return known_cond, known_equal
 
 
 def _learn():

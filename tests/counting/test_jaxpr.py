@@ -43,10 +43,6 @@ WHY_DIFFERENT = {
              "StableDiffusion3ImageToImage", "StableDiffusion3Inpaint"],
 }
 DIFFERENT = {name: why for why, names in WHY_DIFFERENT.items() for name in names}
-LOOP = ("JAX's loop derives by the state before its first step too, as by any; TensorFlow's steps "
-        "stand one by one, and that one is a constant")
-BATCH = ("TensorFlow multiplies each of a batch by itself for the gradient of a matrix that all "
-         "share, and adds up the results; JAX contracts over the batch too")
 INDICES = ("the gradient of a lookup along an axis: TensorFlow computes, of the indices, their "
            "places in rows laid end to end (int32 additions), JAX scatters by the indices")
 #: Model -> why its counts in training differ. What agrees must leave this list.
@@ -54,8 +50,6 @@ DIFFERENT_IN_TRAINING = DIFFERENT | {
     **dict.fromkeys(["CLIPBackbone", "MetaCLIP2Backbone", "AlbertMaskedLM", "BertMaskedLM",
                      "DebertaV3MaskedLM", "DistilBertMaskedLM", "ESMMaskedPLM", "RobertaMaskedLM",
                      "RoformerV2MaskedLM", "XLMRobertaMaskedLM"], INDICES),
-    **dict.fromkeys(["RWKV7Backbone", "RWKV7CausalLM"], LOOP),
-    **dict.fromkeys(["VideoPrismBackbone", "VideoPrismBackbone with text"], BATCH),
 }
 
 

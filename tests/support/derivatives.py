@@ -9,7 +9,7 @@ kinds of op. Their values are tested against quotients of differences:
 
 >>> import numpy as np
 >>> from jax.test_util import check_grads
->>> from keras.src.backend.jax import core, nn, random
+>>> from keras.src.backend.jax import core, nn, numpy, random
 >>> import jaxpr
 >>> install()
 >>> x = np.array([[-2.1, -0.4, 0.3], [1.2, 0.7, 2.5]], "float32")
@@ -29,6 +29,7 @@ kinds of op. Their values are tested against quotients of differences:
 ...         lambda x: jax.image.scale_and_translate(
 ...             x, (4, 6), (0, 1), jnp.array([3.0, 2.5]), jnp.array([-1.0, -0.75]), "bilinear",
 ...             antialias=False),
+...         lambda x: numpy.einsum("btd,dh->bth", x.reshape(1, 2, 3), x.T) ** 2,
 ...         lambda x: jnp.fft.fft2(lax.complex(x, x * x)).real,
 ...         lambda x: jnp.fft.ifft2(lax.complex(x, x * x)).imag):
 ...     check_grads(function, (x,), 1, ["rev"], 0.02, 0.02)
@@ -57,6 +58,14 @@ interpolation, in 6 products and 4 sums, wherever it begins:
 >>> sorted(jaxpr.count(lambda g: back(g), jax.ShapeDtypeStruct((4, 6), "float32")).items())
 [(('float32', 'add'), 96), (('float32', 'mul'), 144)]
 
+A matrix that 5 of a batch share: a product of each, then 4 sums of its 3 x 4 values:
+
+>>> x, matrix, g = (jax.ShapeDtypeStruct(s, "float32") for s in ((5, 2, 3), (3, 4), (5, 2, 4)))
+>>> def of_matrix(x, matrix, g):
+...     return jax.vjp(lambda m: numpy.einsum("btd,dh->bth", x, m), matrix)[1](g)
+>>> sorted(jaxpr.count(of_matrix, x, matrix, g).items())
+[(('float32', 'add'), 48), (('float32', 'mac'), 120)]
+
 What a variable is written from gets no gradient by way of it:
 
 >>> import keras
@@ -71,6 +80,8 @@ What a variable is written from gets no gradient by way of it:
 
 import math
 from functools import partial
+from importlib.util import find_spec
+from types import SimpleNamespace
 
 import jax
 from jax import lax
@@ -99,6 +110,8 @@ def install():
     _places()
     _transforms()
     _assignments()
+    _shared_matrices()
+    _loops()
 
 
 def _chosen(primitive, chooses, primals, tangents):
@@ -121,6 +134,8 @@ def _extreme(g, ans, x, *, axes, **_):
 
 def _with(gradient, function):
     """Return a function of x whose gradient is that function of (x, result, g)."""
+    from keras.src.backend.jax import core
+
     derived = jax.custom_vjp(function)
 
     def forward(x):
@@ -128,7 +143,7 @@ def _with(gradient, function):
         return y, (x, y)
 
     derived.defvjp(forward, lambda xy, g: (gradient(*xy, g),))
-    return derived
+    return lambda x: derived(core.convert_to_tensor(x))
 
 
 def _reductions():
@@ -297,3 +312,44 @@ def _assignments():
         return assign(self, jax.tree.map(lax.stop_gradient, value))
 
     Variable.assign = assigned
+
+
+def _shared_matrices():
+    """A matrix that all of a batch share has a gradient from each, and then their sum.
+
+    So does BatchMatMulV2 (_BatchMatMulV2), by which Keras on TensorFlow computes these.
+    """
+    from keras.src.backend.jax import core, numpy
+    from keras.src.backend.tensorflow.numpy import _normalize_einsum_subscripts as normal
+
+    shared = {"abc,cd->abd", "abc,dc->abd", "abc,cde->abde", "abc,dce->abde", "abc,dec->abde",
+              "abcd,cde->abe", "abcd,ced->abe", "abcd,ecd->abe"}
+    einsum = numpy.einsum
+
+    def contracted(subscripts, *operands, **kwargs):
+        equation = normal(subscripts)
+        if equation not in shared or kwargs:
+            return einsum(subscripts, *operands, **kwargs)
+        x, matrix, result = equation.replace("->", ",").split(",")
+        derived = jax.custom_vjp(lambda *both: einsum(equation, *both))
+        derived.defvjp(lambda *both: (derived(*both), both), lambda both, g: (
+            einsum(f"{result},{matrix}->{x}", g, both[1]),
+            jnp.sum(einsum(f"{x},{result}->a{matrix}", both[0], g), 0)))
+        return derived(*map(core.convert_to_tensor, operands))
+
+    numpy.einsum = contracted
+
+
+def _loops():
+    """RWKV7 has code of its own for TensorFlow, in which its steps stand one by one."""
+    if not find_spec("keras_hub"):
+        return
+    import keras
+    from keras_hub.src.models.rwkv7 import rwkv7_layer
+
+    def steps(lower, upper, body, state):
+        for i in range(lower, upper):
+            state = body(i, state)
+        return state
+
+    rwkv7_layer.ops = SimpleNamespace(**vars(keras.ops) | {"fori_loop": steps})

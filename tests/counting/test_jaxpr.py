@@ -122,9 +122,10 @@ def few_and_all(names):
 
 def test_the_oracle_by_hand():
     """Closed forms: the oracle's docstrings are its tests."""
+    beside = os.pathsep.join([str(ORACLE.parent), os.environ.get("PYTHONPATH", "")])
     for path in (ORACLE, ORACLE.with_name("derivatives.py")):
         subprocess.run([sys.executable, "-m", "doctest", path], check=True,
-                       env=os.environ | {"KERAS_BACKEND": "jax"})
+                       env=os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": beside})
 
 
 def test_lists_are_of_what_there_is():

@@ -9,6 +9,7 @@ import numpy
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count
@@ -121,6 +122,31 @@ def test_a_teacher_in_the_loss_counts_and_is_not_differentiated():
     teacher.trainable = True  # then Keras computes its gradients, through both its layers
     model.compile("adam")
     assert macs(model, input_shape=(8,)) == B * (2 * student + 3 * taught - 8 * 64)
+
+
+class CalledAgain(keras.Model):
+    """As KerasHub's BASNet: its loss is of what its model says when it is called again."""
+
+    def __init__(self, model):
+        super().__init__(model.inputs[0], model.outputs[0])
+        self.again = model
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return super().compute_loss(x, y, self.again(x), sample_weight)
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_a_loss_that_calls_the_model_again(trace):
+    """The first call ends with its last statistics; these pass no gradient on to the second.
+
+    The second is of moving statistics: a call in a loss is not one of training.
+    """
+    a, b, c = 8 * 5, 5 * 4, 4 * 3
+    model = CalledAgain(chain((8,), dense(5), layers.BatchNormalization(), dense(4),
+                              layers.BatchNormalization(), dense(3)))
+    counts = (trace_ops if trace else tos.count_ops)(model, B, **STEP).sum()
+    first, second, backward = a + b, a + b + c, a + 2 * b + 2 * c
+    assert counts[F, "mac"] == B * (first + second + backward)
 
 
 class SharpnessAware(keras.Model):

@@ -9,7 +9,7 @@ kinds of op. Their values are tested against quotients of differences:
 
 >>> import numpy as np
 >>> from jax.test_util import check_grads
->>> from keras.src.backend.jax import core, nn, random
+>>> from keras.src.backend.jax import core, nn, numpy, random
 >>> import jaxpr
 >>> install()
 >>> x = np.array([[-2.1, -0.4, 0.3], [1.2, 0.7, 2.5]], "float32")
@@ -25,7 +25,13 @@ kinds of op. Their values are tested against quotients of differences:
 ...         nn.leaky_relu, lambda x: lax.top_k(x, 2)[0],
 ...         lambda x: jnp.roll(x, (1, 2), (0, 1)) * x, lambda x: core.unstack(x, axis=1)[2],
 ...         lambda x: random.dropout(x, 0.5, seed=jax.random.key(1)),
-...         lambda x: jax.image.resize(x.reshape(1, 2, 3, 1), (1, 4, 6, 1), "bilinear", False)):
+...         lambda x: jax.image.resize(x.reshape(1, 2, 3, 1), (1, 4, 6, 1), "bilinear", False),
+...         lambda x: jax.image.scale_and_translate(
+...             x, (4, 6), (0, 1), jnp.array([3.0, 2.5]), jnp.array([-1.0, -0.75]), "bilinear",
+...             antialias=False),
+...         lambda x: numpy.einsum("btd,dh->bth", x.reshape(1, 2, 3), x.T) ** 2,
+...         lambda x: jnp.fft.fft2(lax.complex(x, x * x)).real,
+...         lambda x: jnp.fft.ifft2(lax.complex(x, x * x)).imag):
 ...     check_grads(function, (x,), 1, ["rev"], 0.02, 0.02)
 
 A mean's gradient is divided for each value; two inputs may both be the largest of a row, and share:
@@ -35,9 +41,47 @@ A mean's gradient is divided for each value; two inputs may both be the largest 
 {('float32', 'tanh'): 4, ('float32', 'mul'): 8, ('float32', 'add'): 4}
 >>> jax.grad(lambda x: jnp.max(x))(jnp.array([1.0, 3.0, 3.0])).tolist()
 [0.0, 0.5, 0.5]
+
+A transform of 8 is 3 x 4 pairs, 4 products and 6 sums each; its gradient is the inverse, which
+divides 8 numbers of two parts, times a complex 8. A gradient goes to the four values of an
+interpolation, in 6 products and 4 sums, wherever it begins:
+
+>>> _, back = jax.vjp(lambda x: jnp.fft.fft2(lax.complex(x, x)).real, jnp.ones((2, 4)))
+>>> row = jax.ShapeDtypeStruct((2, 4), "float32")
+>>> counts = jaxpr.count(back, row)
+>>> counts["float32", "mul"] - (48 + 2 * 8 + 4 * 8), counts["float32", "add"] - (72 + 2 * 8 + 8)
+(0, 0)
+>>> def translated(x, scale):
+...     return jax.image.scale_and_translate(x, (4, 6), (0, 1), scale, 0 * scale, "bilinear",
+...                                          antialias=False)
+>>> _, back = jax.vjp(lambda x: translated(x, jnp.array([2.0, 1.5])), jnp.ones((2, 4)))
+>>> sorted(jaxpr.count(lambda g: back(g), jax.ShapeDtypeStruct((4, 6), "float32")).items())
+[(('float32', 'add'), 96), (('float32', 'mul'), 144)]
+
+A matrix that 5 of a batch share: a product of each, then 4 sums of its 3 x 4 values:
+
+>>> x, matrix, g = (jax.ShapeDtypeStruct(s, "float32") for s in ((5, 2, 3), (3, 4), (5, 2, 4)))
+>>> def of_matrix(x, matrix, g):
+...     return jax.vjp(lambda m: numpy.einsum("btd,dh->bth", x, m), matrix)[1](g)
+>>> sorted(jaxpr.count(of_matrix, x, matrix, g).items())
+[(('float32', 'add'), 48), (('float32', 'mac'), 120)]
+
+What a variable is written from gets no gradient by way of it:
+
+>>> import keras
+>>> mean = keras.Variable([1.0])
+>>> def assigned(x):
+...     with keras.StatelessScope([(mean, mean.value)]):
+...         mean.assign(3 * x)
+...         return (mean.value * x)[0]
+>>> jax.grad(assigned)(jnp.array([2.0])).tolist()  # 3 x alone: not 6 x
+[6.0]
 """
 
+import math
 from functools import partial
+from importlib.util import find_spec
+from types import SimpleNamespace
 
 import jax
 from jax import lax
@@ -64,6 +108,10 @@ def install():
     _draws()
     _resize()
     _places()
+    _transforms()
+    _assignments()
+    _shared_matrices()
+    _loops()
 
 
 def _chosen(primitive, chooses, primals, tangents):
@@ -86,6 +134,8 @@ def _extreme(g, ans, x, *, axes, **_):
 
 def _with(gradient, function):
     """Return a function of x whose gradient is that function of (x, result, g)."""
+    from keras.src.backend.jax import core
+
     derived = jax.custom_vjp(function)
 
     def forward(x):
@@ -93,7 +143,7 @@ def _with(gradient, function):
         return y, (x, y)
 
     derived.defvjp(forward, lambda xy, g: (gradient(*xy, g),))
-    return derived
+    return lambda x: derived(core.convert_to_tensor(x))
 
 
 def _reductions():
@@ -113,11 +163,12 @@ def _reductions():
 
         return _with(gradient, lambda x: mean(x, axes, dtype, keepdims=keepdims))(x)
 
-    def variance(x, average, axis, keepdims):  # nn_impl.moments: the mean carries no gradient
-        average = lax.stop_gradient(average)
-        squares = _with(lambda x, y, g: 2.0 * g * (x - average),  # _SquaredDifferenceGrad
-                        lambda x: jnp.square(x - average))
-        return mean_of(squares(x), axis, keepdims=keepdims)
+    squared_difference = jax.custom_vjp(lambda x, average: jnp.square(x - average))
+    squared_difference.defvjp(lambda *both: (squared_difference(*both), both),
+                              lambda both, g: (2.0 * g * (both[0] - both[1]), None))
+
+    def variance(x, average, axis, keepdims):  # nn_impl.moments: no gradient by the mean
+        return mean_of(squared_difference(x, average), axis, keepdims=keepdims)
 
     def moments(x, axes, keepdims=False, synchronized=False):
         average = mean_of(x, axes, keepdims=True)
@@ -182,13 +233,10 @@ def _draws():
 
 
 def _resize():
-    resize = jax.image.resize
+    resize, translate = jax.image.resize, jax.image.scale_and_translate
 
-    def resized(image, shape, method, antialias=True, **kwargs):
+    def interpolated(plain, image, method, antialias):
         """ResizeBilinearGrad: what a gradient gives to the four values of its interpolation."""
-        def plain(image):
-            return resize(image, shape, method, antialias=antialias, **kwargs)
-
         if getattr(method, "name", method).lower() not in ("linear", "bilinear") or antialias:
             return plain(image)
 
@@ -197,7 +245,16 @@ def _resize():
 
         return _with(lambda x, y, g: jax.jit(shared_bilinearly)(g), plain)(image)
 
-    jax.image.resize = resized
+    def resized(image, shape, method, antialias=True, **kwargs):
+        return interpolated(lambda image: resize(
+            image, shape, method, antialias=antialias, **kwargs), image, method, antialias)
+
+    def translated(image, shape, spatial_dims, scale, translation, method, antialias=True, **kw):
+        return interpolated(lambda image: translate(
+            image, shape, spatial_dims, scale, translation, method, antialias=antialias, **kw),
+            image, method, antialias)
+
+    jax.image.resize, jax.image.scale_and_translate = resized, translated
 
 
 def _places():
@@ -220,3 +277,79 @@ def _places():
 
     lax.top_k = lambda x, k: _with(top_k_grad, lambda x: tuple(top_k(x, k)))(x)
     jnp.roll, core.unstack = rolled, unstacked
+
+
+def _transforms():
+    transposed = ad.primitive_transposes[lax.fft_p]
+    inverses = {lax.FftType.FFT: lax.FftType.IFFT, lax.FftType.IFFT: lax.FftType.FFT}
+
+    def gradient(g, *operands, fft_type, fft_lengths):
+        """_fft2d_grad: the inverse times the size; _ifft2d_grad: the transform divided by it.
+
+        A cotangent of JAX's is the conjugate of a gradient of TensorFlow's, so that the inverse is
+        read backwards from its first value.
+        """
+        if fft_type not in inverses:
+            return transposed(g, *operands, fft_type=fft_type, fft_lengths=fft_lengths)
+        x = lax.fft(g, inverses[fft_type], fft_lengths)
+        for axis in range(x.ndim - len(fft_lengths), x.ndim):
+            first = lax.slice_in_dim(x, 0, 1, axis=axis)
+            others = lax.slice_in_dim(x, 1, x.shape[axis], axis=axis)
+            x = lax.concatenate([first, lax.rev(others, [axis])], axis)
+        size = math.prod(fft_lengths)
+        return x * jnp.asarray(size if fft_type == lax.FftType.FFT else 1 / size, x.dtype),
+
+    ad.deflinear2(lax.fft_p, gradient)
+
+
+def _assignments():
+    """What is written into a variable, as a moving mean is, carries no gradient to who reads it."""
+    from keras.src.backend.common.variables import Variable
+
+    assign = Variable.assign
+
+    def assigned(self, value):
+        return assign(self, jax.tree.map(lax.stop_gradient, value))
+
+    Variable.assign = assigned
+
+
+def _shared_matrices():
+    """A matrix that all of a batch share has a gradient from each, and then their sum.
+
+    So does BatchMatMulV2 (_BatchMatMulV2), by which Keras on TensorFlow computes these.
+    """
+    from keras.src.backend.jax import core, numpy
+    from keras.src.backend.tensorflow.numpy import _normalize_einsum_subscripts as normal
+
+    shared = {"abc,cd->abd", "abc,dc->abd", "abc,cde->abde", "abc,dce->abde", "abc,dec->abde",
+              "abcd,cde->abe", "abcd,ced->abe", "abcd,ecd->abe"}
+    einsum = numpy.einsum
+
+    def contracted(subscripts, *operands, **kwargs):
+        equation = normal(subscripts)
+        if equation not in shared or kwargs:
+            return einsum(subscripts, *operands, **kwargs)
+        x, matrix, result = equation.replace("->", ",").split(",")
+        derived = jax.custom_vjp(lambda *both: einsum(equation, *both))
+        derived.defvjp(lambda *both: (derived(*both), both), lambda both, g: (
+            einsum(f"{result},{matrix}->{x}", g, both[1]),
+            jnp.sum(einsum(f"{x},{result}->a{matrix}", both[0], g), 0)))
+        return derived(*map(core.convert_to_tensor, operands))
+
+    numpy.einsum = contracted
+
+
+def _loops():
+    """RWKV7 has code of its own for TensorFlow, in which its steps stand one by one."""
+    if not find_spec("keras_hub"):
+        return
+    import keras
+    from keras_hub.src.models.rwkv7 import rwkv7_layer
+
+    def steps(lower, upper, body, state):
+        for i in range(lower, upper):
+            state = body(i, state)
+        return state
+
+    rwkv7_layer.ops = SimpleNamespace(**vars(keras.ops) | {"fori_loop": steps})

@@ -43,6 +43,9 @@ ELEMENTWISE = {
     **dict.fromkeys(["and", "or", "xor", "not", "shift_left", "shift_right_logical",
                      "shift_right_arithmetic"], ["logic"]),
 }
+#: Primitive -> ops on the two parts of complex numbers, which a product multiplies crosswise.
+COMPLEX = {"add": {"add": 2}, "add_any": {"add": 2}, "sub": {"add": 2},
+           "mul": {"mul": 4, "add": 2}}
 #: Primitive -> kind of op, of which n values take n - 1 a result.
 REDUCTIONS = {
     "reduce_sum": "add", "reduce_max": "max", "reduce_min": "max", "reduce_prod": "mul",
@@ -72,7 +75,7 @@ DEFINITIONS = {
     **dict.fromkeys(["resize_bilinear", "resize_linear"],
                     lambda ins, outs: {"add": 6 * outs[0].size, "mul": 3 * outs[0].size}),
     # To four values, in two steps of weighting: g t and g (1 - t), then each in the other axis.
-    "shared_bilinearly": lambda ins, outs: {"add": 4 * ins[0].size, "mul": 6 * ins[0].size},
+    "shared_bilinearly": lambda ins, outs: {"add": 4 * ins[-1].size, "mul": 6 * ins[-1].size},
 }
 #: What is in a value: nothing that another call might change, the state of a generator of random
 #: numbers, or data. A draw from a constant is the same in each call.
@@ -304,6 +307,10 @@ def _ops(eqn, values):
             yield _dtype(eqn.invars[0]), op, n * out.size
     elif name in ELEMENTWISE and not (name == "ne" and _is_cast(eqn)):
         typed = eqn.invars[-1] if name == "select_n" else eqn.invars[1 if name == "clamp" else 0]
+        if typed.aval.dtype == "complex64" and name in COMPLEX:
+            for op, n in COMPLEX[name].items():
+                yield _dtype(typed), op, n * out.size
+            return
         for op in ELEMENTWISE[name]:
             yield _dtype(typed), op, out.size
     elif name in REDUCTIONS:
@@ -441,7 +448,7 @@ _note_gradients()
 
 def _define():
     """Have Keras' JAX backend compute by their definitions what it has formulas of its own for."""
-    from keras.src.backend.jax import nn, numpy
+    from keras.src.backend.jax import core, nn, numpy
     jnp = jax.numpy
 
     def moments(x, axes, keepdims=False, synchronized=False):
@@ -485,6 +492,7 @@ def _define():
     for name in ("logical_and", "logical_or"):
         setattr(numpy, name, _of_truths(getattr(jnp, name)))
     _learn()
+    core.cond, numpy.equal = _known(core.cond, numpy.equal)
     resize = jax.image.resize
 
     def resized(image, shape, method, antialias=True, **kwargs):
@@ -529,6 +537,29 @@ def _of_truths(function):
         return function(*(keras.ops.cast(x, "bool") for x in operands))
 
     return of_truths
+
+
+def _known(cond, equal):
+    """Return a choice that runs its one branch where the sizes that it compares are known.
+
+    JAX compares two numbers when it runs, known or not, and so has both branches in its jaxpr and
+    in its gradient.
+
+    >>> def sized(x):
+    ...     return keras.ops.cond(keras.ops.equal(x.shape[0], 0), lambda: keras.ops.exp(x),
+    ...                           lambda: keras.ops.exp(keras.ops.tanh(x)))
+    >>> jax.make_jaxpr(sized)(jax.ShapeDtypeStruct((3,), "float32"))
+    { lambda ; a:f32[3]. let b:f32[3] = tanh a; c:f32[3] = exp b in (c,) }
+    """
+    def known_equal(x1, x2):
+        return x1 == x2 if isinstance(x1, int) and isinstance(x2, int) else equal(x1, x2)
+
+    def known_cond(pred, true_fn, false_fn):
+        if isinstance(pred, bool):
+            return true_fn() if pred else false_fn()
+        return cond(pred, true_fn, false_fn)
+
+    return known_cond, known_equal
 
 
 def _learn():

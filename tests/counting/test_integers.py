@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tostoolkit as tos
@@ -73,6 +73,7 @@ def test_reports_of_any_batch_size_are_those_of_the_closed_form(batch_size):
     assert first["macs"] == batch_size * WIDTH**2
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**25), st.integers(1, 40))
 def test_a_batch_of_b_takes_b_times_the_ops_of_one(batch_size, depth):
     model = stack(depth, 3)

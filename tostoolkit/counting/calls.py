@@ -43,7 +43,7 @@ def _bits(dtype):
     return int(digits.group()) if digits else 8
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class LayerCall:
     """One call of one layer (or bare operator) in a model's forward pass.
 

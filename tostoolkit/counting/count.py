@@ -240,14 +240,15 @@ def counted(call: LayerCall, counters: Mapping = OP_COUNTERS,
     """Return the op counts of a call and how they were found; NoRule unless there is a `trace`."""
     counter = find_counter(call.layer, call.kind, counters)
     by_user = user_counter(call.layer, call.kind, counters)
-    if not by_user and of_constants_alone(call):
+    if not by_user and call.constants and of_constants_alone(call):
         return CallCount(Counter(), "zero", reached=frozenset())
     try:
         if not by_user:
             if call.constants:
                 raise NoRule(f"{call.path!r} ({call.kind}): an input that no data reach")
             rule_of(counter).check(call)
-            _check_holds_no_user_counted(call, counter, counters)
+            if counters is not OP_COUNTERS:
+                _check_holds_no_user_counted(call, counter, counters)
         row = _by_rule(call, counter, counters, trace)
         if call.masks and not by_user:  # a rule hands a mask on, and does not look at it
             needs = (*range(len(call.inputs)), *((("mask", 0),) if call.masks_wanted else ()))
@@ -268,7 +269,7 @@ def _count_calls(read, count_one):
 
 def _check_holds_no_user_counted(call, counter, counters):
     """Raise NoRule where a rule would pass over a counter of the user's, of a layer inside."""
-    if counters is not OP_COUNTERS and not rule_of(counter).holds and any(
+    if not rule_of(counter).holds and any(
             user_counter(layer, kind, counters) for kind, layer in sublayers(call.layer)):
         raise NoRule(f"{call.path!r} ({call.kind}): a layer inside that has a counter")
 

@@ -8,13 +8,12 @@ Nothing is executed and no weight is read. Every private name has a test of its 
 import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from .running_state import has_loss_weights
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """One node of a functional graph: a layer or operator, called once."""
 
     operation: Any
@@ -176,10 +175,10 @@ def sublayers(layer, graph=None) -> tuple:
 
     And those of the bare operators of the graphs in it; `graph` is its own, where that is known.
     """
-    import keras
-
     if not getattr(layer, "_layers", None):  # an operator, or a layer that holds none
         return ()
+    import keras
+
     held = tuple(layer._flatten_layers(include_self=False))
     graphs = [graph or _graph(layer)] if isinstance(layer, keras.Model) else []
     graphs += [_graph(x) for x in held if isinstance(x, keras.Model)]
@@ -232,7 +231,7 @@ def _node(node):
     operation = node.operation
     dtype = operation.compute_dtype if isinstance(operation, keras.Layer) else None
     nested = _graph(operation) if dtype and isinstance(operation, keras.Model) else None
-    masked = any(vars(t).get("_keras_mask") is not None for t in node.outputs) or (nested and (
+    masked = any([vars(t).get("_keras_mask") is not None for t in node.outputs]) or (nested and (
         any(inside.masked for inside in nested.nodes)
         or len(node.input_tensors) > len(nested.inputs)))  # it is called with masks
     return Node(operation, kind_of(operation), dtype, tuple(node.input_tensors),
@@ -247,16 +246,18 @@ def says_its_shapes(operation) -> bool:
     `keras.activations.glu` does not.
     """
     return _says_shapes(operation) and all(
-        _says_shapes(layer) for _, layer in sublayers(operation))
+        [_says_shapes(layer) for _, layer in sublayers(operation)])
 
 
 def _says_shapes(layer):
-    import keras
-
     if not _class_says_shapes(type(layer)):
         return False
     activation = vars(layer).get("activation")
-    return activation is None or isinstance(activation, keras.Layer) or (
+    if activation is None:
+        return True
+    import keras
+
+    return isinstance(activation, keras.Layer) or (
         activation is not keras.activations.glu and is_of_keras(activation))
 
 

@@ -115,9 +115,9 @@ def parts_of(layer) -> list:
     return layer._layers
 
 
-def weight_names(layer) -> set[str]:
+def weight_names(layer) -> list[str]:
     """Return the names of a layer's own weights, not of those of the layers inside."""
-    return {v.name for v in (*layer._trainable_variables, *layer._non_trainable_variables)}
+    return [v.name for v in (*layer._trainable_variables, *layer._non_trainable_variables)]
 
 
 def is_as_shipped(layer) -> bool:

@@ -70,10 +70,11 @@ def elementwise(dtype, n, per_element):
     >>> elementwise("float32", 3, {"max": 2, "bool logic": 1})
     Counter({('float32', 'max'): 6, ('bool', 'logic'): 3})
     """
-    counts = Counter()
+    counts = ops(dtype, **{op: n * k for op, k in per_element.items() if " " not in op})
     for op, k in per_element.items():
-        own, _, name = op.rpartition(" ")
-        counts += ops(own or dtype, **{name: n * k})
+        if " " in op:
+            own, name = op.split()
+            counts += ops(own, **{name: n * k})
     return counts
 
 

@@ -126,14 +126,15 @@ class Rule:
             if value is not default and not (_absent(value) and _absent(default)) and (
                     type(value) is not type(default) or value != default):
                 return f"its {name} is {value!r}"
-        held = weight_names(layer)
-        unknown = held - weights or {name for name in held if vars(layer).get(name, ...) is None}
-        if unknown:
-            return f"a weight {min(unknown)!r}"
-        changed = [flag for flag, weight in FLAGS
-                   if hasattr(layer, flag) and hasattr(layer, weight) and layer.built
-                   and bool(getattr(layer, flag)) != (getattr(layer, weight) is not None)]
-        return f"its {changed[0]} has changed since it was built" if changed else None
+        held = vars(layer)
+        for name in weight_names(layer):
+            if name not in weights or held.get(name, ...) is None:
+                return f"a weight {name!r}"
+        for flag, weight in FLAGS:
+            if flag in held and weight in held and (
+                    bool(held[flag]) != (held[weight] is not None) and layer.built):
+                return f"its {flag} has changed since it was built"
+        return None
 
     def _unknown_inputs(self, call, dtype):
         for t in call.inputs:
@@ -147,7 +148,7 @@ class Rule:
         if any(call.masks) and not (len(call.inputs) == 1 and hands_mask_on(type(call.layer))):
             return "a mask"
         if len(call.inputs) == 1 and self.inputs[0] == 1 and all(
-                name == "training" or _absent(value) for name, value in call.kwargs.items()):
+                [name == "training" or _absent(value) for name, value in call.kwargs.items()]):
             return None
         return self._unknown_arguments(call)
 

@@ -32,6 +32,11 @@ def test_shapes_however_they_are_said(shape):
     assert macs(open_image(), shape, np.int64(2)) == MACS
 
 
+def test_one_size_is_a_shape_of_one_axis():
+    for size in (6, np.int64(6), np.int32(6)):
+        assert tos.count_ops(layers.ReLU(), 2, input_shape=size)["float32", "max"].sum() == 12
+
+
 def test_numpy_integers_do_not_wrap():
     macs_of_one = MACS // 2
     for shape in (np.array(IMAGE), tuple(map(np.int32, IMAGE))):

@@ -10,12 +10,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_cases import CASES, model_of
 
 import tostoolkit as tos
 from tostoolkit.__main__ import FORMATS
 from tostoolkit.costs.cost_table import CostTable
 from tostoolkit.costs.pricing import named_columns, predictor_values
+from tostoolkit.counting.count import count
 from tostoolkit.counting.integers import exact_columns, exact_integers, exact_products, row_sums
+from tostoolkit.counting.layer_state import constructor_arguments
 from tostoolkit.counting.rows import count_row
 
 WIDTH, DEPTH = 64, 100
@@ -193,21 +196,74 @@ def test_traces_are_exact_or_say_that_they_would_wrap():
         tos.count_ops(model, 2**63, "training", loss="mse", optimizer="sgd")
 
 
-@pytest.mark.parametrize("make", [
-    lambda n: keras.layers.AveragePooling2D((n(2), n(2))),
-    lambda n: keras.layers.SeparableConv2D(n(8), 3),
-    lambda n: keras.layers.Conv2D(n(8), (n(3), n(3))),
-    lambda n: keras.layers.MaxPooling2D((n(2), 2)),
-    lambda n: keras.layers.DepthwiseConv2D(3, depth_multiplier=n(2)),
-])
-def test_layers_made_with_integers_of_numpy_do_not_wrap(make):
-    def counts(n, batch_size):
-        x = keras.Input((16, 16, 3))
-        return tos.count_ops(keras.Model(x, make(n)(x)), batch_size).sum()
+def with_integers_of(kind, model):
+    """Return a model whose layers hold integers of NumPy's where they were made with integers."""
+    def converted(value):
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(converted, value))
+        return kind(value) if type(value) is int else value
 
-    ones = counts(int, 1)
-    for kind in (np.int64, np.int32):
-        for batch_size in (1, 10**9, 10**15, 3 * 10**15):
-            many = counts(kind, batch_size)
-            assert {op: many[op] for op in ones.index} == {
-                op: batch_size * int(n) for op, n in ones.items()}
+    for layer in model._flatten_layers(include_self=False):
+        for name in constructor_arguments(type(layer)).keys() & vars(layer).keys():
+            object.__setattr__(layer, name, converted(vars(layer)[name]))
+    return model
+
+
+def of_batch(n, two, three):
+    """Return the ops of a batch of n: a constant, and so many a sample, which two batches say."""
+    return {op: int(two[op]) + (n - 2) * (int(k) - int(two[op])) for op, k in three.items()}
+
+
+#: Of the layers with a rule, those of which Keras computes the shapes or masks on real tensors.
+RUN_ON_SHAPES = ("EinsumDense", "Masking")
+RULED = [(kind, case) for kind, cases in CASES.items() for case in cases
+         if kind not in RUN_ON_SHAPES]
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int8])
+def test_layers_made_with_integers_of_numpy_do_not_wrap(integer):
+    ruled = 0
+    for kind, (kwargs, shapes) in RULED:
+        model = model_of(kind, kwargs, shapes)
+        two, three = (count(model, n) for n in (2, 3))
+        if "trace" in two.coverage:
+            continue
+        two, three, ruled = two.counts.sum(), three.counts.sum(), ruled + 1
+        many = count(with_integers_of(integer, model), 10**20)
+        ops = many.counts.sum()
+        assert "trace" not in many.coverage
+        assert {op: int(ops[op]) for op in three.index} == of_batch(
+            10**20, two, three)
+    assert ruled > 110
+
+
+@pytest.mark.parametrize("make", [
+    lambda n: keras.layers.Conv2D(n(32), (n(3), n(3))),
+    lambda n: keras.layers.DepthwiseConv2D((n(3), n(3)), depth_multiplier=n(2)),
+    lambda n: keras.layers.AveragePooling2D((n(2), n(2))),
+    lambda n: keras.layers.MaxPooling2D((n(2), n(2))),
+])
+def test_training_of_layers_made_with_integers_of_numpy_does_not_wrap(make):
+    def ops(integer, n):
+        x = keras.Input((8, 8, 16))
+        y = make(integer)(keras.layers.Conv2D(3, 1)(x))
+        y = keras.layers.Dense(4)(keras.layers.Flatten()(y))
+        return tos.count_ops(keras.Model(x, y), n, "training", loss="mse", optimizer="sgd").sum()
+
+    two, three = ops(int, 2), ops(int, 3)
+    for integer in (np.int64, np.int8):
+        many = ops(integer, 10**20)
+        assert {op: int(many[op]) for op in three.index} == of_batch(
+            10**20, two, three)
+
+
+def test_what_fails_at_a_batch_beyond_int32_says_that_this_may_be_why():
+    x = keras.Input((5, 3))
+    model = keras.Model(x, keras.layers.LSTM(4)(keras.layers.Masking()(x)))
+    once = tos.count_ops(model)
+    assert (tos.count_ops(model, 2**20).sum() >= once.sum()).all()
+    for batch_size in (10**17, 10**20):
+        for step in ({}, {"phase": "training", "loss": "mse", "optimizer": "sgd"}):
+            with pytest.raises(ValueError, match=rf"batch_size: {batch_size} may be the reason.*"
+                                                 "batch_size=1 and multiply"):
+                tos.count_ops(model, batch_size, **step)

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 import tostoolkit as tos
@@ -338,3 +339,12 @@ def test_a_batch_of_10_to_the_20_counts_exactly():
     counts = tos.count_ops(f, 10**20, input_shape=[(3,), spec(3, 4)]).sum()
     assert counts.to_dict() == {
         ("float32", op): n * 10**20 for op, n in {"mac": 12, **softmax(4, 4)}.items()}
+
+
+@pytest.mark.parametrize("integer", [int, np.int64, np.int8])
+def test_sizes_of_a_shape_may_be_integers_of_numpy(integer):
+    for shape in ((integer(6),), integer(6), [(integer(2), 3)]):
+        counts = tos.count_ops(jnp.tanh, integer(5), input_shape=shape)
+        assert counts["float32", "tanh"].sum() == 30
+    scalar = tos.count_ops(jnp.tanh, 5, input_shape=np.array(0.5, "float32"))
+    assert scalar["float32", "tanh"].sum() == 1

@@ -18,9 +18,19 @@ FORWARD, BACKWARD, UPDATE, LOSS = "forward", "backward", "update", "loss"
 BACKWARD_SCOPE, UPDATE_SCOPE, LOSS_SCOPE = "tos_backward", "tos_update", "tos_loss"
 
 
+def product(sizes) -> int:
+    """Return the product of sizes, as a Python integer, which does not wrap as NumPy's do.
+
+    >>> import numpy as np
+    >>> product((np.int32(2**30), 2**30, 2**30)) == 2**90
+    True
+    """
+    return prod(map(int, sizes))
+
+
 @dataclass(frozen=True)
 class Tensor:
-    """Shape and dtype of one tensor; no values."""
+    """Shape and dtype of one tensor; no values. A shape is of Python integers."""
 
     shape: tuple[int, ...]
     dtype: str = "float32"
@@ -28,7 +38,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return prod(map(int, self.shape))  # of Python integers, which do not wrap
+        return product(self.shape)
 
     @property
     def nbytes(self) -> int:

@@ -84,7 +84,7 @@ from .reach import counted_by_reach, needed_calls, of_constants_alone
 from .rules import OP_COUNTERS, NoRule, checked_counts, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
-from .trace import trace_call, trace_step
+from .trace import of_many_samples, trace_call, trace_step
 from .traces import Traces
 from .walk import check_phase, read_calls
 
@@ -150,13 +150,15 @@ def count(
     else:
         inspected = inspect(model)
         step = compiled(inspected, loss, optimizer, targets) if phase == "training" else None
-        read = read_calls(inspected, batch_size, input_shape)
-        name, calls = inspected.model.name, read.calls
-        if step:
-            by_user, notes = partial(_by_user, counters=counters), step.notes
-            rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
-        else:
-            rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
+        with of_many_samples(batch_size):
+            read = read_calls(inspected, batch_size, input_shape)
+            name, calls = inspected.model.name, read.calls
+            if step:
+                by_user, notes = partial(_by_user, counters=counters), step.notes
+                rows = (count_step(read, step, count_call, by_user)
+                        or trace_step(read, step, by_user))
+            else:
+                rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
         moved = partial(movement_table, calls, step.optimizer if step else None)
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
@@ -284,7 +286,12 @@ def _by_rule(call, counter, counters, trace):
     """Count a call by its counter; a wrapper is by rule where all that it holds is."""
     if not rule_of(counter).holds:
         is_zero = getattr(counter, "count", None) is zero
-        return CallCount(_python_integers(counter, call), "zero" if is_zero else "rule")
+        if counter is OP_COUNTERS.get(call.kind):
+            counts = counter(call)
+        else:
+            with np.errstate(over="raise"):  # integers of NumPy's in it would wrap
+                counts = checked_counts(counter(call), call)
+        return CallCount(counts, "zero" if is_zero else "rule")
     held = []
 
     def count_held(inner, traced=True):
@@ -295,22 +302,6 @@ def _by_rule(call, counter, counters, trace):
     traced = any(row.method == "trace" for row in held)
     return CallCount(counts, "trace" if traced else "rule",
                      tuple(note for row in held for note in row.notes))
-
-
-def _python_integers(counter, call):
-    """Return what a counter says; NoRule where integers of NumPy would wrap in a product of a rule.
-
-    They are there where a layer was made with them: ``Conv2D(numpy.int64(8), 3)``.
-    """
-    is_own = counter is not OP_COUNTERS.get(call.kind)
-    try:
-        with np.errstate(over="raise"):
-            counts = counter(call)
-    except (OverflowError, FloatingPointError) as error:
-        if is_own:
-            raise
-        raise NoRule(f"{call.path!r}: {error}") from None
-    return checked_counts(counts, call) if is_own else counts
 
 
 def _table(counts, phase):

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
+from numbers import Integral
 from typing import Any
 
 from .calls import Tensor
@@ -143,22 +144,26 @@ def _read(value, batch_size):
         return Tensor((batch_size, *shape[1:]), str(value.dtype)) if None in shape[:1] else value
     if isinstance(value, dict):
         return {key: _read(v, batch_size) for key, v in value.items()}
-    if isinstance(value, int) and not isinstance(value, bool):
+    if _is_size(value):
         return _read((value,), batch_size)
     if isinstance(value, (list, tuple)):
-        if all(isinstance(d, int) and not isinstance(d, bool) for d in value) and (
-                value or isinstance(value, tuple)):
+        if all(map(_is_size, value)) and (value or isinstance(value, tuple)):
             if min(value, default=0) < 0:
                 raise ValueError(f"input_shape: {tuple(value)} has a dimension below 0; give the "
                                  "shape of one sample, without the batch")
-            return Tensor((batch_size, *value))
+            return Tensor((batch_size, *map(int, value)))
         read = [_read(v, batch_size) for v in value]
         return type(value)(*read) if hasattr(value, "_fields") else type(value)(read)
     return value
 
 
+def _is_size(value):
+    """Whether a value is one size of a shape: an integer, of NumPy's too, and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def _is_array(value):
-    return hasattr(value, "shape") and hasattr(value, "dtype")
+    return hasattr(value, "shape") and hasattr(value, "dtype") and not _is_size(value)
 
 
 def _tensors(value):

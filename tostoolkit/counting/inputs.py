@@ -81,6 +81,8 @@ def _leaves(given, name):
     def read(value):
         if name == "input_shape" and _is_listed(value):  # an array, a TensorShape
             value = tuple(value)
+        if isinstance(value, np.integer):
+            value = int(value)
         if hasattr(value, "shape") and hasattr(value, "dtype"):
             dtype = keras.backend.standardize_dtype(value.dtype)
             if isinstance(value, np.ndarray) and dtype == "float64":

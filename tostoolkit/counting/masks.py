@@ -17,6 +17,7 @@ from warnings import catch_warnings, simplefilter
 from .calls import Tensor
 from .running_state import in_place_of_graph, mask_of, run_on_shapes
 from .shapes import taken_inside
+from .trace import python_errors
 
 
 def with_masks(inspected, inputs, calls) -> list:
@@ -32,7 +33,7 @@ def with_masks(inspected, inputs, calls) -> list:
         run.begin(tensors)
         run.graph(inspected.graph, tensors)
 
-    with catch_warnings():
+    with python_errors(inspected.model.name), catch_warnings():
         simplefilter("ignore")  # of masks that a layer does not support
         run_on_shapes(run_graph, inputs)
     return [*run.found, *calls[len(run.found):]]

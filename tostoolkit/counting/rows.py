@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from math import prod
 from typing import TYPE_CHECKING, Any
 
-from .calls import LayerCall
+from .calls import LayerCall, product
 from .count import count
 from .rules import OP_COUNTERS
 
@@ -62,7 +61,7 @@ def count_row(
                 layer = layer.rpartition("/")[0]
             by_class[class_of.get(layer, "mac other")] += int(n)
     return {
-        "parameters": sum(prod(w.shape) for w in getattr(model, "trainable_weights", ())),
+        "parameters": sum(product(w.shape) for w in getattr(model, "trainable_weights", ())),
         "layers": sum(call.path in working for call in calls),
         "elements": sum(t.size for call in calls if call.path in working for t in call.outputs),
         "bytes": int(counted.bytes.to_numpy().sum()),

@@ -33,7 +33,8 @@ def graph_shapes(graph, inputs, batch_size, outputs_of) -> dict:
 
 
 def _with_batch(shape, batch_size):
-    return (batch_size, *shape[1:]) if shape and shape[0] is None else tuple(shape)
+    return tuple([size if size is None else int(size) for size in (
+        (batch_size, *shape[1:]) if shape and shape[0] is None else shape)])
 
 
 def _recorded_shapes_hold(graph, inputs, recorded):

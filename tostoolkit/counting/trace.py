@@ -65,6 +65,19 @@ def check_sizes(path, shapes):
 _MOST_ELEMENTS = 2**63 - 1
 
 
+@contextmanager
+def of_many_samples(batch_size):
+    """Say of what a model's code raises that the batch may be why, where that is beyond int32."""
+    try:
+        yield
+    except CodeError as error:
+        if batch_size < 2**31:
+            raise
+        raise CodeError(
+            f"batch_size: {batch_size} may be the reason, since backends number samples in int32 "
+            f"here and there; count at batch_size=1 and multiply. {error}") from error.__cause__
+
+
 def _backend():
     """Return the module of the backend that Keras runs on."""
     import keras

@@ -1,7 +1,6 @@
 """Op counts of attention layers, einsums and embeddings."""
 
-from math import prod
-
+from ..calls import product
 from ..introspection import sublayers
 from ..layer_state import argument
 from .activations import name_of, ops, softmax
@@ -13,7 +12,7 @@ def einsum_dense(call):
     layer, out = call.layer, call.outputs[0]
     operands, result = layer.equation.replace(" ", "").split("->")
     kernel = operands.split(",")[1]
-    contracted = prod(
+    contracted = product(
         size for letter, size in zip(kernel, layer.kernel.shape, strict=True)
         if letter not in result)
     counts = ops(call.dtype, mac=out.size * contracted, add=out.size if layer.bias_axes else 0)
@@ -55,6 +54,7 @@ def group_query_attention(call):
 def _by_heads(call, heads, key_heads, key_dim, value_dim):
     """The dense projections of query, key, value and output, with their biases; then the heads."""
     layer = call.layer
+    heads, key_heads, key_dim, value_dim = map(int, (heads, key_heads, key_dim, value_dim))
     _need_rows_of_vectors(call)
     if any(name_of(x.activation) != "linear" for kind, x in sublayers(layer)
            if kind == "EinsumDense"):
@@ -78,7 +78,7 @@ def _by_heads(call, heads, key_heads, key_dim, value_dim):
 def _attend(call, heads, key_dim, value_dim, scale):
     """softmax(q k' / sqrt(d)) v: the contractions, and the softmax over the keys."""
     keys = call.inputs[1].shape[1]
-    scores = prod(call.inputs[0].shape[:2]) * heads * keys
+    scores = product(call.inputs[0].shape[:2]) * heads * keys
     return (ops(call.dtype, mac=scores * (key_dim + value_dim), mul=scores if scale else 0)
             + softmax(call.dtype, scores, keys))
 
@@ -109,6 +109,6 @@ def _attend_by_sum(call):
     """Return the counts of softmax(sum(scale tanh(q + k))) v, and how many scores there are."""
     query, value = call.inputs[:2]
     keys = value.shape[1]
-    scores, n = prod(query.shape[:2]) * keys, query.size * keys
+    scores, n = product(query.shape[:2]) * keys, query.size * keys
     return (ops(call.dtype, add=2 * n - scores, tanh=n, mul=n if call.layer.use_scale else 0,
                 mac=scores * value.shape[-1]) + softmax(call.dtype, scores, keys)), scores

@@ -8,10 +8,10 @@ call that holds anything that is not covered raises `NoRule`.
 
 from collections import Counter
 from collections.abc import Callable
-from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ..calls import product
 from . import layers as lc
 from .activations import ACTIVATIONS, name_of, ops
 
@@ -127,7 +127,7 @@ def _average_pool_gradient(call, wanted, is_logits):
     """A window's share is added to each of its inputs."""
     _check_input(call)
     n = call.outputs[0].size
-    window = prod(call.layer.pool_size)
+    window = product(call.layer.pool_size)
     return ops(DTYPE, div=n * (window > 1), add=n * window)
 
 

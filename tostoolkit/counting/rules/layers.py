@@ -5,8 +5,9 @@ at the top of `count`.
 """
 
 from collections import Counter
-from math import prod
+from numbers import Real
 
+from ..calls import product
 from ..introspection import kind_of
 from .activations import ACTIVATIONS, elementwise, elu, name_of, ops, relu, softmax
 from .rule import NoRule
@@ -41,7 +42,7 @@ def fused_activation(call, function, shape):
     if name == "glu":
         raise NoRule(f"{call.path!r} ({call.kind}): an activation that halves what it is given")
     if name is not None:
-        return ACTIVATIONS[name].count(call.dtype, prod(shape), shape[-1])
+        return ACTIVATIONS[name].count(call.dtype, product(shape), shape[-1])
     kind = kind_of(function)
     if kind not in ACTIVATION_LAYERS:
         raise NoRule(f"{call.path!r} ({call.kind}): an activation that Keras does not ship")
@@ -52,7 +53,7 @@ def _softmax_layer(layer, dtype, shape):
     axes = layer.axis if isinstance(layer.axis, (tuple, list)) else (layer.axis,)
     if None in axes:
         raise NoRule(f"{layer.name!r}: a softmax over no axis")
-    length, n = prod(shape[a] for a in axes), prod(shape)
+    length, n = product(shape[a] for a in axes), product(shape)
     if len(axes) == 1:
         return softmax(dtype, n, length)
     rows = n // length  # exp(x - logsumexp(x)), with its test for an infinite maximum
@@ -63,15 +64,15 @@ def _softmax_layer(layer, dtype, shape):
 #: Activation layers by class name -> f(layer, dtype, shape); also usable as activation=layer.
 ACTIVATION_LAYERS = {
     "ReLU": lambda layer, dtype, shape: relu(
-        dtype, prod(shape), float(layer.negative_slope),
+        dtype, product(shape), float(layer.negative_slope),
         None if layer.max_value is None else float(layer.max_value), float(layer.threshold)),
     "LeakyReLU": lambda layer, dtype, shape: elementwise(
-        dtype, prod(shape), ACTIVATIONS["leaky_relu"].forward),
-    "ELU": lambda layer, dtype, shape: elu(dtype, prod(shape), layer.alpha),
+        dtype, product(shape), ACTIVATIONS["leaky_relu"].forward),
+    "ELU": lambda layer, dtype, shape: elu(dtype, product(shape), layer.alpha),
     # relu(x) - alpha relu(-x)
     "PReLU": lambda layer, dtype, shape: ops(
-        dtype, max=2 * prod(shape), neg=prod(shape) + prod(layer.alpha.shape),
-        mul=prod(shape), add=prod(shape)),
+        dtype, max=2 * product(shape), neg=product(shape) + product(layer.alpha.shape),
+        mul=product(shape), add=product(shape)),
     "Softmax": _softmax_layer,
 }
 
@@ -88,7 +89,7 @@ def activation_by_name(call):
 
 def conv_transpose(call):
     """inputs x taps x filters MACs: each input is spread over the taps; cropped taps count."""
-    macs = call.inputs[0].size * prod(call.layer.kernel_size) * call.layer.filters
+    macs = call.inputs[0].size * product((*call.layer.kernel_size, call.layer.filters))
     return _contraction(call, macs)
 
 
@@ -105,31 +106,31 @@ def dense(call):
 
 def conv(call):
     """outputs x taps x (input channels / groups) MACs; padded taps count."""
-    taps = prod(call.layer.kernel_size) * (_channels(call) // call.layer.groups)
+    taps = product(call.layer.kernel_size) * (_channels(call) // int(call.layer.groups))
     return _contraction(call, call.outputs[0].size * taps)
 
 
 def depthwise_conv(call):
     """outputs x taps MACs: every output channel sees one input channel."""
-    return _contraction(call, call.outputs[0].size * prod(call.layer.kernel_size))
+    return _contraction(call, call.outputs[0].size * product(call.layer.kernel_size))
 
 
 def separable_conv(call):
     """A depthwise convolution, then a 1x1 convolution across its channels."""
-    layer = call.layer
-    pixels = call.outputs[0].size // layer.filters
-    middle = _channels(call) * layer.depth_multiplier
-    return _contraction(call, pixels * middle * (prod(layer.kernel_size) + layer.filters))
+    layer, filters = call.layer, int(call.layer.filters)
+    pixels = call.outputs[0].size // filters
+    middle = _channels(call) * int(layer.depth_multiplier)
+    return _contraction(call, pixels * middle * (product(layer.kernel_size) + filters))
 
 
 def max_pool(call):
     """window - 1 comparisons per output; padded taps count."""
-    return ops(call.dtype, max=call.outputs[0].size * (prod(call.layer.pool_size) - 1))
+    return ops(call.dtype, max=call.outputs[0].size * (product(call.layer.pool_size) - 1))
 
 
 def average_pool(call):
     """window - 1 additions and a division per output; padded taps count."""
-    return _fold(call, "add", call.outputs[0].size * (prod(call.layer.pool_size) - 1), "div")
+    return _fold(call, "add", call.outputs[0].size * (product(call.layer.pool_size) - 1), "div")
 
 
 def reduction(op, final=None):
@@ -157,15 +158,15 @@ def _fold(call, op, times, final):
 def rescaling(call):
     """x scale + offset; a scale of 1 or an offset of 0 is nothing."""
     n, layer = call.outputs[0].size, call.layer
-    scaled = layer.scale != 1 if isinstance(layer.scale, (int, float)) else True
-    shifted = layer.offset != 0 if isinstance(layer.offset, (int, float)) else True
+    scaled = layer.scale != 1 if isinstance(layer.scale, Real) else True
+    shifted = layer.offset != 0 if isinstance(layer.offset, Real) else True
     return ops(call.dtype, mul=n * scaled, add=n * shifted)
 
 
 def dot(call):
     """outputs x contracted length MACs; with ``normalize`` both sides are scaled to unit length."""
     axes = call.layer.axes
-    axis = axes if isinstance(axes, int) else axes[0]
+    axis = axes[0] if isinstance(axes, (list, tuple)) else axes
     x, y = call.inputs
     length = x.shape[axis]
     counts = ops(call.dtype, mac=call.outputs[0].size * length)
@@ -183,7 +184,7 @@ def _rows(call):
     """Return how many groups of values an input has along the axes of the layer."""
     axis, x = call.layer.axis, call.inputs[0]
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    return x.size // prod(x.shape[a] for a in axes)
+    return x.size // product(x.shape[a] for a in axes)
 
 
 def _need_several(call, rows):
@@ -226,7 +227,7 @@ def group_normalization(call):
     """Moments per sample and group; gamma and beta per channel."""
     shape = call.inputs[0].shape
     return _standardize(
-        call, shape[0] * call.layer.groups, shape[0] * shape[call.layer.axis])
+        call, shape[0] * int(call.layer.groups), shape[0] * shape[call.layer.axis])
 
 
 def rms_normalization(call):

@@ -8,9 +8,8 @@ as its backend composes it, so it stands here only where that is the same everyw
 
 from collections import Counter
 from inspect import signature
-from math import prod
 
-from ..calls import Tensor
+from ..calls import Tensor, product
 from .activations import ACTIVATIONS, GELU_TANH, elementwise, elu, ops, relu
 from .layers import NoRule, reduction
 
@@ -183,8 +182,8 @@ def _activation(record):
         axes = range(len(shape)) if axis is None else [axis]
         if record.rows and not all(isinstance(axis, int) for axis in axes):
             _no_rule(call, "rows over several axes")
-        length = prod(shape[axis] for axis in axes) if record.rows else 1
-        return record.count(call.inputs[0].dtype, prod(shape), length)
+        length = product(shape[axis] for axis in axes) if record.rows else 1
+        return record.count(call.inputs[0].dtype, product(shape), length)
     return _function(counter, "axis")
 
 
@@ -203,7 +202,7 @@ def _conv_transpose(call):
     """Inputs x taps x filters MACs; the kernel's last axes are the filters and the channels."""
     _only_tensors(call)
     inputs, kernel = call.inputs
-    return ops(_floats(call), mac=inputs.size * prod(kernel.shape[:-1]))
+    return ops(_floats(call), mac=inputs.size * product(kernel.shape[:-1]))
 
 
 def _convert(call):

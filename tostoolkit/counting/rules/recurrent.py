@@ -6,9 +6,8 @@ held; so a counter of the user's holds in here too.
 
 from collections import Counter
 from dataclasses import replace
-from math import prod
 
-from ..calls import Tensor
+from ..calls import Tensor, product
 from ..introspection import kind_of
 from .activations import ops
 from .layers import NoRule, fused_activation
@@ -22,7 +21,7 @@ def times(counts, n):
 def lstm_cell(call):
     """One step of Hochreiter and Schmidhuber's cell, as ``keras.layers.LSTMCell`` executes it."""
     batch, features = call.inputs[0].shape
-    units = call.layer.units
+    units = int(call.layer.units)
     return _lstm_step(call, call.layer, (batch, units), features + units)
 
 
@@ -32,7 +31,7 @@ def _lstm_step(call, cell, shape, inputs):
     The states have the `shape` (batch, ..., units); each gate of each is a sum over `inputs`
     numbers of x and h.
     """
-    n = prod(shape)
+    n = product(shape)
     return (
         ops(call.dtype, mac=4 * n * inputs, add=5 * n + (4 * n if cell.use_bias else 0), mul=3 * n)
         + times(fused_activation(call, cell.recurrent_activation, shape), 3)
@@ -45,7 +44,7 @@ def gru_cell(call):
     With ``reset_after`` the recurrent product has a bias of its own.
     """
     cell, (batch, features) = call.layer, call.inputs[0].shape
-    u = cell.units
+    u = int(cell.units)
     n = batch * u
     biases = (2 if cell.reset_after else 1) * 3 * n if cell.use_bias else 0
     return (
@@ -57,7 +56,7 @@ def gru_cell(call):
 def simple_cell(call):
     """One step of ``keras.layers.SimpleRNNCell``: h' = tanh(W x + b + U h)."""
     cell, (batch, features) = call.layer, call.inputs[0].shape
-    u = cell.units
+    u = int(cell.units)
     n = batch * u
     return (ops(call.dtype, mac=n * (features + u), add=n + (n if cell.use_bias else 0))
             + fused_activation(call, cell.activation, (batch, u)))
@@ -74,10 +73,10 @@ def _step(call, cell, features):
     states = _flat(cell.state_size)  # of cells in a stack, one list a cell
     output = getattr(cell, "output_size", None) or states[0]
     sizes = [features, *states]
-    if not all(isinstance(size, int) for size in (*sizes, output)):
+    if not all(hasattr(size, "__index__") for size in (*sizes, output)):
         raise NoRule(f"{call.path!r} ({call.kind}): states that are not vectors")
-    step = _inner(call, cell, inputs=tuple(Tensor((batch, size), dtype) for size in sizes),
-                  outputs=(Tensor((batch, output), dtype),))
+    step = _inner(call, cell, inputs=tuple(Tensor((batch, int(size)), dtype) for size in sizes),
+                  outputs=(Tensor((batch, int(output)), dtype),))
     return replace(step, bind=lambda tensors: ((tensors[0], list(tensors[1:])), {}))
 
 
@@ -111,8 +110,9 @@ def conv_lstm(call):
         channels, positions = x[2], y[-rank:]
     else:
         channels, positions = x[-1], y[-rank - 1:-1]
-    inputs = prod(cell.kernel_size) * (channels + cell.filters)
-    return times(_lstm_step(call, cell, (x[0], *positions, cell.filters), inputs), x[1])
+    filters = int(cell.filters)
+    inputs = product(cell.kernel_size) * (channels + filters)
+    return times(_lstm_step(call, cell, (x[0], *positions, filters), inputs), x[1])
 
 
 # Wrappers ------------------------------------------------------------------------------------

@@ -10,11 +10,10 @@ so do the weights of a layer that is called k times: (k - 1) x size additions.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount
+from ..calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount, product
 from ..layer_state import is_as_shipped
 from .activations import ops, softmax
 from .gradients import DTYPE, GRADIENTS
@@ -128,7 +127,7 @@ def _count_step(read, step, count_call, by_user):
             backward = record.backward(call, wanted, is_logits) + Counter({(DTYPE, "add"): joined})
             repeats = uses[id(call.layer)]
             if repeats > 1 and seen[id(call.layer)] == repeats:  # in a nested model too
-                weights = sum(prod(w.shape) for w in call.layer.trainable_variables)
+                weights = sum(product(w.shape) for w in call.layer.trainable_variables)
                 backward[DTYPE, "add"] += weights * (repeats - 1)
             counts[call.path, BACKWARD] += backward
         counter = by_user(call.layer, call.kind)
@@ -143,7 +142,7 @@ def _count_step(read, step, count_call, by_user):
     counts[LOSS, FORWARD] += loss.forward(output.size, rows)
     counts[LOSS, BACKWARD] += loss.backward(output.size, rows)
     reached = {id(w) for call in calls for w in getattr(call.layer, "trainable_variables", ())}
-    sizes = [prod(w.shape) for w in read.model.trainable_variables if id(w) in reached]
+    sizes = [product(w.shape) for w in read.model.trainable_variables if id(w) in reached]
     counts["optimizer", UPDATE] += OPTIMIZERS[type(step.optimizer).__name__](
         step.optimizer, sum(sizes), len(sizes))
     return counts

@@ -71,6 +71,9 @@ def test_unknown_name_lists_what_exists():
     with pytest.raises(ValueError, match="did you mean 'macs'") as caught:
         tos.load_cost_table("mac")
     assert "horowitz45" in str(caught.value)
+    for name in (2, None, ["macs"]):
+        with pytest.raises(TypeError, match=r"costs: .* is no cost table.*costs='cmos'"):
+            tos.load_cost_table(name)
 
 
 def test_a_spreadsheets_utf8_is_read_and_another_encoding_is_named(tmp_path):

@@ -196,6 +196,19 @@ def test_conditional_counts_its_dearer_branch_and_says_so():
     assert "dearer branch" in count(model).notes[0]
 
 
+@pytest.mark.parametrize(("one", "other", "says"), [
+    (keras.ops.exp, keras.ops.sin, True),  # as many ops, of other kinds
+    (keras.ops.exp, keras.ops.exp, False), (lambda x: x + x, lambda x: x + x + x, True),
+])
+def test_of_branches_that_differ_in_any_kind_the_choice_is_said(one, other, says):
+    class Either(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.cond(keras.ops.sum(x) > 0, lambda: one(x), lambda: other(x))
+
+    model = keras.Sequential([keras.Input((4,)), Either()])
+    assert bool(count(model).notes) is says
+
+
 def test_loop_with_a_known_end_and_one_without():
     class Looping(keras.layers.Layer):
         def __init__(self, until):

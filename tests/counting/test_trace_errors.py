@@ -177,6 +177,17 @@ def test_an_op_that_cannot_be_counted_says_where_it_stands(call):
         tos.count_ops(model_of(fault(call)))
 
 
+@pytest.mark.parametrize(("axis", "shape"), [(1, (4, 5, 6)), (-2, (4, 5))])
+def test_a_layer_of_keras_that_it_cannot_run_is_an_error(axis, shape):
+    """Its gamma, which stands along the last axis, does not fit."""
+    x = keras.Input(shape)
+    model = keras.Model(x, keras.layers.RMSNormalization(axis=axis, name="norm")(x))
+    with pytest.raises(Exception, match=r"equal|broadcast|compatible|shape"):
+        model(np.zeros((2, *shape)))
+    with pytest.raises(TraceError, match="'norm' cannot be traced"):
+        tos.count_ops(model)
+
+
 def test_filtering_that_was_off_stays_off():
     keras.config.disable_traceback_filtering()
     try:

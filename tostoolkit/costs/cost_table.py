@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 
 import pandas as pd
@@ -83,6 +84,8 @@ def load_cost_table(name: str | Path | CostTable) -> CostTable:
 
     Raises
     ------
+    TypeError
+        `name` is none of these.
     ValueError
         An unknown name; a file whose columns, op kinds, dtypes or costs are not valid.
 
@@ -93,6 +96,9 @@ def load_cost_table(name: str | Path | CostTable) -> CostTable:
     """
     if isinstance(name, CostTable):
         return name
+    if not isinstance(name, (str, PathLike)):
+        raise TypeError(f"costs: {name!r} is no cost table; give the name of one, costs='cmos', "
+                        "or the path of a CSV file")
     ours = shipped()
     if str(name) in ours:
         return _load(ours[str(name)])

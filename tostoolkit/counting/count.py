@@ -25,6 +25,8 @@ Conventions
 * Quantised layers count as Keras runs them: int8 multiplies in int8 and accumulates in int32; int4
   keeps its weights packed, unpacks them and multiplies in the layer's dtype; float8 rounds to
   float8 and back and multiplies in the layer's dtype (a compiler may fuse that into float8 units).
+* The shapes in a graph of Keras' own layers are those that Keras recorded when it was built, and
+  shows in ``model.summary()``: what changes them, strides say, is set before.
 * Branches that no output needs are not run. A mask is what Keras hands from layer to layer; it
   counts where a layer makes it, and only where a later one looks at it.
 * Training is what ``fit`` runs of one batch: forward in training mode, backward and the update, in

@@ -81,9 +81,9 @@ class OpCounts:
                         if reach == _DATA}
         return self
 
-    def total(self):
-        """Number of ops of any kind."""
-        return sum((sum(c.values()) for c in self.counts.values()), 0)
+    def ops(self):
+        """Return the ops of all names together."""
+        return sum(self.counts.values(), Counter())
 
     def by_layer(self, read) -> dict:
         """Return (layer, part of the step) -> CallCount, as read from the ops' name scopes.
@@ -223,9 +223,10 @@ class OpCounts:
             reached.append(trial._add(frame.inside(body, op.inputs[1:]), flow[1:], times,
                                       used))
             trials.append(trial)
-        if len({t.total() for t in trials}) > 1:
+        ops = [trial.ops() for trial in trials]
+        if any(each != ops[0] for each in ops):
             self.notes.append(f"{op.name}: the dearer branch of a conditional is counted")
-        self._merge(max(trials, key=OpCounts.total), op)
+        self._merge(max(trials, key=lambda trial: trial.ops().total()), op)
         return [max(flow[0], *outputs) for outputs in zip(*reached, strict=True)]
 
     def _inside(self, op):

@@ -72,10 +72,12 @@ def dearer(run):
             errors.append(recorder.refused or error)
         if not recorder.choices:
             break
-        notes = ("the dearer of the ways that a condition on the data leads to is counted",)
     if not found:
         raise errors[0]
-    dear = max(found, key=lambda f: sum(map(Counter.total, f.counts.values())))
+    ops = [sum(f.counts.values(), Counter()) for f in found]
+    if errors or any(each != ops[0] for each in ops):
+        notes = ("the dearer of the ways that a condition on the data leads to is counted",)
+    dear = found[ops.index(max(ops, key=Counter.total))]
     needed = [any(each) for each in zip(*(f.needed for f in found), strict=True)]
     reached = found[0].reached
     if len(found) > 1:

@@ -50,7 +50,7 @@ def fused_activation(call, function, shape):
 
 
 def _softmax_layer(layer, dtype, shape):
-    axes = layer.axis if isinstance(layer.axis, (tuple, list)) else (layer.axis,)
+    axes = _axes(layer)
     if None in axes:
         raise NoRule(f"{layer.name!r}: a softmax over no axis")
     length, n = product(shape[a] for a in axes), product(shape)
@@ -180,11 +180,15 @@ def dot(call):
 # Normalisation: all but RMS and unit normalisation end in ``tf.nn.batch_normalization``,
 # x s + (beta - mean s) with s = gamma / sqrt(variance + epsilon).
 
+def _axes(layer):
+    """Return the axis or axes of a layer as a list."""
+    return list(layer.axis) if isinstance(layer.axis, (tuple, list)) else [layer.axis]
+
+
 def _rows(call):
     """Return how many groups of values an input has along the axes of the layer."""
-    axis, x = call.layer.axis, call.inputs[0]
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    return x.size // product(x.shape[a] for a in axes)
+    x = call.inputs[0]
+    return x.size // product(x.shape[axis] for axis in _axes(call.layer))
 
 
 def _need_several(call, rows):
@@ -234,6 +238,9 @@ def rms_normalization(call):
     """x rsqrt(mean(x^2) + epsilon) gamma."""
     n, rows = call.inputs[0].size, _rows(call)
     _need_several(call, rows)
+    rank, axes = len(call.inputs[0].shape), _axes(call.layer)
+    if sorted(axis % rank for axis in axes) != list(range(rank - len(axes), rank)):
+        raise NoRule(f"{call.path!r} ({call.kind}): gamma along other axes than the last")
     return ops(call.dtype, mul=3 * n, add=(n - rows) + rows, div=rows, rsqrt=rows)
 
 

@@ -15,6 +15,7 @@ from traced import trace_ops
 import tostoolkit as tos
 from tostoolkit.counting.count import count
 from tostoolkit.counting.rows import count_row
+from tostoolkit.counting.trace import TraceError
 
 F = "float32"
 STEP = {"phase": "training", "loss": "mse", "optimizer": "sgd"}
@@ -522,3 +523,98 @@ class Around(layers.Layer):
 
     def call(self, x):
         return self.inner(x)
+
+
+def set_later(layer, shape, holder=None, **settings):
+    x = keras.Input(shape)
+    model = keras.Model(x, layer(x))
+    for name, value in settings.items():
+        setattr(holder(layer) if holder else layer, name, value)
+    return model
+
+
+IMAGE = (8, 9, 6)
+#: Settings that no longer say what the weights are -> model.
+UNFIT = {
+    "taps of Conv2D": lambda: set_later(
+        layers.Conv2D(4, 3, padding="same"), IMAGE, kernel_size=(5, 5)),
+    "groups of Conv2D": lambda: set_later(layers.Conv2D(4, 3), IMAGE, groups=2),
+    "no groups of Conv2D": lambda: set_later(layers.Conv2D(4, 3, groups=2), IMAGE, groups=1),
+    "filters of Conv2D": lambda: set_later(layers.Conv2D(4, 3), IMAGE, filters=8),
+    "taps of Conv1D": lambda: set_later(
+        layers.Conv1D(4, 3, padding="same"), (9, 6), kernel_size=(2,)),
+    "taps of Conv2DTranspose": lambda: set_later(
+        layers.Conv2DTranspose(4, 3, padding="same"), IMAGE, kernel_size=(5, 5)),
+    "taps of DepthwiseConv2D": lambda: set_later(
+        layers.DepthwiseConv2D(3, padding="same"), IMAGE, kernel_size=(5, 5)),
+    "filters of DepthwiseConv1D": lambda: set_later(
+        layers.DepthwiseConv1D(3), (9, 6), depth_multiplier=2),
+    "taps of SeparableConv2D": lambda: set_later(
+        layers.SeparableConv2D(4, 3, padding="same"), IMAGE, kernel_size=(5, 5)),
+    "middle of SeparableConv1D": lambda: set_later(
+        layers.SeparableConv1D(4, 3), (9, 6), depth_multiplier=2),
+    "units of LSTM's cell": lambda: set_later(
+        layers.LSTM(4), (5, 6), lambda layer: layer.cell, units=8),
+    "units of GRU's cell": lambda: set_later(
+        layers.GRU(4), (5, 6), lambda layer: layer.cell, units=8),
+    "taps of ConvLSTM1D's cell": lambda: set_later(
+        layers.ConvLSTM1D(4, 3, padding="same"), (5, 8, 6), lambda layer: layer.cell,
+        kernel_size=(5,)),
+    "bias of EinsumDense": lambda: set_later(
+        layers.EinsumDense("ab,bc->ac", 4, bias_axes="c"), (6,), bias_axes=None),
+    "equation of EinsumDense": lambda: set_later(
+        layers.EinsumDense("ab,bc->ac", 4), (6,), equation="ab,cb->ac"),
+    "axis of BatchNormalization": lambda: set_later(layers.BatchNormalization(), (4, 6), axis=1),
+    "axis of LayerNormalization": lambda: set_later(layers.LayerNormalization(), (4, 6), axis=[1]),
+    "an axis of LayerNormalization twice": lambda: set_later(
+        layers.LayerNormalization(), (4, 6), axis=(-1, 2)),
+    "axis of GroupNormalization": lambda: set_later(
+        layers.GroupNormalization(2), (4, 6), axis=1),
+    "axes of RMSNormalization": lambda: set_later(
+        layers.RMSNormalization(axis=(-1, 1)), (4, 6)),
+    "an axis of UnitNormalization twice": lambda: set_later(
+        layers.UnitNormalization(), (4, 6), axis=[-1, -1]),
+    "axis of Normalization": lambda: set_later(layers.Normalization(), (4, 6), axis=(1,)),
+    "heads": lambda: attention(lambda layer: setattr(layer, "_num_heads", 4)),
+    "width of keys": lambda: attention(lambda layer: setattr(layer, "_key_dim", 8)),
+    "width of values": lambda: attention(lambda layer: setattr(layer, "_value_dim", 8)),
+    "bias of attention": lambda: attention(lambda layer: setattr(layer, "_use_bias", False)),
+}
+
+
+@pytest.mark.parametrize("make", UNFIT.values(), ids=UNFIT)
+def test_settings_that_do_not_fit_the_weights_are_no_rules_matter(make):
+    """Keras runs the weights: it counts what that takes, or cannot run and neither counts."""
+    model = make()
+    try:
+        expected = nonzero(trace_ops(model, 2))
+    except TraceError:
+        with pytest.raises(TraceError, match="cannot be traced"):
+            count(model, 2)
+        return
+    found = count(model, 2)
+    assert found.coverage == {"trace": 1}
+    assert nonzero(found.counts) == expected
+
+
+@pytest.mark.parametrize(("layer", "shape", "settings"), [
+    (lambda: layers.Conv2D(4, 3, padding="same"), IMAGE, {"kernel_size": (5, 5)}),
+    (lambda: layers.Conv2D(4, 3), IMAGE, {"groups": 2}),
+    (lambda: layers.Conv1D(4, 3), (9, 6), {"use_bias": False}),
+    (lambda: layers.DepthwiseConv2D(3, padding="same"), IMAGE, {"kernel_size": (5, 5)}),
+    (lambda: layers.Dense(4), (6,), {"use_bias": False}),
+    (layers.BatchNormalization, (6,), {"scale": False}),
+    (layers.BatchNormalization, (4, 6), {"center": False}),
+])
+def test_nor_are_they_in_training(layer, shape, settings):
+    def model():
+        x = keras.Input(shape)
+        changed = layer()
+        y = changed(layers.Dense(6)(x))
+        made = keras.Model(x, layers.Dense(2)(layers.Flatten()(y)))
+        for name, value in settings.items():
+            setattr(changed, name, value)
+        return made
+
+    step = {"phase": "training", "loss": "mse", "optimizer": "sgd"}
+    assert nonzero(tos.count_ops(model(), 2, **step)) == nonzero(trace_ops(model(), 2, **step))

@@ -32,9 +32,33 @@ def test_shapes_however_they_are_said(shape):
     assert macs(open_image(), shape, np.int64(2)) == MACS
 
 
-def test_one_size_is_a_shape_of_one_axis():
-    for size in (6, np.int64(6), np.int32(6)):
-        assert tos.count_ops(layers.ReLU(), 2, input_shape=size)["float32", "max"].sum() == 12
+@pytest.mark.parametrize(("shape", "elements"), [
+    (6, 6), (np.int64(6), 6), (np.array(6), 6), ((), 1), ([()], 1), ((np.array(6), 2), 12),
+    (np.array([6, 2], object), 12), ([np.array([6, 2])], 12),
+])
+def test_sizes_of_any_kind(shape, elements):
+    assert tos.count_ops(layers.ReLU(), 2, input_shape=shape)["float32", "max"].sum() == (
+        2 * elements)
+
+
+def test_a_sample_without_axes():
+    x = keras.Input(())
+    model = keras.Model(x, keras.ops.exp(x))
+    for shape in (None, ()):
+        assert tos.count_ops(model, 3, input_shape=shape)["float32", "exp"].sum() == 3
+
+
+@pytest.mark.parametrize("shape", [
+    5.0, np.float64(6), True, (5, True), [], {}, np.array(0.5), np.zeros(()), "6"])
+def test_what_is_no_shape_is_an_error(shape):
+    with pytest.raises(TypeError, match=r"input_shape: .* is no shape; give one sample's"):
+        tos.count_ops(layers.ReLU(), input_shape=shape)
+
+
+@pytest.mark.parametrize("batch_size", [np.array([5]), np.array([[5]]), np.float32(3), "3", True])
+def test_what_is_no_batch_size_is_an_error(batch_size):
+    with pytest.raises(TypeError, match=r"batch_size: .* is not an integer; try batch_size=32"):
+        tos.count_ops(layers.ReLU(), batch_size, input_shape=(3,))
 
 
 def test_numpy_integers_do_not_wrap():

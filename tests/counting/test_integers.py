@@ -259,11 +259,29 @@ def test_training_of_layers_made_with_integers_of_numpy_does_not_wrap(make):
 
 def test_what_fails_at_a_batch_beyond_int32_says_that_this_may_be_why():
     x = keras.Input((5, 3))
-    model = keras.Model(x, keras.layers.LSTM(4)(keras.layers.Masking()(x)))
-    once = tos.count_ops(model)
-    assert (tos.count_ops(model, 2**20).sum() >= once.sum()).all()
-    for batch_size in (10**17, 10**20):
-        for step in ({}, {"phase": "training", "loss": "mse", "optimizer": "sgd"}):
-            with pytest.raises(ValueError, match=rf"batch_size: {batch_size} may be the reason.*"
-                                                 "batch_size=1 and multiply"):
-                tos.count_ops(model, batch_size, **step)
+    masked = keras.Model(x, keras.layers.LSTM(4, name="cells")(keras.layers.Masking()(x)))
+    assert (tos.count_ops(masked, 2**20).sum() >= tos.count_ops(masked).sum()).all()
+    image = keras.Sequential([keras.Input((224, 224, 4)), keras.layers.LayerNormalization(),
+                              keras.layers.Dense(4)])
+    step = {"phase": "training", "loss": "mse", "optimizer": "sgd"}
+    for model, batch_size, others in ((masked, 10**17, {}), (masked, 10**20, {}),
+                                      (masked, 10**17, step), (image, 50_000, step)):
+        with pytest.raises(ValueError, match=rf"^batch_size: {batch_size} may be the reason.*"
+                                             "batch_size=1 say, and multiply. "):
+            tos.count_ops(model, batch_size, **others)
+    for function in (tos.count_bytes, tos.layer_calls):
+        with pytest.raises(ValueError, match=r"may be the reason.*'cells'"):
+            function(masked, 2**32)
+
+
+@pytest.mark.parametrize(("scale", "offset", "ops"), [
+    (np.float32(1 / 255), np.int8(0), ["mul"]), (np.int64(2), np.float16(1), ["add", "mul"]),
+    (np.float32(1), 0, []), (np.array(1.0), [0, 1, 0], ["add"]), ([1, 1, 1], [0, 0, 0], []),
+])
+def test_a_rescaling_by_numbers_of_numpy(scale, offset, ops):
+    x = keras.Input((3,))
+    model = keras.Model(x, keras.layers.Rescaling(scale, offset)(x))
+    for n in (2, 10**20):
+        counts = tos.count_ops(model, n)
+        assert sorted(op for _, op in counts) == ops
+        assert all(total == 3 * n for total in counts.sum())

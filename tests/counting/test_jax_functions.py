@@ -346,5 +346,8 @@ def test_sizes_of_a_shape_may_be_integers_of_numpy(integer):
     for shape in ((integer(6),), integer(6), [(integer(2), 3)]):
         counts = tos.count_ops(jnp.tanh, integer(5), input_shape=shape)
         assert counts["float32", "tanh"].sum() == 30
+    scaled = tos.count_ops(lambda w: w["table"] * w["n"], input_shape=[{
+        "table": np.zeros((6, 4), "float32"), "n": np.int32(4)}])  # a value among others is one
+    assert scaled["float32", "mul"].sum() == 24
     scalar = tos.count_ops(jnp.tanh, 5, input_shape=np.array(0.5, "float32"))
     assert scalar["float32", "tanh"].sum() == 1

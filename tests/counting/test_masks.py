@@ -8,6 +8,7 @@ from traced import trace_ops
 
 import tostoolkit as tos
 from tostoolkit.counting.count import count
+from tostoolkit.counting.trace import TraceError
 
 F = "float32"
 STEP = {"phase": "training", "loss": "mse", "optimizer": "sgd"}
@@ -197,3 +198,10 @@ def test_masks_in_training(name):
     model = MODELS[name]()
     counted = count(model, 2, **STEP)
     assert nonzero(counted.counts) == nonzero(trace_ops(model, 2, **STEP))
+
+
+def test_a_layer_that_fails_on_its_mask_is_named():
+    x = keras.Input((6, 8))
+    model = keras.Model(x, layers.Softmax(axis=1, name="sm")(layers.Masking()(x)))
+    with pytest.raises(TraceError, match=r"'sm' cannot be traced: .*mask.* no counter can"):
+        tos.count_ops(model, counters=tos.OP_COUNTERS | {"Softmax": lambda call: {}})

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import keras
+import numpy as np
 import pandas as pd
 import pytest
 from keras import layers
@@ -244,3 +245,33 @@ def test_a_counter_that_returns_no_counts_says_so(returned, error, text):
     model = keras.Sequential([keras.Input((4,)), Sines(name="mine")])
     with pytest.raises(error, match=f"counters: .*{text}"):
         tos.count_ops(model, counters=tos.OP_COUNTERS | {"Sines": lambda call: returned})
+
+
+@pytest.mark.parametrize(("n", "total"), [
+    (np.uint8(200), 200), (np.int32(2**30), 2**30), (np.int64(2**60), 2**60), (True, 1),
+])
+@pytest.mark.parametrize(("model", "times"), [
+    (lambda: chain((7, 3), layers.TimeDistributed(Mine())), 7),
+    (lambda: chain((3,), Twice(Mine())), 2), (lambda: chain((4,), Looping(Mine())), 7),
+])
+def test_what_a_counter_gives_in_integers_of_numpy_does_not_wrap(model, times, n, total):
+    own = tos.OP_COUNTERS | {Mine: lambda call: Counter({(F, "sin"): n})}
+    assert tos.count_ops(model(), 2, counters=own)[F, "sin"].sum() == times * total
+
+
+def test_a_counter_whose_own_integers_are_too_small_is_named():
+    own = tos.OP_COUNTERS | {Mine: lambda call: Counter({
+        (F, "sin"): call.outputs[0].size * np.int8(100)})}
+    with pytest.raises(ValueError, match=r"counters: that of 'mine.*' \(Mine\) computes with "
+                                         r"integers of NumPy's that are too small.*int\(n\)"):
+        tos.count_ops(chain((3,), Mine(name="mine")), counters=own)
+
+
+def test_a_counter_may_change_the_call_that_it_is_given():
+    def keep(call):
+        call.outputs, call.inputs = call.outputs * 5, ()
+        return Counter({(F, "sin"): 1})
+
+    model = chain((3,), Mine())
+    found = count(model, 2, counters=tos.OP_COUNTERS | {Mine: keep})
+    assert found.bytes.equals(count(model, 2).bytes)

@@ -489,3 +489,29 @@ def test_a_gradient_that_nobody_takes_is_not_counted():
     forward = 2 * 6 * 7 * 6 * 9 * 2
     assert step.groupby("part").sum().to_dict() == {
         "forward": forward, "backward": forward, "update": 0}
+
+
+@pytest.mark.parametrize("step", [{}, {"phase": "training", "loss": "mse", "optimizer": "sgd"}])
+def test_nothing_of_a_trace_stays_in_memory(step):
+    """TensorFlow registers the gradients that code defines, SiLU's say, with their graphs."""
+    import tensorflow as tf
+    from tensorflow.python.framework.ops import gradient_registry
+
+    @tf.custom_gradient
+    def users(x):
+        return x * 2, lambda upstream: upstream * 3
+
+    class Silu(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.silu(x)
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    users_graph = tf.function(lambda x: tf.gradients(users(x), x)[0])
+    assert users_graph(tf.constant(1.0)) == 3
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), Silu(), Silu()])
+    before = gradient_registry.list()
+    assert tos.count_ops(model, **step)["float32", "sigmoid"].sum() > 0
+    assert gradient_registry.list() == before
+    assert users_graph(tf.constant([1.0]))[0] == 3  # traced anew

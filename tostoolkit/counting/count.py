@@ -72,7 +72,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from ..op_kinds import OP_KINDS
@@ -83,7 +82,7 @@ from .functions import function_parts, is_function
 from .integers import integer_table, keyed_index
 from .introspection import inspect, sublayers
 from .reach import counted_by_reach, needed_calls, of_constants_alone
-from .rules import OP_COUNTERS, NoRule, checked_counts, find_counter, rule_of, user_counter
+from .rules import OP_COUNTERS, NoRule, counts_by_user, find_counter, rule_of, user_counter
 from .rules.layers import zero
 from .rules.training import count_step
 from .trace import of_many_samples, trace_call, trace_step
@@ -128,6 +127,7 @@ class Counted:
         return self.moved()
 
 
+@of_many_samples
 def count(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,
@@ -152,15 +152,13 @@ def count(
     else:
         inspected = inspect(model)
         step = compiled(inspected, loss, optimizer, targets) if phase == "training" else None
-        with of_many_samples(batch_size):
-            read = read_calls(inspected, batch_size, input_shape)
-            name, calls = inspected.model.name, read.calls
-            if step:
-                by_user, notes = partial(_by_user, counters=counters), step.notes
-                rows = (count_step(read, step, count_call, by_user)
-                        or trace_step(read, step, by_user))
-            else:
-                rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
+        read = read_calls(inspected, batch_size, input_shape)
+        name, calls = inspected.model.name, read.calls
+        if step:
+            by_user, notes = partial(_by_user, counters=counters), step.notes
+            rows = count_step(read, step, count_call, by_user) or trace_step(read, step, by_user)
+        else:
+            rows = _count_calls(read, partial(counted, counters=counters, trace=Traces()))
         moved = partial(movement_table, calls, step.optimizer if step else None)
     return Counted(
         _table({key: row.counts for key, row in rows.items()}, phase),
@@ -291,8 +289,7 @@ def _by_rule(call, counter, counters, trace):
         if counter is OP_COUNTERS.get(call.kind):
             counts = counter(call)
         else:
-            with np.errstate(over="raise"):  # integers of NumPy's in it would wrap
-                counts = checked_counts(counter(call), call)
+            counts = counts_by_user(counter, call)
         return CallCount(counts, "zero" if is_zero else "rule")
     held = []
 

@@ -27,6 +27,7 @@ from .integers import integer_table, keyed_index
 from .introspection import inspect, weights_of
 from .rules import NOISE, OP_COUNTERS
 from .running_state import allocating, unchanged
+from .trace import of_many_samples
 from .walk import check_phase, read_calls
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ VIEWS = frozenset({
 LOOK_UPS = frozenset({"Embedding", "ReversibleEmbedding"})
 
 
+@of_many_samples
 def count_bytes(
     model: "keras.Layer", batch_size: int = 1, phase: str = "inference", *,
     input_shape: tuple[int, ...] | None = None, counters: Mapping = OP_COUNTERS,

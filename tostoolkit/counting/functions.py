@@ -123,7 +123,7 @@ def _arguments(model, batch_size, phase, input_shape):
             f"input_shape: {name_of(model)!r} is not a Keras model, so what it is called with is "
             "unknown; pass the shape of one sample, input_shape=(784,), or a list of what its "
             "arguments are: shapes, arrays, or what has a shape and a dtype")
-    given = _read(input_shape, batch_size)
+    given = _read((int(input_shape),) if _is_size(input_shape) else input_shape, batch_size)
     if isinstance(given, dict):
         return given if given.keys() <= _parameters(model) else (given,)
     whole = isinstance(given, Tensor) or _is_array(given) or not isinstance(given, (list, tuple))
@@ -144,7 +144,7 @@ def _read(value, batch_size):
         return Tensor((batch_size, *shape[1:]), str(value.dtype)) if None in shape[:1] else value
     if isinstance(value, dict):
         return {key: _read(v, batch_size) for key, v in value.items()}
-    if _is_size(value):
+    if isinstance(value, int) and not isinstance(value, bool):
         return _read((value,), batch_size)
     if isinstance(value, (list, tuple)):
         if all(map(_is_size, value)) and (value or isinstance(value, tuple)):
@@ -163,7 +163,7 @@ def _is_size(value):
 
 
 def _is_array(value):
-    return hasattr(value, "shape") and hasattr(value, "dtype") and not _is_size(value)
+    return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
 def _tensors(value):

@@ -1,6 +1,7 @@
 """The inputs of a model: their shapes, dtypes and structure, recorded or asked for."""
 
 import re
+from contextlib import suppress
 from operator import index
 
 import numpy as np
@@ -78,43 +79,58 @@ def _leaves(given, name):
 
     leaves = []
 
+    def no_shape(value):
+        return TypeError(f"{name}: {value!r} is no shape; give one sample's, for example "
+                         "input_shape=(784,), or of several inputs a list or dict of shapes")
+
     def read(value):
         if name == "input_shape" and _is_listed(value):  # an array, a TensorShape
             value = tuple(value)
-        if isinstance(value, np.integer):
-            value = int(value)
-        if hasattr(value, "shape") and hasattr(value, "dtype"):
+        if hasattr(value, "shape") and hasattr(value, "dtype") and not _is_size(value):
+            if not len(value.shape):  # nor a batch
+                raise no_shape(value)
             dtype = keras.backend.standardize_dtype(value.dtype)
             if isinstance(value, np.ndarray) and dtype == "float64":
                 dtype = None  # as a model takes it: in its own dtype
             leaves.append((tuple(value.shape), dtype))
-        elif hasattr(value, "__index__"):
+        elif _is_size(value):
             leaves.append(((None, index(value)), None))
         elif isinstance(value, dict):
             return {key: read(value[key]) for key in sorted(value)}
-        elif isinstance(value, (list, tuple)) and value and _is_shape(value):
+        elif _is_shape(value):
             value = tuple(d if d is None else index(d) for d in value)
             leaves.append(((None, *value) if name == "input_shape" else value, None))
         elif isinstance(value, (list, tuple)):
             return [read(v) for v in value]
         else:
-            raise TypeError(f"{name}: {value!r} is no shape; give one sample's, for example "
-                            "input_shape=(784,), or of several inputs a list or dict of shapes")
+            raise no_shape(value)
         return len(leaves) - 1
 
     template = read(given)
+    if not leaves:
+        raise no_shape(given)
     return leaves, template
 
 
 def _is_listed(value):
     """Whether something but a list has the dimensions of a shape, and is no sample of an input."""
     if isinstance(value, np.ndarray):
-        return value.ndim == 1 and value.dtype.kind in "iu"
+        return value.ndim == 1 and value.dtype.kind in "iuO"
     return hasattr(value, "as_list")  # tf.TensorShape
 
 
 def _is_shape(value):
-    return all(d is None or hasattr(d, "__index__") for d in value)
+    """Whether it is a tuple or list of sizes; an empty list is a structure of no inputs."""
+    return (isinstance(value, tuple) or (isinstance(value, list) and bool(value))) and all(
+        d is None or _is_size(d) for d in value)
+
+
+def _is_size(value):
+    """Whether it is one size: an integer, of NumPy's or of an array's without axes too."""
+    with suppress(TypeError):
+        return not isinstance(value, bool) and len(getattr(value, "shape", ())) == 0 and (
+            index(value) is not None)
+    return False
 
 
 def _by_name(model, graph, template, asked, asked_template):

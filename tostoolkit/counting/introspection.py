@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
+from .calls import product
 from .running_state import has_loss_weights
 
 
@@ -83,6 +84,13 @@ class Inspected:
     def training(self) -> Training:
         """What it says of its training step; read when it is first asked for."""
         return _training(self.model)
+
+    @cached_property
+    def elements(self) -> int:
+        """How many elements a sample has in the largest tensor of its graph, as far as is known."""
+        return max((product(size or 1 for size in t.shape[1:])
+                    for node in (self.graph.nodes if self.graph else ()) for t in node.outputs),
+                   default=1)
 
     @cached_property
     def may_mask(self) -> bool:
@@ -270,14 +278,15 @@ def _class_says_shapes(cls):
 
 def makes_masks(layer) -> bool:
     """Whether a layer may make a mask as it is called, which it need not when a graph is built."""
-    import keras
-
+    if getattr(layer, "mask_zero", False):
+        return True
     cls = type(layer)
     if cls in shipped_layers():
-        return bool(getattr(layer, "mask_zero", False)) or cls is keras.layers.Masking
-    return bool(getattr(layer, "mask_zero", False)) or not (
-        is_of_keras(cls) or getattr(cls, "compute_mask", None) is keras.Layer.compute_mask
-        or is_operator(layer))
+        return cls.__name__ == "Masking"
+    import keras
+
+    return not (is_of_keras(cls) or is_operator(layer)
+                or getattr(cls, "compute_mask", None) is keras.Layer.compute_mask)
 
 
 def _training(model):

@@ -55,6 +55,26 @@ def bound_arguments(layer, args, kwargs) -> dict:
     return {name: value for name, value in bound.items() if value is not layer}
 
 
+def formats(layer) -> tuple[str, str, str | None]:
+    """Return the dtypes in which a layer computes and stores, and how it is quantised.
+
+    >>> import keras
+    >>> formats(keras.layers.Dense(4, dtype="mixed_float16"))
+    ('float16', 'float32', None)
+    """
+    policy = layer._dtype_policy
+    if type(policy) is _plain_policy():  # of one for all of its layers there is a detour to go
+        return policy.compute_dtype, policy.variable_dtype, policy.quantization_mode
+    return layer.compute_dtype, layer.variable_dtype, layer.quantization_mode
+
+
+@cache
+def _plain_policy():
+    import keras
+
+    return type(keras.dtype_policies.DTypePolicy("float32"))
+
+
 @cache
 def _signature(cls):
     return signature(cls.call)
@@ -118,6 +138,25 @@ def parts_of(layer) -> list:
 def weight_names(layer) -> list[str]:
     """Return the names of a layer's own weights, not of those of the layers inside."""
     return [v.name for v in (*layer._trainable_variables, *layer._non_trainable_variables)]
+
+
+def weight_shape(layer, *names) -> tuple | None:
+    """Return the shape of the first of these weights that a layer holds, None of a layer without.
+
+    >>> import keras
+    >>> dense = keras.layers.Dense(4, use_bias=False)
+    >>> dense.build((None, 3))
+    >>> weight_shape(dense, "bias", "kernel"), weight_shape(dense, "gamma")
+    ((3, 4), None)
+    """
+    held = vars(layer)
+    for name in names:
+        weight = held.get(name)
+        if weight is None:
+            weight = held.get(f"_{name}")
+        if weight is not None:
+            return tuple(getattr(weight, "_shape", None) or weight.shape)
+    return None
 
 
 def is_as_shipped(layer) -> bool:

@@ -33,7 +33,7 @@ def with_masks(inspected, inputs, calls) -> list:
         run.begin(tensors)
         run.graph(inspected.graph, tensors)
 
-    with python_errors(inspected.model.name), catch_warnings():
+    with python_errors("the model", masks=True), catch_warnings():
         simplefilter("ignore")  # of masks that a layer does not support
         run_on_shapes(run_graph, inputs)
     return [*run.found, *calls[len(run.found):]]
@@ -65,7 +65,8 @@ class _Run:
             args, kwargs = node.arguments.fill_in(known)
             if node.graph is None:
                 call = self._found([known[id(t)] for t in node.there(known)])
-                outputs = node.operation(*args, **kwargs)
+                with python_errors(call.path, masks=True):
+                    outputs = node.operation(*args, **kwargs)
                 self._number(keras.tree.flatten(outputs), call.writes)
             else:
                 run = partial(self._nested, node, [known[id(t)] for t in node.inputs])

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache, wraps
 
+from .memory import gradients_forgotten
+
 
 def mask_of(tensor):
     """Return the mask that Keras finds on a tensor, None without one."""
@@ -298,8 +300,9 @@ def run_on_shapes(function, tensors):
     import keras
     from keras.src import backend
 
-    backend.compute_output_spec(
-        function, *(keras.KerasTensor(t.shape, t.dtype) for t in tensors))
+    with gradients_forgotten():
+        backend.compute_output_spec(
+            function, *(keras.KerasTensor(t.shape, t.dtype) for t in tensors))
 
 
 def outputs_on_shapes(operation, args, kwargs):
@@ -309,7 +312,8 @@ def outputs_on_shapes(operation, args, kwargs):
     """
     from keras.src import backend
 
-    return backend.compute_output_spec(operation, *args, **kwargs)
+    with gradients_forgotten():
+        return backend.compute_output_spec(operation, *args, **kwargs)
 
 
 def build_parts(inspected, structure, tensors):

@@ -9,12 +9,13 @@ constants and the arithmetic of shapes and loop counters.
 import re
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import wraps
 from importlib import import_module
-from math import prod
 from pathlib import Path
 from traceback import walk_tb
 
-from .calls import CallCount
+from .calls import CallCount, product
+from .introspection import inspect
 
 
 class TraceError(ValueError):
@@ -55,7 +56,7 @@ def trace_step(read, step, by_user: Callable) -> dict[tuple[str, str], CallCount
 def check_sizes(path, shapes):
     """Raise TraceError at a tensor of more elements than a trace can number: it would wrap."""
     for shape in shapes:
-        if None not in shape and prod(shape) > _MOST_ELEMENTS:
+        if None not in shape and product(shape) > _MOST_ELEMENTS:
             raise TraceError(
                 f"batch_size: {shape[0] if shape else 1} makes a tensor of shape {tuple(shape)} in "
                 f"{path!r}, which has no rule, and a trace cannot number its elements (2^63 and "
@@ -65,17 +66,25 @@ def check_sizes(path, shapes):
 _MOST_ELEMENTS = 2**63 - 1
 
 
-@contextmanager
-def of_many_samples(batch_size):
-    """Say of what a model's code raises that the batch may be why, where that is beyond int32."""
-    try:
-        yield
-    except CodeError as error:
-        if batch_size < 2**31:
-            raise
-        raise CodeError(
-            f"batch_size: {batch_size} may be the reason, since backends number samples in int32 "
-            f"here and there; count at batch_size=1 and multiply. {error}") from error.__cause__
+def of_many_samples(function):
+    """Return a function of a model and a batch size that says where the batch may be at fault.
+
+    Backends number elements in int32 here and there, and code flattens tensors.
+    """
+    @wraps(function)
+    def said(model, batch_size=1, *args, **kwargs):
+        try:
+            return function(model, batch_size, *args, **kwargs)
+        except CodeError as error:
+            elements = int(batch_size) * inspect(model).elements
+            if elements < 2**31:
+                raise
+            raise CodeError(
+                f"batch_size: {batch_size} may be the reason, with tensors of {elements:,} "
+                "elements, since backends count in int32 here and there; count at a smaller one, "
+                f"batch_size=1 say, and multiply. {error}") from error.__cause__
+
+    return said
 
 
 def _backend():
@@ -106,12 +115,13 @@ def says_how_to_count(path, kind, step=False):
 
 
 @contextmanager
-def python_errors(path, step=False, kind=None):
+def python_errors(path, step=False, kind=None, masks=False):
     """Turn what Python code of a model raises under tracing into a `TraceError`.
 
     It names the layer in which the error arose, at any depth, and the error itself, which Keras
     hides behind one of its own unless it is asked not to. `kind` is that of the layer at `path`,
-    for which a counter can stand.
+    for which a counter can stand; it cannot where a `step`, or the `masks` of a model, need its
+    code.
     """
     import keras
 
@@ -125,6 +135,8 @@ def python_errors(path, step=False, kind=None):
         where, what = _place(error, path), cause_of(error)
         remedy = ("mend it with keras.ops on tensors, since of a training step each layer must be "
                   "traced (counters= gives a layer's forward pass alone)" if step else
+                  "mend it with keras.ops on tensors: which masks a model hands on shows as its "
+                  "layers run, so that no counter can stand for one" if masks else
                   "mend it with keras.ops on tensors, or give it a counter of its own. "
                   + _by_hand(kind or "MyLayer"))
         raise CodeError(

@@ -17,12 +17,14 @@ from .introspection import cast_to, inspect
 from .masks import with_masks
 from .running_state import build_parts
 from .shapes import call_outputs, graph_shapes, propagate, taken_inside
+from .trace import of_many_samples
 from .traces import OfEqualCalls
 
 if TYPE_CHECKING:
     import keras
 
 
+@of_many_samples
 def layer_calls(
     model: "keras.Layer", batch_size: int = 1,
     input_shape: tuple[int, ...] | list[tuple[int, ...]] | None = None,
@@ -181,7 +183,8 @@ def check_batch_size(batch_size):
 
     TypeError where it is not an integer, ValueError where it is below 1.
     """
-    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
+    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or (
+            getattr(batch_size, "shape", ()) != ()):
         raise TypeError(f"batch_size: {batch_size!r} is not an integer; try batch_size=32")
     if batch_size < 1:
         raise ValueError(f"batch_size: {batch_size!r} is below 1; try batch_size=1")

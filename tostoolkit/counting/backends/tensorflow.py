@@ -9,6 +9,7 @@ from functools import partial
 
 from ..calls import CallCount
 from ..introspection import sublayers
+from ..memory import gradients_forgotten
 from ..running_state import seeds_noted, unchanged, with_functions, with_places
 from ..shapes import endpoints_on_shapes
 from ..trace import TraceError, check_sizes, not_built, python_errors, says_how_to_count
@@ -121,7 +122,8 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    with _known_choices(), with_functions(**DEFINITIONS), seeds_noted() as seeds:
+    with (_known_choices(), with_functions(**DEFINITIONS), gradients_forgotten(),
+          seeds_noted() as seeds):
         graph = tf.function(run, autograph=False).get_concrete_function(*specs).graph
         mark_seeds(graph, seeds)
     if max((t.shape.num_elements() or 0 for t in graph.inputs), default=0) > 2**32:

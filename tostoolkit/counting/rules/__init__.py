@@ -5,9 +5,14 @@ where the call holds something that it does not cover; the call is then traced. 
 layer stands with it in `OP_COUNTERS`: see `Rule`.
 """
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from operator import index
 from types import MappingProxyType
+
+import numpy as np
 
 from ...op_kinds import OP_KINDS
 from . import attention as ac
@@ -69,18 +74,21 @@ _ACTIVATION_LAYERS = {
 
 _rule = partial(Rule, parts=MappingProxyType(_ACTIVATION_LAYERS))  # of what takes an activation
 _conv = partial(_rule, weights="kernel bias")
-_norm = partial(Rule, half=False, weights="gamma beta moving_mean moving_variance scale")
+_norm = partial(Rule, half=False, weights="gamma beta moving_mean moving_variance scale",
+                fits=lc.norm_fits)
 
 _WINDOW = "kernel_size strides padding data_format dilation_rate activation use_bias"
 _POOL = "pool_size strides padding data_format"
 _GATES = "units activation recurrent_activation use_bias unit_forget_bias"
 _STEPS = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask"
 _CELL = "kernel recurrent_kernel bias"
+_cell = partial(_rule, call="states", weights=_CELL, inputs=(2, 3), fits=rc.cell_fits)
 _SCALED = "axis epsilon center scale"
 
 _look_up = partial(Rule, lc.zero, of="anything")
 _rows = partial(Rule, of="indices", weights="embeddings reverse_embeddings")
-_EINSUM = _conv(ac.einsum_dense, "equation output_shape activation bias_axes")
+_EINSUM = _conv(ac.einsum_dense, "equation output_shape activation bias_axes",
+                fits=ac.einsum_dense_fits)
 _PROJECTIONS = MappingProxyType({
     "EinsumDense": _EINSUM, "Softmax": _ACTIVATION_LAYERS["Softmax"],
     "Dropout": Rule(lc.zero, "rate"),
@@ -103,11 +111,14 @@ WRAPPERS = MappingProxyType({
 #: Kind of layer -> its `Rule`, or a function of a LayerCall that counts it. Coverage at a glance.
 OP_COUNTERS = MappingProxyType({
     "Dense": _conv(lc.dense, "units activation use_bias"),
-    **{f"Conv{n}D": _conv(lc.conv, f"filters groups {_WINDOW}") for n in (1, 2, 3)},
-    **{f"DepthwiseConv{n}D": _conv(lc.depthwise_conv, f"depth_multiplier {_WINDOW}")
+    **{f"Conv{n}D": _conv(lc.conv, f"filters groups {_WINDOW}", fits=lc.conv_fits)
+       for n in (1, 2, 3)},
+    **{f"DepthwiseConv{n}D": _conv(lc.depthwise_conv, f"depth_multiplier {_WINDOW}",
+                                   fits=lc.depthwise_conv_fits)
        for n in (1, 2)},
     **{f"SeparableConv{n}D": _rule(lc.separable_conv, f"filters depth_multiplier {_WINDOW}",
-                                   weights="depthwise_kernel pointwise_kernel bias")
+                                   weights="depthwise_kernel pointwise_kernel bias",
+                                   fits=lc.separable_conv_fits)
        for n in (1, 2)},
     **{f"MaxPooling{n}D": Rule(lc.max_pool, _POOL) for n in (1, 2, 3)},
     **{f"AveragePooling{n}D": Rule(lc.average_pool, _POOL) for n in (1, 2, 3)},
@@ -115,7 +126,8 @@ OP_COUNTERS = MappingProxyType({
        for n in (1, 2, 3)},
     **{f"GlobalAveragePooling{n}D": Rule(lc.reduction("add", final="div"), "data_format keepdims",
                                          half=False) for n in (1, 2, 3)},
-    **{f"Conv{n}DTranspose": _conv(lc.conv_transpose, f"filters output_padding {_WINDOW}")
+    **{f"Conv{n}DTranspose": _conv(lc.conv_transpose, f"filters output_padding {_WINDOW}",
+                                   fits=lc.conv_transpose_fits)
        for n in (1, 2, 3)},
     "EinsumDense": _EINSUM,
     "Embedding": _rows(ac.embedding, "input_dim output_dim"),
@@ -124,28 +136,30 @@ OP_COUNTERS = MappingProxyType({
         ac.reversible_embedding, "input_dim output_dim tie_weights logit_soft_cap", "reverse"),
     "MultiHeadAttention": _attention(
         ac.multi_head_attention,
-        "num_heads key_dim value_dim use_bias output_shape attention_axes"),
+        "num_heads key_dim value_dim use_bias output_shape attention_axes",
+        fits=ac.multi_head_attention_fits),
     "GroupedQueryAttention": _attention(
         ac.group_query_attention, "head_dim num_query_heads num_key_value_heads use_bias"),
     "Attention": Rule(ac.dot_attention, "use_scale score_mode dropout", inputs=(2, 3), half=False,
                       weights="scale concat_score_weight"),
     "AdditiveAttention": Rule(ac.additive_attention, "use_scale dropout", inputs=(2, 3),
                               half=False, weights="scale"),
-    "SimpleRNNCell": _rule(rc.simple_cell, _GATES, "states", _CELL, inputs=(2, 3)),
-    "LSTMCell": _rule(rc.lstm_cell, _GATES, "states", _CELL, inputs=(2, 3)),
-    "GRUCell": _rule(rc.gru_cell, f"{_GATES} reset_after", "states", _CELL, inputs=(2, 3)),
+    "SimpleRNNCell": _cell(rc.simple_cell, _GATES),
+    "LSTMCell": _cell(rc.lstm_cell, _GATES),
+    "GRUCell": _cell(rc.gru_cell, f"{_GATES} reset_after"),
     **{f"ConvLSTM{n}D": _rule(
-        rc.conv_lstm, f"filters {_WINDOW} {_GATES} {_STEPS} cell",
+        rc.conv_lstm, f"filters {_WINDOW} {_GATES} {_STEPS} cell", fits=rc.conv_lstm_fits,
         parts=MappingProxyType(_ACTIVATION_LAYERS | {
             "ConvLSTMCell": _rule(rc.conv_lstm, f"filters {_WINDOW} {_GATES}", weights=_CELL)}))
        for n in (1, 2, 3)},
     "BatchNormalization": _norm(lc.batch_normalization, f"{_SCALED} momentum synchronized"),
     "LayerNormalization": _norm(lc.layer_normalization, _SCALED),
     "GroupNormalization": _norm(lc.group_normalization, f"groups {_SCALED}"),
-    "RMSNormalization": _norm(lc.rms_normalization, "axis epsilon"),
+    "RMSNormalization": _norm(lc.rms_normalization, "axis epsilon", fits=lc.rms_norm_fits),
     "UnitNormalization": _norm(lc.unit_normalization, "axis"),
     "Normalization": Rule(lc.normalization, "axis mean variance invert",
-                          weights="mean variance count", half=False),
+                          weights="mean variance count", half=False,
+                          fits=lc.normalization_fits),
     "Rescaling": Rule(lc.rescaling, "scale offset"),
     "Activation": _rule(lc.activation_by_name, "activation"),
     **_ACTIVATION_LAYERS,
@@ -183,18 +197,28 @@ def user_counter(layer, kind, counters):
     return None if counter in (OP_COUNTERS.get(kind), lc.no_rule) else counter
 
 
-def checked_counts(counts, call):
-    """Return what a counter of the user's returned; an error unless it is numbers of ops."""
-    says = (f"counters: that of {call.path!r} ({call.kind}) returned {counts!r}; it is a Counter "
-            "of (dtype, op): Counter({(call.dtype, 'add'): call.outputs[0].size})")
+def counts_by_user(counter, call) -> Counter:
+    """Return what a counter of the user's says of a call, in Python's integers, which do not wrap.
+
+    An error unless it is numbers of ops. The counter is given a call of its own, to change or keep.
+    """
+    of = f"counters: that of {call.path!r} ({call.kind})"
+    try:
+        with np.errstate(over="raise"):
+            counts = counter(replace(call))
+    except (OverflowError, FloatingPointError) as error:
+        raise ValueError(f"{of} computes with integers of NumPy's that are too small for it "
+                         f"({error}); make them Python's, int(n), which hold any number") from error
+    says = (f"{of} returned {counts!r}; it is a Counter of (dtype, op): "
+            "Counter({(call.dtype, 'add'): call.outputs[0].size})")
     if not isinstance(counts, Mapping) or not all(
             isinstance(key, tuple) and len(key) == 2 for key in counts):
         raise TypeError(says)
     unknown = [op for _, op in counts if op not in OP_KINDS]
     if unknown:
         raise ValueError(f"{says}; {unknown[0]!r} is none of {', '.join(OP_KINDS)}")
-    return counts
+    return Counter({key: index(n) if hasattr(n, "__index__") else n for key, n in counts.items()})
 
 
 __all__ = ["NOISE", "OP_COUNTERS", "TRACED_LAYERS", "VOCABULARIES", "WRAPPERS", "ZERO_LAYERS",
-           "NoRule", "checked_counts", "find_counter", "rule_of", "user_counter"]
+           "NoRule", "counts_by_user", "find_counter", "rule_of", "user_counter"]

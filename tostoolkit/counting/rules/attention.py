@@ -2,7 +2,7 @@
 
 from ..calls import product
 from ..introspection import sublayers
-from ..layer_state import argument
+from ..layer_state import argument, weight_shape
 from .activations import name_of, ops, softmax
 from .layers import NoRule, fused_activation
 
@@ -17,6 +17,20 @@ def einsum_dense(call):
         if letter not in result)
     counts = ops(call.dtype, mac=out.size * contracted, add=out.size if layer.bias_axes else 0)
     return counts + fused_activation(call, layer.activation, out.shape)
+
+
+def einsum_dense_fits(call):
+    """Each letter of the equation is as long in the input as in the kernel."""
+    of_input, kernel = call.layer.equation.replace(" ", "").split("->")[0].split(",")
+    shape = call.inputs[0].shape
+    if "." in of_input:
+        before, after = of_input.split("...")
+        of_input, shape = before + after, (*shape[:len(before)], *shape[len(shape) - len(after):])
+    if len(of_input) != len(shape) or len(kernel) != len(call.layer.kernel.shape):
+        return False
+    sizes = dict(zip(of_input, shape, strict=True))
+    return all(sizes.get(letter, size) == size for letter, size in zip(
+        kernel, call.layer.kernel.shape, strict=True))
 
 
 def embedding(call):
@@ -42,6 +56,15 @@ def multi_head_attention(call):
     layer = call.layer
     return _by_heads(call, layer.num_heads, layer.num_heads, layer.key_dim,
                      layer.value_dim or layer.key_dim)
+
+
+def multi_head_attention_fits(call):
+    """Heads, widths and biases are those of the projections."""
+    layer = call.layer
+    query, value = layer.query_dense, layer.value_dense
+    return (weight_shape(query, "kernel")[-2:], weight_shape(value, "kernel")[-2:]) == (
+        (layer.num_heads, layer.key_dim), (layer.num_heads, layer.value_dim or layer.key_dim)
+    ) and (weight_shape(query, "bias") is not None) == bool(layer.use_bias)
 
 
 def group_query_attention(call):

@@ -5,10 +5,12 @@ at the top of `count`.
 """
 
 from collections import Counter
-from numbers import Real
+
+import numpy as np
 
 from ..calls import product
 from ..introspection import kind_of
+from ..layer_state import weight_shape
 from .activations import ACTIVATIONS, elementwise, elu, name_of, ops, relu, softmax
 from .rule import NoRule
 
@@ -87,6 +89,64 @@ def activation_by_name(call):
     return fused_activation(call, call.layer.activation, call.outputs[0].shape)
 
 
+# Whether weights have the shapes that the settings say, see `Rule`.
+
+def _is(layer, shape, *names):
+    """Whether the first of these weights that a layer holds has this shape, or there is none."""
+    found = weight_shape(layer, *names)
+    return found is None or found == shape
+
+
+def conv_fits(call):
+    """Taps, channels of a group and filters are those of the kernel."""
+    layer = call.layer
+    return _is(layer, (*layer.kernel_size, _channels(call) // layer.groups, layer.filters),
+               "kernel")
+
+
+def conv_transpose_fits(call):
+    """Taps, filters and channels are those of the kernel."""
+    layer = call.layer
+    return _is(layer, (*layer.kernel_size, layer.filters, _channels(call)), "kernel")
+
+
+def depthwise_conv_fits(call):
+    """Taps, channels and filters a channel are those of the kernel."""
+    layer = call.layer
+    return _is(layer, (*layer.kernel_size, _channels(call), layer.depth_multiplier), "kernel",
+               "depthwise_kernel")
+
+
+def separable_conv_fits(call):
+    """And the filters those of the second kernel."""
+    layer = call.layer
+    middle = _channels(call) * layer.depth_multiplier
+    return depthwise_conv_fits(call) and _is(
+        layer, (*(1 for _ in layer.kernel_size), middle, layer.filters), "pointwise_kernel")
+
+
+def norm_fits(call):
+    """The axes are distinct, and what was learnt stands along them."""
+    shape, axes = call.inputs[0].shape, _axes(call.layer)
+    distinct = len(axes) == 1 or len({axis % len(shape) for axis in axes}) == len(axes)
+    return distinct and _is(
+        call.layer, tuple([shape[axis] for axis in axes]), "gamma", "beta", "moving_mean")
+
+
+def rms_norm_fits(call):
+    """The axes are the last, in order, along which gamma is multiplied."""
+    shape, axes = call.inputs[0].shape, _axes(call.layer)
+    last = list(range(len(shape) - len(axes), len(shape)))
+    return [axis % len(shape) for axis in axes] == last and _is(
+        call.layer, tuple(shape[axis] for axis in axes), "scale")
+
+
+def normalization_fits(call):
+    """There are as many means as features."""
+    found, features = weight_shape(call.layer, "mean"), call.inputs[0].size // _rows(call)
+    return found is None or product(found) == features
+
+
 def conv_transpose(call):
     """inputs x taps x filters MACs: each input is spread over the taps; cropped taps count."""
     macs = call.inputs[0].size * product((*call.layer.kernel_size, call.layer.filters))
@@ -158,9 +218,8 @@ def _fold(call, op, times, final):
 def rescaling(call):
     """x scale + offset; a scale of 1 or an offset of 0 is nothing."""
     n, layer = call.outputs[0].size, call.layer
-    scaled = layer.scale != 1 if isinstance(layer.scale, Real) else True
-    shifted = layer.offset != 0 if isinstance(layer.offset, Real) else True
-    return ops(call.dtype, mul=n * scaled, add=n * shifted)
+    return ops(call.dtype, mul=0 if np.all(np.equal(layer.scale, 1)) else n,
+               add=0 if np.all(np.equal(layer.offset, 0)) else n)
 
 
 def dot(call):
@@ -238,9 +297,6 @@ def rms_normalization(call):
     """x rsqrt(mean(x^2) + epsilon) gamma."""
     n, rows = call.inputs[0].size, _rows(call)
     _need_several(call, rows)
-    rank, axes = len(call.inputs[0].shape), _axes(call.layer)
-    if sorted(axis % rank for axis in axes) != list(range(rank - len(axes), rank)):
-        raise NoRule(f"{call.path!r} ({call.kind}): gamma along other axes than the last")
     return ops(call.dtype, mul=3 * n, add=(n - rows) + rows, div=rows, rsqrt=rows)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ..calls import Tensor, product
 from ..introspection import kind_of
+from ..layer_state import weight_shape
 from .activations import ops
 from .layers import NoRule, fused_activation
 
@@ -16,6 +17,20 @@ from .layers import NoRule, fused_activation
 def times(counts, n):
     """Return `counts` multiplied by the integer `n`."""
     return Counter({key: n * value for key, value in counts.items()})
+
+
+def cell_fits(call):
+    """The units are those of the recurrent kernel, and the features those of the kernel."""
+    recurrent = weight_shape(call.layer, "recurrent_kernel")
+    return recurrent is None or (recurrent[0] == call.layer.units and weight_shape(
+        call.layer, "kernel") == (call.inputs[0].shape[-1], recurrent[1]))
+
+
+def conv_lstm_fits(call):
+    """Taps and filters are those of the cell's kernel."""
+    cell = call.layer.cell
+    found = weight_shape(cell, "kernel")
+    return found is None or (found[:-2], found[-1]) == (tuple(cell.kernel_size), 4 * cell.filters)
 
 
 def lstm_cell(call):

@@ -16,6 +16,7 @@ from ..layer_state import (
     argument,
     bound_arguments,
     constructor_arguments,
+    formats,
     hands_mask_on,
     is_as_shipped,
     parts_of,
@@ -41,7 +42,8 @@ CHANGE_NOTHING_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
 HALF = ("bfloat16", "float16")
 #: Attribute that says whether there is a weight -> that weight. Where one of them is changed after
 #: the layer was built they may differ, and which of them counts is for the layer's code to say.
-FLAGS = (("use_bias", "bias"), ("center", "beta"), ("scale", "gamma"), ("use_scale", "scale"))
+FLAGS = (("use_bias", "bias"), ("center", "beta"), ("scale", "gamma"), ("use_scale", "scale"),
+         ("bias_axes", "bias"))
 #: Dtypes of indices that are looked up as they are.
 INDICES = ("int32", "int64")
 
@@ -62,6 +64,9 @@ class Rule:
         Names of the arguments of ``call`` that it reads, beside the first.
     weights : str
         Names of the layer's own weights.
+    fits : function, or None
+        A `LayerCall` -> whether the layer's weights have the shapes that its settings, which the
+        counter reads, say for its inputs: settings that changed after the layer was built do not.
     parts : mapping of str to Rule
         Kinds of the layers that may stand inside, and what is known of them.
     inputs : tuple of int
@@ -80,6 +85,7 @@ class Rule:
     arguments: str | None = None
     call: str = ""
     weights: str = ""
+    fits: Callable | None = None
     parts: Mapping = field(default_factory=dict)
     inputs: tuple[int, int] = (1, 1)
     of: str = "floats"
@@ -106,15 +112,18 @@ class Rule:
         layer = call.layer
         if getattr(layer, "dtype_policy", None) is None:
             return None  # made by hand, with what a formula reads
-        dtype = layer.compute_dtype
+        dtype = formats(layer)[0]
         return (self.unknown_of_layer(layer, dtype) or self._unknown_inputs(call, dtype)
-                or self.unknown_of_parts(layer, dtype))
+                or self.unknown_of_parts(layer, dtype) or (
+                    "settings that do not fit its weights" if self.fits and not self.fits(call)
+                    else None))
 
     def unknown_of_layer(self, layer, dtype):
         """Return what of a layer itself the rule does not know, None where it knows all."""
         if not is_as_shipped(layer):
             return "something that Keras does not ship replaces a part of it"
-        if dtype != layer.variable_dtype or layer.quantization_mode:
+        _, stored, quantized = formats(layer)
+        if dtype != stored or quantized:
             return "it computes in another format than it stores"
         if dtype in HALF and not self.half:
             return f"a part of it is computed in float32, not in {dtype}"

@@ -10,11 +10,12 @@ so do the weights of a layer that is called k times: (k - 1) x size additions.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount, product
-from ..layer_state import is_as_shipped
+from ..calls import BACKWARD, FORWARD, LOSS, UPDATE, CallCount
+from . import OP_COUNTERS, rule_of
 from .activations import ops, softmax
 from .gradients import DTYPE, GRADIENTS
 from .layers import NoRule
@@ -127,7 +128,7 @@ def _count_step(read, step, count_call, by_user):
             backward = record.backward(call, wanted, is_logits) + Counter({(DTYPE, "add"): joined})
             repeats = uses[id(call.layer)]
             if repeats > 1 and seen[id(call.layer)] == repeats:  # in a nested model too
-                weights = sum(product(w.shape) for w in call.layer.trainable_variables)
+                weights = sum(prod(map(int, w.shape)) for w in call.layer.trainable_variables)
                 backward[DTYPE, "add"] += weights * (repeats - 1)
             counts[call.path, BACKWARD] += backward
         counter = by_user(call.layer, call.kind)
@@ -142,7 +143,7 @@ def _count_step(read, step, count_call, by_user):
     counts[LOSS, FORWARD] += loss.forward(output.size, rows)
     counts[LOSS, BACKWARD] += loss.backward(output.size, rows)
     reached = {id(w) for call in calls for w in getattr(call.layer, "trainable_variables", ())}
-    sizes = [product(w.shape) for w in read.model.trainable_variables if id(w) in reached]
+    sizes = [prod(map(int, w.shape)) for w in read.model.trainable_variables if id(w) in reached]
     counts["optimizer", UPDATE] += OPTIMIZERS[type(step.optimizer).__name__](
         step.optimizer, sum(sizes), len(sizes))
     return counts
@@ -178,14 +179,13 @@ def _check_plain(model, calls, optimizer):
         raise NoRule("nothing to train, so that nothing is differentiated")
     for call in calls:
         layer = call.layer
-        if not is_as_shipped(layer):
-            raise NoRule(f"{call.path!r}, which was changed")
+        rule_of(OP_COUNTERS.get(call.kind)).check(call)
         if any(call.masks):
             raise NoRule("masks, which the loss looks at too")
         if any(t.dtype != DTYPE for t in (*call.inputs, *call.outputs)) or call.dtype != DTYPE:
             raise NoRule(f"a number format other than {DTYPE}")
-        if getattr(layer, "quantization_mode", None) or getattr(layer, "trainable", True) is False:
-            raise NoRule("quantised or frozen layers")
+        if getattr(layer, "trainable", True) is False:
+            raise NoRule("frozen layers")
         if getattr(layer, "activity_regularizer", None) or any(
                 w.regularizer or w.constraint for w in getattr(layer, "weights", ())):
             raise NoRule("regularisers or constraints")

@@ -267,3 +267,46 @@ def test_what_fails_at_a_batch_beyond_int32_says_that_this_may_be_why():
             with pytest.raises(ValueError, match=rf"batch_size: {batch_size} may be the reason.*"
                                                  "batch_size=1 and multiply"):
                 tos.count_ops(model, batch_size, **step)
+
+
+def compared(function, shape, batch_size):
+    """Return the comparisons of an operator on a batch."""
+    x = keras.Input(shape)
+    return int(tos.count_ops(keras.Model(x, function(x)), batch_size)["float32", "max"].sum())
+
+
+@pytest.mark.parametrize("batch_size", [2**20, 2**30, 2**31 - 1, 2**31, 2**32, 2**33, 10**12])
+@pytest.mark.parametrize(("function", "others"), [
+    (lambda x: keras.ops.sort(x, axis=0), 0), (lambda x: keras.ops.argsort(x, axis=0), 0),
+    (lambda x: keras.ops.median(x, axis=0), 1),  # and a test of each value for NaN
+    (lambda x: keras.ops.quantile(x, 0.3, axis=0), 1),
+    (lambda x: keras.ops.relu(keras.ops.sort(x, axis=0)), 1),
+    (lambda x: keras.layers.Lambda(lambda x: keras.ops.relu(keras.ops.sort(x, axis=0)))(x), 1),
+])
+def test_sorts_along_an_axis_beyond_int32_do_not_wrap(function, others, batch_size):
+    """n ceil(log2 n) comparisons; what follows a sort takes as many values as it was given."""
+    n = batch_size
+    assert compared(function, (4,), n) == 4 * n * ((n - 1).bit_length() + others)
+
+
+def test_sorts_of_all_values_beyond_int32_do_not_wrap():
+    n = 2**30 * 32
+    assert compared(lambda x: keras.ops.sort(keras.ops.reshape(x, (-1,))), (32,), 2**30) == n * 35
+    pairs = keras.layers.Lambda(lambda x: keras.ops.sort(keras.ops.reshape(x * x[:, 0], (-1,))))
+    assert compared(pairs, (1,), 2**16) == 2**32 * 32  # of a product that is larger than the input
+
+
+@pytest.mark.parametrize("batch_size", [2**20, 2**31, 2**32])
+def test_scans_of_more_steps_than_int32_holds_do_not_wrap(batch_size):
+    x = keras.Input((4,))
+    total, _ = keras.ops.scan(lambda carried, row: (carried + row, carried), x[0], x)
+    counts = tos.count_ops(keras.Model(x, total), batch_size)
+    assert int(counts["float32", "add"].sum()) == 4 * batch_size
+
+
+def test_an_op_that_takes_no_size_beyond_int32_says_what_to_do():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.ops.vectorized_map(lambda row: row * 2.0, x))
+    assert int(tos.count_ops(model, 2**30)["float32", "mul"].sum()) == 2**32
+    with pytest.raises(ValueError, match=r"batch_size: the op Range .*beyond int32.*batch_size=1"):
+        tos.count_ops(model, 2**32)

@@ -28,6 +28,7 @@ from .tensorflow_constants import Frame
 from .tensorflow_definitions import DEFINITIONS
 from .tensorflow_graph import OpCounts, mark, mark_seeds, needed_ops
 from .tensorflow_ops import TRACE_COUNTERS
+from .tensorflow_sizes import sizes_in_full
 from .tensorflow_steps import multiply_equals, traced_step
 
 
@@ -121,7 +122,9 @@ def _graph(run, specs):
     """Return the graph of a function of tensors."""
     import tensorflow as tf
 
-    with _known_choices(), with_functions(**DEFINITIONS), seeds_noted() as seeds:
+    specs = list(specs)
+    with (_known_choices(), with_functions(**DEFINITIONS), seeds_noted() as seeds,
+          sizes_in_full(Frame.of, specs)):
         graph = tf.function(run, autograph=False).get_concrete_function(*specs).graph
         mark_seeds(graph, seeds)
     if max((t.shape.num_elements() or 0 for t in graph.inputs), default=0) > 2**32:

@@ -10,6 +10,7 @@ from math import prod
 
 from .. import algorithms
 from ..rules.activations import elementwise, ops
+from .tensorflow_folding import core, everywhere
 
 #: Type of an op that is counted by a standard algorithm -> its source.
 ALGORITHMS = {
@@ -192,7 +193,7 @@ def _resampled(op, known, flow):
 def _neutral(value, either=True):
     """Return the counter of an op that a constant `value` leaves as it is, else None."""
     def counter(op, known, flow):
-        same = any(x is not None and (either or i == 1) and (x == value).all()
+        same = any(x is not None and (either or i == 1) and (core(x) == value).all()
                    for i, x in enumerate(known))
         return Counter() if same else None
     return counter
@@ -200,7 +201,7 @@ def _neutral(value, either=True):
 
 def _select(op, known, flow):
     """A choice that is the same for all, by a constant, is none."""
-    of_one = known[0] is not None and known[0].size and (known[0] == known[0].flat[0]).all()
+    of_one = known[0] is not None and everywhere(known[0]) is not None
     return Counter() if of_one else None
 
 
@@ -212,7 +213,7 @@ def _untested(per_element):
     def counter(op, known, flow):
         if flow[1]:
             return None
-        if known[1] is not None and (known[1] == 1).all():
+        if known[1] is not None and (core(known[1]) == 1).all():
             return Counter()
         return elementwise(dtype_of(op.inputs[0]), size(op.outputs[0]), per_element)
     return counter
@@ -220,10 +221,10 @@ def _untested(per_element):
 
 def _power(op, known, flow):
     """A whole power is multiplications (Knuth 2, 4.6.3, squaring), a half a square root."""
-    exponent = known[1]
-    if exponent is None or not exponent.size or (exponent != exponent.flat[0]).any():
+    exponent = None if known[1] is None else everywhere(known[1])
+    if exponent is None:
         return None
-    exponent = float(exponent.flat[0])
+    exponent = float(exponent)
     if abs(exponent) == 0.5:
         work = {"sqrt" if exponent > 0 else "rsqrt": 1}
     elif exponent != int(exponent):

@@ -285,3 +285,43 @@ def test_a_rescaling_by_numbers_of_numpy(scale, offset, ops):
         counts = tos.count_ops(model, n)
         assert sorted(op for _, op in counts) == ops
         assert all(total == 3 * n for total in counts.sum())
+
+
+def compared(function, shape, batch_size):
+    """Return the comparisons of an operator on a batch."""
+    x = keras.Input(shape)
+    return int(tos.count_ops(keras.Model(x, function(x)), batch_size)["float32", "max"].sum())
+
+
+@pytest.mark.parametrize(("function", "others"), [
+    (lambda x: keras.ops.sort(x, axis=0), 0), (lambda x: keras.ops.argsort(x, axis=0), 0),
+    (lambda x: keras.ops.median(x, axis=0), 1),  # and a test of each value for NaN
+    (lambda x: keras.ops.quantile(x, 0.3, axis=0), 1),
+    (lambda x: keras.layers.Lambda(lambda x: keras.ops.relu(keras.ops.sort(x, axis=0)))(x), 1),
+])
+def test_sorts_along_an_axis_beyond_int32_do_not_wrap(function, others):
+    """n ceil(log2 n) comparisons, and an error where TensorFlow would keep n values modulo 2^32."""
+    for n in (2**20, 2**30, 2**31 - 1):
+        assert compared(function, (4,), n) == 4 * n * ((n - 1).bit_length() + others)
+    for n in (2**31, 2**32, 2**32 + 8, 10**12):
+        with pytest.raises(ValueError, match=r"batch_size: .*smaller"):
+            compared(function, (4,), n)
+
+
+def test_sorts_of_all_values_beyond_int32_do_not_wrap():
+    def sort_all(x):
+        return keras.ops.sort(keras.ops.reshape(x, (-1,)))
+
+    assert compared(sort_all, (32,), 2**25) == 2**30 * 30
+    with pytest.raises(ValueError, match=r"batch_size: TopKV2.* 34359738368 .*smaller"):
+        compared(sort_all, (32,), 2**30)
+
+
+def test_scans_of_more_steps_than_int32_holds_do_not_wrap():
+    x = keras.Input((4,))
+    total, _ = keras.ops.scan(lambda carried, row: (carried + row, carried), x[0], x)
+    model = keras.Model(x, total)
+    assert int(tos.count_ops(model, 2**20)["float32", "add"].sum()) == 4 * 2**20
+    for n in (2**31, 2**32, 2**33):
+        with pytest.raises(ValueError, match=r"batch_size: .*smaller"):
+            tos.count_ops(model, n)

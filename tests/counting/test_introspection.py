@@ -54,8 +54,10 @@ def private_names(code):
 #: the display protocol of Jupyter.
 NOT_KERAS = {
     "tensorflow_graph.py": {"_add"},
+    "tensorflow_folding.py": {"_val"},  # the end of a field's name
     "tensorflow_functions.py": {"_get_function", "_is_function", "_output_shapes"},
     "functions.py": {"_fields"},
+    "memory.py": {"_op_type", "_registry"},  # TensorFlow's
     # functions of JAX's
     "jax_graph.py": {"_var", "_std"},
     "jax_ops.py": {"_uniform", "_normal", "_normal_real", "_truncated_normal", "_randint",

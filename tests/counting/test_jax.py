@@ -364,6 +364,8 @@ FUNCTIONS = {
     "one that is not": (lambda x, y: jnp.power(jnp.abs(x), y), [(3,), (3,)],
                         {"abs": 6, "pow": 6}),
     "constants that change nothing": (lambda x: x * 1.0 + 0.0 - jnp.zeros(()), [(3,)], {}),
+    "such constants, moved": (lambda x: x * jnp.concatenate(
+        [jnp.ones((3, 9)), jnp.ones((3, 9))], 1).T[:1] + jnp.zeros((3, 4)).max(1), [(3,)], {}),
     "what no output needs": (lambda x: (jnp.exp(x), x)[1], [(3,)], {}),
     "what no input reaches": (lambda x: x + jnp.exp(jnp.arange(3.0)), [(3,)], {"add": 6}),
     "places to look up": (lambda x, i: x[i % 3], [(3,), spec(4, dtype="int32")], {}),

@@ -12,7 +12,8 @@ from typing import NamedTuple
 #: Primitives that hand a scalar on, in whatever shape.
 SAME = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "convert_element_type", "copy",
         "stop_gradient", "copy_p")
-
+#: Primitives that hand on some places of an array, or the largest of equal ones.
+_MOVES = ("transpose", "slice", "rev", "reduce_max", "reduce_min")
 _SCALARS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "max": max, "min": min,
             "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
             "eq": operator.eq, "ne": operator.ne, "neg": operator.neg, "abs": abs,
@@ -74,7 +75,7 @@ def scalar(eqn, known):
     kind = eqn.primitive.name
     if not known or None in known:
         return None
-    if kind in SAME:
+    if kind in SAME or kind in _MOVES or (kind == "concatenate" and len(set(known)) == 1):
         return known[0]
     return _SCALARS[kind](*known) if kind in _SCALARS else None
 

@@ -6,47 +6,20 @@ from fractions import Fraction
 
 import numpy as np
 
+from .tensorflow_folding import (
+    FOLDED,
+    FOLDED_PARTS,
+    LARGEST,
+    OF_SHAPES,
+    core,
+    in_dtype,
+    literal,
+    settled,
+)
 from .tensorflow_functions import body_of, function_of, graph_of, source_of
 
 #: Loops whose counters do not go up or down evenly are run through, up to this many steps.
 _LONGEST = 5000
-#: Constants of more elements are not looked into.
-_LARGEST = 2 ** 20
-
-#: Type of an op -> the same function of NumPy; it is given the op and its inputs' values.
-_FOLDED = {
-    **{name: lambda op, *x, f=f: f(*x) for name, f in {
-        "Add": np.add, "AddV2": np.add, "Sub": np.subtract, "Mul": np.multiply,
-        "RealDiv": np.true_divide, "FloorDiv": np.floor_divide, "FloorMod": np.mod,
-        "Maximum": np.maximum, "Minimum": np.minimum, "Neg": np.negative, "Abs": np.abs,
-        "Square": np.square, "Sign": np.sign, "Pow": np.power,
-        "Equal": np.equal, "NotEqual": np.not_equal, "Less": np.less, "Greater": np.greater,
-        "LessEqual": np.less_equal, "GreaterEqual": np.greater_equal, "Select": np.where,
-        "LogicalAnd": np.logical_and, "LogicalOr": np.logical_or, "LogicalNot": np.logical_not,
-        "SelectV2": np.where, "Reshape": np.reshape, "ZerosLike": np.zeros_like,
-        "OnesLike": np.ones_like, "Floor": np.floor, "Ceil": np.ceil,
-    }.items()},
-    **dict.fromkeys(("Identity", "StopGradient", "PreventGradient", "EnsureShape"),
-                    lambda op, x: x),
-    "Cast": lambda op, x: x.astype(op.outputs[0].dtype.as_numpy_dtype),
-    "DivNoNan": lambda op, x, y: np.where(y == 0, np.zeros_like(x), x / np.where(y == 0, 1, y)),
-    "Squeeze": lambda op, x: x.reshape(op.outputs[0].shape.as_list()),
-    "ExpandDims": lambda op, x, axis: np.expand_dims(x, int(axis)),
-    "Pack": lambda op, *x: np.stack(x, op.get_attr("axis")),
-    "Fill": lambda op, shape, x: np.full(shape, x),
-    "BroadcastTo": lambda op, x, shape: np.broadcast_to(x, shape),
-    **{name: lambda op, x, axes, f=f: f(
-        x, tuple(np.atleast_1d(axes).tolist()), keepdims=op.get_attr("keep_dims"))
-       for name, f in {"Max": np.max, "Min": np.min, "Sum": np.sum, "Prod": np.prod,
-                       "All": np.all, "Any": np.any}.items()},
-}
-_FOLDED |= {
-    "StridedSlice": lambda op, x, *places: x[_strided(op, *places)],
-    "ConcatV2": lambda op, *x: np.concatenate(x[:-1], int(x[-1])),
-    "GatherV2": lambda op, x, places, axis: np.take(x, places, int(axis)),
-    "Range": lambda op, *x: np.arange(*x), "Tile": lambda op, x, times: np.tile(x, times),
-    "Transpose": lambda op, x, order: np.transpose(x, order),
-}
 _LOOPS = ("While", "StatelessWhile")
 
 
@@ -100,13 +73,21 @@ class Frame:
         ref = tensor.ref()
         if ref not in self.values:
             self.values[ref] = None
+            # what NumPy does not make either, or what is too deep
             with suppress(TypeError, ValueError, IndexError, RuntimeError, ArithmeticError):
-                self.values[ref] = self._value(tensor)  # nor what NumPy does not make, or too deep
+                self.values[ref] = settled(self._value(tensor))
         return self.values[ref]
 
-    def _value(self, tensor):
-        import tensorflow as tf
+    def operands(self, op, flow):
+        """Return the values of an op's inputs that nothing reaches, and what to note of them."""
+        known = [None if carries else self.value(t)
+                 for carries, t in zip(flow, op.inputs, strict=True)]
+        unknown = any(value is None and not carries and _is_large(t)
+                      for value, carries, t in zip(known, flow, op.inputs, strict=True))
+        return known, [f"{op.name}: a constant of more than {LARGEST} elements is not looked into, "
+                       "and counts as one that changes something"] if unknown else []
 
+    def _value(self, tensor):
         if tensor.ref() in self.given:
             given = self.given[tensor.ref()]
             if isinstance(given, tuple):
@@ -114,26 +95,27 @@ class Frame:
             return None if isinstance(given, _Changes) else given
         if not tensor.dtype.is_bool and not tensor.dtype.is_numeric:
             return None
-        if (tensor.shape.num_elements() or 0) > _LARGEST:
-            return None
         op = tensor.op
-        value = tf.get_static_value(tensor)
-        if value is not None:
-            return np.asarray(value)
+        if op.type == "Const":
+            return literal(op)
+        if op.type in OF_SHAPES and op.inputs[0].shape.is_fully_defined():
+            return OF_SHAPES[op.type](op, op.inputs[0].shape.as_list())
         if op.type in _LOOPS:  # the final value of a counter, which bounds the gradient's loop
             return self._after(op, tensor.value_index)
         name = function_of(op)
         if name is not None:
             inner = graph_of(op.graph, name, op.inputs)
             return self.inside(inner, op.inputs).value(inner.outputs[tensor.value_index])
-        if op.type not in _FOLDED:
-            return None
+        if op.type not in FOLDED and op.type not in FOLDED_PARTS:
+            return None if any(map(_is_large, (tensor, *op.inputs))) else _static(tensor)
         inputs = []
         for given in op.inputs:
             inputs.append(self.value(given))
             if inputs[-1] is None:
                 return None
-        return np.asarray(_FOLDED[op.type](op, *inputs))
+        if op.type in FOLDED:
+            return np.asarray(FOLDED[op.type](op, *inputs))
+        return np.asarray(FOLDED_PARTS[op.type](op, *inputs)[tensor.value_index])
 
     def _after(self, op, place):
         steps, start = self.steps(op)[0], self.value(op.inputs[place])
@@ -141,7 +123,8 @@ class Frame:
             return None
         pace = _pace(self, op, place)
         if pace is not None:
-            return start + np.asarray(steps * pace, start.dtype)
+            first = core(start).astype(np.int64 if start.dtype.kind == "i" else start.dtype)
+            return np.broadcast_to(in_dtype(first + int(steps * pace), start.dtype), start.shape)
         states = self.states(op)
         return None if states is None else states[-1][place]
 
@@ -188,17 +171,16 @@ class Frame:
         return None
 
 
-def _strided(op, begin, end, strides):
-    """Return what NumPy is indexed with for a slice of TensorFlow's."""
-    def masked(name, i):
-        return op.get_attr(f"{name}_mask") >> i & 1
+def _is_large(tensor):
+    return (tensor.shape.num_elements() or 0) > LARGEST if tensor.shape.rank is not None else False
 
-    return tuple(
-        ... if masked("ellipsis", i) else None if masked("new_axis", i) else
-        first if masked("shrink_axis", i) else
-        slice(None if masked("begin", i) else first, None if masked("end", i) else last, stride)
-        for i, (first, last, stride) in enumerate(zip(
-            begin.tolist(), end.tolist(), strides.tolist(), strict=True)))
+
+def _static(tensor):
+    """Return what TensorFlow knows of a tensor by itself, or None."""
+    import tensorflow as tf
+
+    value = tf.get_static_value(tensor)
+    return None if value is None else np.asarray(value)
 
 
 def _kept(loop):

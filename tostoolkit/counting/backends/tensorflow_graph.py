@@ -165,8 +165,8 @@ class OpCounts:
     def _counted(self, op, flow, frame):
         """Return the counts of an op; what is constant of its inputs may change them."""
         if op.type in CONSTANT_COUNTERS:
-            known = [None if carries else frame.value(t)
-                     for carries, t in zip(flow, op.inputs, strict=True)]
+            known, notes = frame.operands(op, flow)
+            self.notes += notes
             counts = CONSTANT_COUNTERS[op.type](op, known, flow)
             if counts is not None:
                 return counts

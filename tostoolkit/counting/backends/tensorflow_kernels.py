@@ -10,6 +10,8 @@ from math import prod
 
 from .. import algorithms
 from ..rules.activations import elementwise, ops
+from ..trace import TraceError
+from .tensorflow_folding import core, everywhere
 
 #: Type of an op that is counted by a standard algorithm -> its source.
 ALGORITHMS = {
@@ -97,11 +99,25 @@ def _transform(op):
     return counts + (ops(dtype_of(whole), mul=scaled) if inverse else Counter())
 
 
+def _numbered(op, n):
+    """Raise TraceError where there are more values than TensorFlow numbers, in int32."""
+    if n is not None and n >= 2**31:
+        raise TraceError(f"batch_size: {op.type} numbers the {n} values along an axis in int32, "
+                         "where they wrap; count at a smaller batch_size")
+
+
 def _top_k(op, known, flow):
     n = op.inputs[0].shape[-1]
+    _numbered(op, n)
     kept = n if known[1] is None else int(known[1])
     return elementwise(dtype_of(op.inputs[0]), size(op.inputs[0]) // max(n, 1),
                        algorithms.sort(n, kept))
+
+
+def _listed(op):
+    """What a loop goes through step by step is moved."""
+    _numbered(op, op.inputs[0].shape[0])
+    return Counter()
 
 
 def _search(op):
@@ -192,7 +208,7 @@ def _resampled(op, known, flow):
 def _neutral(value, either=True):
     """Return the counter of an op that a constant `value` leaves as it is, else None."""
     def counter(op, known, flow):
-        same = any(x is not None and (either or i == 1) and (x == value).all()
+        same = any(x is not None and (either or i == 1) and (core(x) == value).all()
                    for i, x in enumerate(known))
         return Counter() if same else None
     return counter
@@ -200,7 +216,7 @@ def _neutral(value, either=True):
 
 def _select(op, known, flow):
     """A choice that is the same for all, by a constant, is none."""
-    of_one = known[0] is not None and known[0].size and (known[0] == known[0].flat[0]).all()
+    of_one = known[0] is not None and everywhere(known[0]) is not None
     return Counter() if of_one else None
 
 
@@ -212,7 +228,7 @@ def _untested(per_element):
     def counter(op, known, flow):
         if flow[1]:
             return None
-        if known[1] is not None and (known[1] == 1).all():
+        if known[1] is not None and (core(known[1]) == 1).all():
             return Counter()
         return elementwise(dtype_of(op.inputs[0]), size(op.outputs[0]), per_element)
     return counter
@@ -220,10 +236,10 @@ def _untested(per_element):
 
 def _power(op, known, flow):
     """A whole power is multiplications (Knuth 2, 4.6.3, squaring), a half a square root."""
-    exponent = known[1]
-    if exponent is None or not exponent.size or (exponent != exponent.flat[0]).any():
+    exponent = None if known[1] is None else everywhere(known[1])
+    if exponent is None:
         return None
-    exponent = float(exponent.flat[0])
+    exponent = float(exponent)
     if abs(exponent) == 0.5:
         work = {"sqrt" if exponent > 0 else "rsqrt": 1}
     elif exponent != int(exponent):
@@ -266,7 +282,7 @@ KERNELS = {
     "MatrixSolveLs": _matrices(lambda op, m, n: algorithms.least_squares(m, n, _columns(op))),
     **{name: _transform for name in ALGORITHMS if "FFT" in name},
     "LowerBound": _search, "UpperBound": _search, "Bucketize": _bucketize,
-    "InTopKV2": _in_top_k, "CTCGreedyDecoder": _greedy,
+    "InTopKV2": _in_top_k, "TensorListFromTensor": _listed, "CTCGreedyDecoder": _greedy,
     "DenseBincount": _bincount, "Bincount": _bincount,
     **{f"{sort}Segment{name}": _taken_up(kind, 0) for sort in ("Unsorted", "")
        for name, kind in (("Sum", "add"), ("Max", "max"), ("Min", "max"), ("Prod", "mul"))},

@@ -94,7 +94,7 @@ MOVEMENT = frozenset((
     "ShapeN", "Size", "Slice", "Snapshot", "SpaceToBatchND", "SpaceToDepth", "SparseToDense",
     "Split", "SplitV", "Squeeze", "Stack", "StatelessRandomGetAlg", "StatelessRandomGetKeyCounter",
     "StatelessRandomGetKeyCounterAlg", "StopGradient", "StridedSlice", "StridedSliceGrad",
-    "TensorListConcat", "TensorListElementShape", "TensorListFromTensor", "TensorListGetItem",
+    "TensorListConcat", "TensorListElementShape", "TensorListGetItem",
     "TensorListLength", "TensorListPopBack", "TensorListPushBack", "TensorListReserve",
     "TensorListResize", "TensorListSetItem", "TensorListStack", "TensorScatterUpdate", "Tile",
     "Transpose", "Unpack", "VariableShape", "Where", "XlaDynamicSlice", "XlaDynamicUpdateSlice",

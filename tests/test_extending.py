@@ -199,8 +199,8 @@ def test_an_activation_layer(extended, monkeypatch):
     Bump.__module__ = Bump.call.__module__ = "keras.src.layers.bump"  # as if Keras shipped it
     monkeypatch.setattr(layers, "Bump", Bump, raising=False)
     x = extended("an activation layer", """
-    "Bump": lambda layer, dtype, shape: ops(dtype, exp=prod(shape), neg=prod(shape), mul=prod(
-        shape)),""")
+    "Bump": lambda layer, dtype, shape: ops(
+        dtype, exp=product(shape), neg=product(shape), mul=product(shape)),""")
     for model in (sequential(Bump()), sequential(layers.Dense(3, activation=Bump())),
                   sequential(layers.TimeDistributed(Bump()), shape=(2, 4))):
         counted = count_of(x)(model, 2)

@@ -511,7 +511,7 @@ def test_nothing_of_a_trace_stays_in_memory(step):
     users_graph = tf.function(lambda x: tf.gradients(users(x), x)[0])
     assert users_graph(tf.constant(1.0)) == 3
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), Silu(), Silu()])
-    before = gradient_registry.list()
+    before = set(gradient_registry.list())
     assert tos.count_ops(model, **step)["float32", "sigmoid"].sum() > 0
-    assert gradient_registry.list() == before
+    assert set(gradient_registry.list()) == before
     assert users_graph(tf.constant([1.0]))[0] == 3  # traced anew

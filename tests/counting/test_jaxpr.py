@@ -54,9 +54,9 @@ DIFFERENT_IN_TRAINING = dict.fromkeys(WHY_DIFFERENT[VALUES], VALUES) | dict.from
     ["DFineObjectDetector", "RetinaNetObjectDetector"], BOXES)
 RESIZED = ("JAX's own gradient of a resizing from n x n values of c channels to N x N multiplies "
            "with two matrices of weights, N n c (N + n) MACs: 128 channels from 5 to 9, 18, 36 and "
-           "72, and 64 from 72 to 126, are 155911680; BASNet's twelve 129766912; SegFormer's 256 from "
-           "4 to 8 are 98304, and its 2 classes from 8 to 32 20480; DeepLab's 256 from 6 to 24 to 96 "
-           "71884800, and from 1 to 6, where the two are joined to one, N N c, 9216")
+           "72, and 64 from 72 to 126, are 155911680; BASNet's twelve 129766912; SegFormer's 256 "
+           "from 4 to 8 are 98304, and its 2 classes from 8 to 32 20480; DeepLab's 256 from 6 to "
+           "24 to 96 71884800, and from 1 to 6, where the two are joined to one, N N c, 9216")
 AGAIN = ("JAX derives by the moving statistics too that the first of two calls leaves to the "
          "second, as test_compiled.py and test_jax.py say by hand, and resizes by its own gradient")
 LOOP = ("JAX's own loop derives by the state before its first step as well, 64 MACs in each of two "
